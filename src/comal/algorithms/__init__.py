@@ -1,0 +1,1 @@
+"""Algorithms as programs of proximal steps, one file each, beside their equations."""

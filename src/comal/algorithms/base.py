@@ -1,0 +1,169 @@
+"""Instructions: what every algorithm of the family is written in.
+
+An algorithm is a generator that *yields instructions* and may receive a `Report` of each. It knows neither numpy nor
+torch; `comal.games.backend` carries the instructions out in closed form on matrix games, `comal.pipeline` on language
+models. The position in the program and the reports so far are the whole state of a run.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from math import isclose, isfinite
+from types import MappingProxyType
+from typing import TypeAlias
+
+Role: TypeAlias = str
+POLICY: Role = "policy"
+REFERENCE: Role = "reference"
+INITIAL_ROLES = (POLICY, REFERENCE)
+"""Roles that exist before the first instruction; both start as the initial policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Normalised geometric mixture of named policies: pi(y) ∝ prod_r pi_r(y)**weights[r], weights summing to 1."""
+
+    weights: Mapping[Role, float]
+
+    def __post_init__(self) -> None:
+        kept = {role: float(weight) for role, weight in self.weights.items() if weight != 0.0}
+        if not kept or not all(isfinite(w) for w in kept.values()) or not isclose(sum(kept.values()), 1.0):
+            raise ValueError(f"mixture weights must be finite and sum to 1, got {dict(self.weights)}")
+        object.__setattr__(self, "weights", MappingProxyType(kept))
+
+    @property
+    def only_role(self) -> Role | None:
+        """The role, when the mixture is a single policy."""
+        return next(iter(self.weights)) if len(self.weights) == 1 else None
+
+    def __reduce__(self) -> tuple[type[Mix], tuple[dict[Role, float]]]:
+        return Mix, (dict(self.weights),)
+
+
+def only(role: Role) -> Mix:
+    """The mixture that is `role` alone."""
+    return Mix({role: 1.0})
+
+
+@dataclass(frozen=True, slots=True)
+class Opponents:
+    """A signed combination of opponents, weights summing to 1: the payoff is w(y) = sum_i weight_i P(y > opponent_i).
+
+    One opponent of weight 1 is the usual case; optimistic methods use 2 P(. > pi_t) - P(. > pi_{t-1}).
+    """
+
+    terms: tuple[tuple[float, Mix], ...]
+
+    def __post_init__(self) -> None:
+        if not self.terms or not isclose(sum(weight for weight, _ in self.terms), 1.0):
+            raise ValueError(f"opponent weights must sum to 1, got {[weight for weight, _ in self.terms]}")
+
+
+def against(opponent: Mix | Role) -> Opponents:
+    """The payoff P(. > opponent)."""
+    return Opponents(((1.0, only(opponent) if isinstance(opponent, str) else opponent),))
+
+
+@dataclass(frozen=True, slots=True)
+class ProxStep:
+    """out <- argmax_pi  eta <pi, w> - KL(pi || anchor), where w(y) = P(y > opponent).
+
+    In closed form: out(y) ∝ anchor(y) · exp(eta w(y)).
+    """
+
+    anchor: Mix
+    opponent: Opponents
+    eta: float
+    out: Role = POLICY
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """out <- src."""
+
+    src: Role
+    out: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Certify:
+    """Report how well `policy` solves the game that is tau-regularised to `reference`; changes nothing.
+
+    With BR(p) ∝ reference · exp(P(. > p) / tau), the regularised duality gap of p is 2 tau KL(p || BR(p)); the report
+    carries KL(p || BR(p)) and KL(p || reference).
+    """
+
+    tau: float
+    policy: Role = POLICY
+    reference: Role = REFERENCE
+
+
+@dataclass(frozen=True, slots=True)
+class ExactOnly:
+    """Base of the instructions that need the whole preference matrix; only the exact interpreter accepts them."""
+
+
+Instruction: TypeAlias = ProxStep | Copy | Certify | ExactOnly
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an interpreter tells the program of the instruction it has just carried out; None where not measured.
+
+    KLs are in nats. Over a batch of games (exact) the worst is reported, over prompts (LLM) the mean.
+
+    Attributes:
+        kl_moved: KL(out || what the policy was before).
+        kl_reference: KL(policy || reference).
+        kl_best_response: KL(p || BR(p)) of the regularised game, from `Certify`.
+        win_rate_previous: P(out > what the policy was before).
+        duality_gap: of the unregularised game, where it is known exactly.
+        iterations: of an inner exact solve.
+    """
+
+    kl_moved: float | None = None
+    kl_reference: float | None = None
+    kl_best_response: float | None = None
+    win_rate_previous: float | None = None
+    duality_gap: float | None = None
+    iterations: int | None = None
+
+
+Program: TypeAlias = Generator[Instruction, Report, None]
+
+
+class Algorithm(ABC):
+    """A frozen dataclass of hyper-parameters with a program. One file each, found by its name."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def program(self) -> Program:
+        """The instructions, for ever; each `yield` returns the `Report` of that instruction."""
+
+
+class Regularised(Algorithm):
+    """An algorithm whose iterate "policy" approaches the Nash policy of the game tau-regularised to "reference".
+
+    Its program never writes "reference", so COMAL can run it as the inner solver.
+    """
+
+    __slots__ = ()
+
+    tau: float
+
+
+def require_positive(**values: float) -> None:
+    """Raise ValueError unless every value is finite and above 0."""
+    for name, value in values.items():
+        if not (isfinite(value) and value > 0):
+            raise ValueError(f"need {name} > 0, got {value}")
+
+
+def require_step(eta: float, tau: float) -> None:
+    """Raise ValueError unless eta, tau > 0 and the reference's weight eta·tau is at most 1."""
+    require_positive(eta=eta, tau=tau)
+    if eta * tau > 1 + 1e-12:
+        raise ValueError(f"need 0 < eta·tau ≤ 1, got {eta:g} × {tau:g}; eta is a step size (the INPO paper's 1/eta)")
