@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from comal.plugins import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +26,22 @@ class Comparison:
 
 
 class Judge(ABC):
-    """A frozen dataclass of settings that answers comparisons. One file each, found by its name.
-
-    Attributes:
-        symmetric: whether compare(x, a, b) = 1 - compare(x, b, a) holds by construction, so that one presentation
-            order is enough; otherwise `comal.judges.oracle` asks both and averages.
-        expensive: whether a verdict is worth keeping on disk.
-    """
+    """A frozen dataclass of settings that answers comparisons. One file each, found by its name."""
 
     __slots__ = ()
 
-    symmetric: bool = False
-    expensive: bool = True
+    @property
+    def symmetric(self) -> bool:
+        """Whether compare(x, a, b) = 1 - compare(x, b, a) holds by construction.
+
+        One presentation order is then enough; of any other judge `comal.judges.oracle` asks both and averages.
+        """
+        return False
+
+    @property
+    def expensive(self) -> bool:
+        """Whether a verdict is worth keeping on disk."""
+        return True
 
     @abstractmethod
     def compare(self, comparisons: Sequence[Comparison]) -> list[float | None]:
@@ -41,3 +50,22 @@ class Judge(ABC):
         Raises:
             JudgeError: the judge cannot be asked at all (missing model, wrong settings).
         """
+
+    def check(self) -> None:  # noqa: B027  most judges have nothing to check
+        """Find what would stop `compare`, as far as that is possible without loading weights or asking anything.
+
+        Raises:
+            JudgeError: the judge cannot be asked.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """All that its verdicts depend on, in JSON types: the settings, and whatever they only point to.
+
+        A judge whose settings name something that can change behind them (a folder of weights, a function) adds what
+        tells one state of it from another; one with settings that change no verdict (a batch size) leaves those out.
+        """
+        return describe(self)
+
+    def fingerprint(self) -> str:
+        """A digest of `identity`: judges with equal fingerprints share kept verdicts."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
