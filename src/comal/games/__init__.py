@@ -1,0 +1,39 @@
+"""Preference games: tables, named games, measures, the exact Nash policy, and the exact interpreter of algorithms."""
+
+from comal.games.backend import ExactBackend
+from comal.games.game import PreferenceGame
+from comal.games.io import load_game, read_game
+from comal.games.measures import (
+    best_response,
+    duality_gap,
+    kl,
+    log_normalise,
+    regularised_best_response,
+    regularised_gap,
+    win_rate,
+    win_rates,
+)
+from comal.games.named import NAMED, named_game
+from comal.games.nash import nash_policy
+from comal.games.solution import Solution, Trajectory, solve
+
+__all__ = [
+    "NAMED",
+    "ExactBackend",
+    "PreferenceGame",
+    "Solution",
+    "Trajectory",
+    "best_response",
+    "duality_gap",
+    "kl",
+    "load_game",
+    "log_normalise",
+    "named_game",
+    "nash_policy",
+    "read_game",
+    "regularised_best_response",
+    "regularised_gap",
+    "solve",
+    "win_rate",
+    "win_rates",
+]

@@ -1,0 +1,43 @@
+"""Instructions that need the whole preference matrix; only the exact interpreter accepts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comal.algorithms.base import ExactOnly
+
+
+@dataclass(frozen=True, slots=True)
+class SolveRegularised(ExactOnly):
+    """policy <- p with KL(p || BR(p)) ≤ accept · KL(p || reference) in the game tau-regularised to the reference, by Newton's method.
+
+    The report carries both KLs and the number of linear solves.
+    """
+
+    tau: float
+    accept: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProximalPoint(ExactOnly):
+    """One outer step of COMAL with tau left to the interpreter: solve as `SolveRegularised` does, then reference <- BR(policy).
+
+    The interpreter keeps one tau for each game of a batch, starting at `tau`: it shrinks while Newton's method converges fast, grows when
+    that is slow, and a solve that fails is given up and tried again from the reference with a larger one.
+    """
+
+    tau: float
+    accept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Polish(ExactOnly):
+    """policy <- the solution of the linear equations on its support, where that solves the original game; else unchanged.
+
+    The support is guessed as {y : policy(y) > 1/2 - P(y > policy)}: the answers whose probability exceeds their slack.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class SolveLP(ExactOnly):
+    """policy <- a Nash policy of the original game by linear programming, where better than the policy."""

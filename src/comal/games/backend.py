@@ -1,0 +1,320 @@
+"""The exact interpreter: policies are log-probability vectors, instructions are carried out in closed form.
+
+Everything is a batch, (B, n) for policies and (B, n, n) for games; one game is a batch of one. Games that are done can be retired, so
+that the others do not wait for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comal.algorithms.base import (
+    CERTIFICATE_ROUNDING,
+    POLICY,
+    REFERENCE,
+    Certify,
+    Copy,
+    FixedPartitionStep,
+    Instruction,
+    Mix,
+    Opponents,
+    ProxStep,
+    Report,
+    Role,
+)
+from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegularised
+from comal.errors import ConfigError, GameError
+from comal.games.fixed_partition import fixed_partition_step
+from comal.games.game import PreferenceGame
+from comal.games.measures import Floats, gap_of_payoff, kl, log_normalise, product
+from comal.games.nash import solve_lp
+from comal.games.newton import RegularisedSolution, polish, solve_regularised, solve_regularised_from_afar
+
+# How the automatic path adapts tau, chosen on 246 random games of 4 to 200 answers.
+_FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
+_AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW, _AFTER_FAILURE = 1 / 8, 1 / 2, 2.0, 4.0
+_SMALLEST_TAU = 1e-12  # relative to the largest payoff
+_POLISHED = 1e-10  # relative gap at which the linear equations have found the Nash policy and not merely something better
+
+
+@dataclass(slots=True)
+class _Policy:
+    """A named policy: its log-probabilities and, once asked for, its payoffs A p."""
+
+    log_p: Floats
+    payoff: Floats | None = None
+
+
+class ExactBackend:
+    """Carries instructions out on one game or on a batch of games of one size.
+
+    Attributes:
+        products: matrix-vector products made so far, those that measure the gap included; a product with every game of a batch counts once, and
+            one policy's product is made once however often it is used.
+        linear_solves: of Newton's method, of the game that needed most.
+        lp_solves: linear programs solved.
+
+    Raises:
+        GameError: a start that is not a policy over the game's answers.
+    """
+
+    def __init__(self, game: PreferenceGame, start: Floats | None = None) -> None:
+        A = game.A
+        self._A = A if A.ndim == 3 else A[None]
+        count = len(self._A)
+        log_start = _log_policy(start, game)
+        self._roles = {role: _Policy(np.tile(log_start, (count, 1)) if log_start.ndim == 1 else log_start.copy())
+                       for role in (POLICY, REFERENCE)}  # fmt: skip
+        self._scale = np.abs(self._A).max(axis=(1, 2))
+        self._tau: Floats | None = None
+        self._open: NDArray[np.intp] = np.arange(count)
+        self._final_policy = np.empty((count, game.n))
+        self._final_gap = np.empty(count)
+        self.products = 0
+        self.linear_solves = 0
+        self.lp_solves = 0
+
+    # What it holds
+
+    @property
+    def open_games(self) -> NDArray[np.intp]:
+        """Indices of the games not retired."""
+        return self._open
+
+    def log_policy(self, role: Role = POLICY) -> Floats:
+        """Log-probabilities of a named policy in the open games, (open games, n)."""
+        return self._role(role).log_p
+
+    def policies(self) -> Floats:
+        """The policy of every game, retired ones as they were when retired, (B, n)."""
+        everything = self._final_policy.copy()
+        everything[self._open] = np.exp(self.log_policy())
+        return everything
+
+    def gaps(self) -> Floats:
+        """Duality gaps of "policy" in the open games; costs a product unless the payoff is known already."""
+        return gap_of_payoff(self._payoff(POLICY))
+
+    def all_gaps(self) -> Floats:
+        """Duality gaps of every game, (B,)."""
+        everything = self._final_gap.copy()
+        if len(self._open):
+            everything[self._open] = self.gaps()
+        return everything
+
+    def retire(self, done: NDArray[np.bool_]) -> None:
+        """Take the games marked in `done` (open games,) out of what follows; their policies stay as they are."""
+        if not done.any():
+            return
+        gone, keep = self._open[done], ~done
+        self._final_policy[gone] = np.exp(self.log_policy()[done])
+        self._final_gap[gone] = self.gaps()[done]
+        self._open = self._open[keep]
+        self._A, self._scale = self._A[keep], self._scale[keep]
+        self._tau = None if self._tau is None else self._tau[keep]
+        for policy in self._roles.values():
+            policy.log_p = policy.log_p[keep]
+            policy.payoff = None if policy.payoff is None else policy.payoff[keep]
+
+    # The engine's side
+
+    def execute(self, index: int, instruction: Instruction) -> Report:
+        """Carry out one instruction; see `comal.engine.Backend`."""
+        del index
+        match instruction:
+            case ProxStep():
+                return self._prox(instruction)
+            case Copy():
+                source = self._role(instruction.src)
+                self._roles[instruction.out] = _Policy(source.log_p, source.payoff)
+                return Report()
+            case Certify():
+                return self._certify(instruction)
+            case SolveRegularised():
+                return self._solve_regularised(instruction)
+            case ProximalPoint():
+                return self._proximal_point(instruction)
+            case Polish():
+                return self._polish()
+            case SolveLP():
+                return self._solve_lp()
+            case _:
+                raise ConfigError(
+                    "algorithm", f"the exact interpreter does not know the instruction {type(instruction).__name__}"
+                )
+
+    def replay(self, index: int, instruction: Instruction, report: Report) -> None:
+        """Exact instructions are carried out again rather than stored."""
+        del report
+        self.execute(index, instruction)
+
+    # One method an instruction
+
+    def _prox(self, step: ProxStep) -> Report:
+        """out ∝ anchor · exp(eta A opponent); P and A = P − ½ differ by a constant, which normalisation takes away."""
+        anchor = self._mix(step.anchor)
+        payoff = self._payoff_of(step.opponent)
+        if isinstance(step, FixedPartitionStep):
+            log_p = fixed_partition_step(anchor, step.eta * payoff)
+        else:
+            log_p = log_normalise(anchor + step.eta * payoff)
+        return self._write(step.out, log_p)
+
+    def _certify(self, instruction: Certify) -> Report:
+        policy = self._role(instruction.policy)
+        reference = self._role(instruction.reference)
+        payoff = self._payoff(instruction.policy)
+        response = log_normalise(reference.log_p + payoff / instruction.tau)
+        return _worst_certificate(kl(policy.log_p, response), kl(policy.log_p, reference.log_p))
+
+    def _solve_regularised(self, instruction: SolveRegularised) -> Report:
+        reference = self._role(REFERENCE).log_p
+        tau = np.full(len(reference), instruction.tau)
+        found = solve_regularised(self._A, reference, self._newton_start(), tau, instruction.accept)
+        self._count(found)
+        for i in np.flatnonzero(~found.solved):
+            game = slice(i, i + 1)
+            again = solve_regularised_from_afar(self._A[game], reference[game], instruction.tau, instruction.accept)
+            self._count(again)
+            found.log_policy[game], found.payoff[game] = again.log_policy, again.payoff
+            found.kl_best_response[game], found.kl_reference[game] = again.kl_best_response, again.kl_reference
+            found.iterations[game] += again.iterations
+        self._write(POLICY, found.log_policy, found.payoff)
+        return _worst_certificate(found.kl_best_response, found.kl_reference, int(found.iterations.max(initial=0)))
+
+    def _proximal_point(self, instruction: ProximalPoint) -> Report:
+        if self._tau is None:
+            self._tau = np.full(len(self._A), instruction.tau)
+        reference = self._role(REFERENCE).log_p
+        found = solve_regularised(self._A, reference, self._newton_start(), self._tau, instruction.accept)
+        self._count(found)
+        solved = found.solved[:, None]
+        log_policy = np.where(solved, found.log_policy, reference)
+        if found.solved.all():
+            self._write(POLICY, log_policy, found.payoff)
+        else:
+            self._write(POLICY, log_policy)
+        self._roles[REFERENCE] = _Policy(np.where(solved, found.log_best_response, reference))
+        factor = np.select(
+            [~found.solved, found.iterations <= _FAST, found.iterations <= _BRISK, found.iterations > _SLOW],
+            [_AFTER_FAILURE, _AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW],
+            1.0,
+        )
+        self._tau = np.maximum(self._tau * factor, _SMALLEST_TAU * np.maximum(self._scale, _SMALLEST_TAU))
+        return Report(duality_gap=self._worst_gap(), iterations=int(found.iterations.max(initial=0)))
+
+    def _polish(self) -> Report:
+        policy = np.exp(self.log_policy())
+        candidates = polish(self._A, policy, self._payoff(POLICY))
+        return self._adopt(candidates, within=_POLISHED * self._scale)
+
+    def _solve_lp(self) -> Report:
+        candidates = np.stack([solve_lp(A) for A in self._A])
+        self.lp_solves += len(candidates)
+        return self._adopt(candidates, within=np.full(len(candidates), np.inf))
+
+    # Helpers
+
+    def _role(self, role: Role) -> _Policy:
+        if role not in self._roles:
+            raise ConfigError("algorithm", f"the program uses the policy `{role}` before writing it")
+        return self._roles[role]
+
+    def _payoff(self, role: Role) -> Floats:
+        policy = self._role(role)
+        if policy.payoff is None:
+            policy.payoff = self._product(np.exp(policy.log_p))
+        return policy.payoff
+
+    def _payoff_of(self, opponents: Opponents) -> Floats:
+        total: Floats | float = 0.0
+        for weight, mix in opponents.terms:
+            role = mix.only_role
+            total = total + weight * (self._product(np.exp(self._mix(mix))) if role is None else self._payoff(role))
+        return np.asarray(total)
+
+    def _product(self, p: Floats) -> Floats:
+        self.products += 1
+        return product(self._A, p)
+
+    def _mix(self, mix: Mix) -> Floats:
+        role = mix.only_role
+        if role is not None:
+            return self._role(role).log_p
+        total = np.zeros_like(self.log_policy())
+        absent = np.zeros(total.shape, dtype=np.bool_)
+        for name, weight in mix.weights.items():
+            log_p = self._role(name).log_p
+            with np.errstate(invalid="ignore"):
+                total = total + weight * log_p
+            if weight > 0:
+                absent |= np.isneginf(log_p)
+        return log_normalise(np.where(absent, -np.inf, total))
+
+    def _write(self, role: Role, log_p: Floats, payoff: Floats | None = None) -> Report:
+        before = self._roles.get(role)
+        self._roles[role] = _Policy(log_p, payoff)
+        if role != POLICY:
+            return Report()
+        assert before is not None
+        return Report(
+            kl_moved=float(kl(log_p, before.log_p).max(initial=0.0)),
+            kl_reference=float(kl(log_p, self._role(REFERENCE).log_p).max(initial=0.0)),
+            win_rate_previous=None
+            if before.payoff is None
+            else float((0.5 + (np.exp(log_p) * before.payoff).sum(axis=-1)).min(initial=1.0)),
+            duality_gap=self._worst_gap(),
+        )
+
+    def _adopt(self, candidates: Floats, within: Floats) -> Report:
+        """Take candidate policies (NaN rows: none) whose gap is below the policy's and at most `within`."""
+        present = ~np.isnan(candidates).any(axis=1)
+        if present.any():
+            payoff = self._product(np.where(present[:, None], candidates, 0.0))
+            gap = gap_of_payoff(payoff)
+            take = (present & (gap < self.gaps()) & (gap <= within))[:, None]
+            if take.any():
+                policy = self._role(POLICY)
+                with np.errstate(divide="ignore"):
+                    policy.log_p = np.where(take, np.log(candidates), policy.log_p)
+                policy.payoff = np.where(take, payoff, self._payoff(POLICY))
+        return Report(duality_gap=self._worst_gap())
+
+    def _newton_start(self) -> Floats:
+        """The policy, or the reference where the policy gave up answers that the reference still has (a polished one)."""
+        policy, reference = self.log_policy(), self.log_policy(REFERENCE)
+        lost = (np.isneginf(policy) != np.isneginf(reference)).any(axis=1, keepdims=True)
+        return np.where(lost, reference, policy)
+
+    def _count(self, found: RegularisedSolution) -> None:
+        self.products += found.products
+        self.linear_solves += int(found.iterations.max(initial=0))
+
+    def _worst_gap(self) -> float:
+        return float(self.gaps().max(initial=0.0))
+
+
+def _worst_certificate(kl_response: Floats, kl_reference: Floats, iterations: int | None = None) -> Report:
+    """The two KLs of the game furthest from solved."""
+    if not len(kl_response):
+        return Report(kl_best_response=0.0, kl_reference=0.0, iterations=iterations)
+    worst = int(((kl_response + CERTIFICATE_ROUNDING) / (kl_reference + CERTIFICATE_ROUNDING)).argmax())
+    return Report(
+        kl_best_response=float(kl_response[worst]), kl_reference=float(kl_reference[worst]), iterations=iterations
+    )
+
+
+def _log_policy(start: Floats | None, game: PreferenceGame) -> Floats:
+    if start is None:
+        return np.full(game.n, -np.log(game.n))
+    p = np.asarray(start, dtype=np.float64)
+    shapes = [(game.n,)] + ([(game.batch, game.n)] if game.batch is not None else [])
+    if p.shape not in shapes:
+        raise GameError("start", f"need one probability for each of the {game.n} answers, got shape {p.shape}")
+    if not (np.isfinite(p).all() and (p >= 0).all() and np.allclose(p.sum(axis=-1), 1.0, atol=1e-6)):
+        raise GameError("start", f"need probabilities that sum to 1, got {np.array2string(p, threshold=8)}")
+    with np.errstate(divide="ignore"):
+        return log_normalise(np.log(p))

@@ -1,0 +1,165 @@
+"""Preference games: a table of how likely each answer is preferred to each other one, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from comal.errors import GameError
+from comal.games.measures import Floats
+
+TOLERANCE = 1e-9
+"""How far P + Pᵀ may be from 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreferenceGame:
+    """P[i, j] = Pr(answer i ≻ answer j): one game (n, n), or a batch of games of one size (B, n, n).
+
+    Attributes:
+        P: probabilities, read-only.
+        labels: names of the answers, unique; "0", "1", ... unless given. A batch shares them.
+        name: what to call the game in messages and figures.
+        citation: where it comes from.
+
+    Raises:
+        GameError: not square, not finite, outside [0, 1], P + Pᵀ ≠ 1, or labels that do not fit.
+    """
+
+    P: Floats
+    labels: tuple[str, ...] = ()
+    name: str = "game"
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        P = _numbers(self.P, self.name)
+        labels = tuple(str(label) for label in self.labels) or tuple(str(i) for i in range(P.shape[-1]))
+        _check_labels(labels, P.shape[-1], self.name)
+        _check(P, labels, self.name)
+        P.setflags(write=False)
+        object.__setattr__(self, "P", P)
+        object.__setattr__(self, "labels", labels)
+
+    @classmethod
+    def symmetrised(
+        cls, P: ArrayLike, labels: Sequence[str] = (), name: str = "game", citation: str = ""
+    ) -> PreferenceGame:
+        """The game of a noisy table: both readings of every pair averaged, (P + 1 − Pᵀ) / 2."""
+        table = _numbers(P, name)
+        return cls((table + 1 - np.swapaxes(table, -1, -2)) / 2, tuple(labels), name, citation)
+
+    @classmethod
+    def from_counts(
+        cls,
+        wins: ArrayLike,
+        labels: Sequence[str] = (),
+        name: str = "game",
+        citation: str = "",
+        prior: float = 0.0,
+    ) -> PreferenceGame:
+        """The game of win counts: P[i, j] = (wins[i, j] + prior) / (wins[i, j] + wins[j, i] + 2 prior), ½ on the diagonal.
+
+        Raises:
+            GameError: a negative count, or a pair never compared while `prior` is 0.
+        """
+        counts = _numbers(wins, name)
+        n = counts.shape[-1]
+        names = tuple(labels) or tuple(str(i) for i in range(n))
+        _check_labels(names, n, name)
+        if not (np.isfinite(counts).all() and (counts >= 0).all()):
+            where = _first(~(np.isfinite(counts) & (counts >= 0)))
+            raise GameError(name, f"wins{_cell(where, names)} is {counts[where]:g}; counts are finite and not negative")
+        games = counts + np.swapaxes(counts, -1, -2) + 2 * prior
+        games[..., np.arange(n), np.arange(n)] = 1.0
+        if (games == 0).any():
+            where = _first(games == 0)
+            raise GameError(name, f"{_cell(where, names)} were never compared; give a prior, e.g. 0.5 wins each")
+        P = (counts + prior) / games
+        P[..., np.arange(n), np.arange(n)] = 0.5
+        return cls(P, names, name, citation)
+
+    @property
+    def n(self) -> int:
+        """Number of answers."""
+        return int(self.P.shape[-1])
+
+    @property
+    def batch(self) -> int | None:
+        """Number of games of a batch; None for a single game."""
+        return int(self.P.shape[0]) if self.P.ndim == 3 else None
+
+    @property
+    def A(self) -> Floats:  # noqa: N802
+        """P − ½, skew to the last bit."""
+        skew: Floats = (self.P - np.swapaxes(self.P, -1, -2)) / 2
+        return skew
+
+    def condorcet_winner(self) -> int | None:
+        """The answer preferred to every other one by a majority, if there is one; for a single game.
+
+        Raises:
+            GameError: the game is a batch.
+        """
+        if self.batch is not None:
+            raise GameError(self.name, "a batch has a Condorcet winner for each game; ask them one by one")
+        beats = (self.P > 0.5).sum(axis=1)
+        return int(beats.argmax()) if beats.max() == self.n - 1 else None
+
+
+def _numbers(table: ArrayLike, name: str) -> Floats:
+    try:
+        P = np.array(table, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise GameError(name, f"a preference table is a rectangle of numbers: {error}") from error
+    if P.ndim not in (2, 3) or P.shape[-1] != P.shape[-2] or P.size == 0:
+        shape = " × ".join(str(size) for size in P.shape) or "a single number"
+        raise GameError(name, f"a preference table is square, one row and one column an answer; this one is {shape}")
+    return P
+
+
+def _check_labels(labels: tuple[str, ...], n: int, name: str) -> None:
+    if len(labels) != n:
+        raise GameError(name, f"{len(labels)} labels for {n} answers")
+    if len(set(labels)) != n:
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise GameError(name, f"label {twice!r} occurs {labels.count(twice)} times; labels must be unique")
+
+
+def _check(P: Floats, labels: tuple[str, ...], name: str) -> None:
+    if not np.isfinite(P).all():
+        where = _first(~np.isfinite(P))
+        raise GameError(name, f"P{_cell(where, labels)} is {P[where]}; every cell must be a number")
+    outside = np.maximum(-P, P - 1)
+    if outside.max() > 0:
+        where = _worst(outside)
+        raise GameError(name, f"P{_cell(where, labels)} is {P[where]:g}, not a probability between 0 and 1")
+    mirrored = np.swapaxes(P, -1, -2)
+    off = np.abs(P + mirrored - 1)
+    if off.max() > TOLERANCE:
+        where = _worst(off)
+        *_, i, j = where
+        if i == j:
+            raise GameError(name, f"P{_cell(where, labels)} is {P[where]:.10g}; an answer against itself is 0.5")
+        back = (*where[:-2], j, i)
+        raise GameError(
+            name,
+            f"P{_cell(where, labels)} + P{_cell(back, labels)} must be 1 but is {P[where]:.10g} + {P[back]:.10g} = "
+            f"{P[where] + P[back]:.10g}; mend the wrong one, or symmetrise the table (--symmetrise) if it is noisy",
+        )
+
+
+def _first(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(mask)[0])
+
+
+def _worst(badness: Floats) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(badness.argmax()), badness.shape))
+
+
+def _cell(where: tuple[int, ...], labels: tuple[str, ...]) -> str:
+    *game, i, j = where
+    prefix = f"[game {game[0]}]" if game else ""
+    return f"{prefix}[{labels[i]}, {labels[j]}]"
