@@ -28,3 +28,12 @@ class Loss(ABC):
             eta: the step size of the proximal step.
             policy_logp_BK: log pi_k(y) under the policy that sampled y, as training starts.
         """
+
+
+def require_group(logp_BK: Tensor, *others_BK: Tensor) -> None:
+    """Raise ValueError unless all are of one shape (B, K) with K ≥ 2: broadcasting would hide a mistake in a row."""
+    if logp_BK.ndim != 2 or any(other.shape != logp_BK.shape for other in others_BK):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (logp_BK, *others_BK))
+        raise ValueError(f"need tensors of one shape (B, K), got {shapes}")
+    if logp_BK.shape[1] < 2:
+        raise ValueError(f"a prox loss compares a prompt's samples and needs two or more, got {logp_BK.shape[1]}")
