@@ -83,9 +83,9 @@ class ProxStep:
 class FixedPartitionStep(ProxStep):
     """out <- argmin_pi  E_{y ~ anchor} (log pi(y)/anchor(y) - eta (w(y) - 1/2))² over normalised policies.
 
-    The regression form of `ProxStep` with its log-partition function fixed at eta/2 instead of left free, as SPPO publishes it. The
-    minimiser is stationary where anchor(y) · residual(y) is proportional to out(y). On language models it is a
-    `ProxStep` taken by the loss `sppo`.
+    The regression form of `ProxStep` with its log-partition function fixed at eta/2 instead of left free, as SPPO
+    publishes it. The minimiser is stationary where anchor(y) · residual(y) is proportional to out(y). On language
+    models it is a `ProxStep` taken by the loss `sppo`.
     """
 
 
@@ -126,8 +126,8 @@ Instruction: TypeAlias = ProxStep | Copy | Certify | ExactOnly
 class Report:
     """What an interpreter tells the program of the instruction it has just carried out; None where not measured.
 
-    KLs are in nats. Over a batch of games (exact) the worst is reported, over prompts (LLM) the mean; the two KLs of a `Certify`
-    are always one game's, the one furthest from solved.
+    KLs are in nats. Over a batch of games (exact) the worst is reported, over prompts (LLM) the mean; the two KLs of a
+    `Certify` are always one game's, the one furthest from solved.
 
     Attributes:
         kl_moved: KL(out || what the policy was before).

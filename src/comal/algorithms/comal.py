@@ -1,15 +1,19 @@
-"""COMAL: the exact Nash policy by solving regularised games one after another (Liu et al. 2024, arXiv 2410.23223, Algorithm 1).
+"""COMAL: the exact Nash policy by solving regularised games one after another (Liu et al. 2024, arXiv 2410.23223).
 
     pi_{t+1} = Nash policy of  P(pi > pi') - tau KL(pi || pi_t) + tau KL(pi' || pi_t)
 
-for any tau > 0, which need not decay: KL(pi* || pi_t) never increases and the last iterate converges to a Nash policy of the original game,
-if the initial policy has one in its support. Inner games may be solved approximately. With BR(p) ∝ pi_t · exp(P(. > p) / tau), accept p as
-soon as
+for any tau > 0, which need not decay: KL(pi* || pi_t) never increases and the last iterate converges to a Nash policy
+of the original game, if the initial policy has one in its support (their Algorithm 1). Inner games may be solved
+approximately. With BR(p) ∝ pi_t · exp(P(. > p) / tau), accept p as soon as
 
     KL(p || BR(p)) ≤ sigma · KL(p || pi_t),   then   pi_{t+1} = BR(p)
 
-and KL(pi* || pi_{t+1}) ≤ KL(pi* || pi_t) - (1 - sigma) KL(p || pi_t) whatever solver found p, because
-KL(pi* || pi_t) - KL(pi* || BR(p)) = <pi*, A p>/tau - log Z with <pi*, A p> ≥ 0 and log Z = KL(p || BR(p)) - KL(p || pi_t).
+and whatever solver found p,
+
+    KL(pi* || pi_{t+1}) ≤ KL(pi* || pi_t) - (1 - sigma) KL(p || pi_t)
+
+because KL(pi* || pi_t) - KL(pi* || BR(p)) = <pi*, A p> / tau - log Z with <pi*, A p> ≥ 0 and
+log Z = KL(p || BR(p)) - KL(p || pi_t).
 """
 
 from __future__ import annotations
@@ -36,24 +40,27 @@ from comal.algorithms.base import (
 from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegularised
 from comal.errors import ConfigError
 
-_FIRST_TAU = 0.1  # where the automatic path starts; it adapts within a few outer steps, whatever the size of the payoffs
-_LINEAR_SOLVES_BEFORE_LP = 300  # the path solves nearly every game in a third of this; a few have a tail of thousands
+# Where the automatic path starts; it adapts within a few outer steps, whatever the size of the payoffs.
+_FIRST_TAU = 0.1
+# The path solves nearly every game in a third of this; a few have a tail of thousands.
+_LINEAR_SOLVES_BEFORE_LP = 300
 
 
 @dataclass(frozen=True, slots=True)
 class COMAL(Algorithm):
     """Solve the game regularised to the reference, move the reference to the solution, for ever.
 
-    `COMAL()` needs no tuning and solves matrix games only: each inner game by Newton's method, tau adapted, each solution polished by linear
-    equations, linear programming if all this takes long. `COMAL(tau=...)` takes the outer steps of one tau, solved by Newton's method.
-    `COMAL(inner=...)` runs on language models too.
+    `COMAL()` needs no tuning and solves matrix games only: each inner game by Newton's method, tau adapted, each
+    solution polished by linear equations, linear programming if all this takes long. `COMAL(tau=...)` takes the outer
+    steps of one tau, solved by Newton's method. `COMAL(inner=...)` runs on language models too.
 
     Attributes:
         tau: weight of the KL to the reference; with `inner` it is the inner algorithm's and may be left out.
         inner: the algorithm that solves the inner games by prox steps; None for Newton's method.
         inner_steps: prox steps an inner game; None lets the certificate decide, at one product a step.
-        update: what the reference becomes: the best response to the policy, as the certificate's guarantee wants, or a copy of the policy,
-            which is the same when the inner game is solved exactly and costs a language model no training.
+        update: what the reference becomes: the best response to the policy, as the certificate's guarantee wants, or a
+            copy of the policy, which is the same when the inner game is solved exactly and costs a language model no
+            training.
         sigma: how strict the certificate is, between 0 and 1.
 
     Raises:
@@ -80,7 +87,9 @@ class COMAL(Algorithm):
                 raise ValueError("update `copy` needs `inner` or `tau`; without them the step to take is automatic")
             return
         if not isinstance(self.inner, Regularised):
-            raise ValueError(f"`{type(self.inner).__name__}` solves no regularised game, so it cannot be `inner`")
+            raise ValueError(  # noqa: TRY004 - every bad combination of options is a ValueError
+                f"`{type(self.inner).__name__}` solves no regularised game, so it cannot be `inner`"
+            )
         if self.tau is not None and self.tau != self.inner.tau:
             raise ValueError(f"tau is {self.tau:g} but inner.tau is {self.inner.tau:g}; give it once, to `inner`")
         if self.inner_steps is not None and self.inner_steps < 1:
@@ -128,7 +137,9 @@ class COMAL(Algorithm):
 
     def _accepts(self, report: Report) -> bool:
         if report.kl_best_response is None or report.kl_reference is None:
-            raise ConfigError("algorithm.inner_steps", "the certificate is not measured here; give a number of inner steps")
+            raise ConfigError(
+                "algorithm.inner_steps", "the certificate is not measured here; give a number of inner steps"
+            )
         return report.kl_best_response <= self.sigma * report.kl_reference + CERTIFICATE_ROUNDING
 
     def _move(self, tau: float) -> Instruction:

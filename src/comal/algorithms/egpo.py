@@ -3,10 +3,10 @@
     half(y)      ∝ pi_ref(y)^{eta tau} · pi_k(y)^{1 - eta tau} · exp(eta · P(y > pi_k))
     pi_{k+1}(y)  ∝ pi_ref(y)^{eta tau} · pi_k(y)^{1 - eta tau} · exp(eta · P(y > half))
 
-Two INPO steps from the same policy, the second against the first's result. The look-ahead removes the rotation that limits INPO's step
-size, so the last iterate converges linearly to the Nash policy of the tau-regularised game for eta up to a constant that does not
-shrink with tau; with tau → 0 it approaches that of the original game at a polynomial rate. The sibling with the reference term taken
-implicitly is nash_mirror_prox.py.
+Two INPO steps from the same policy, the second against the first's result. The look-ahead removes the rotation that
+limits INPO's step size, so the last iterate converges linearly to the Nash policy of the tau-regularised game for eta
+up to a constant that does not shrink with tau; with tau → 0 it approaches that of the original game at a polynomial
+rate. The sibling with the reference term taken implicitly is nash_mirror_prox.py.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ from comal.algorithms.base import ExactOnly
 
 @dataclass(frozen=True, slots=True)
 class SolveRegularised(ExactOnly):
-    """policy <- p with KL(p || BR(p)) ≤ accept · KL(p || reference) in the game tau-regularised to the reference, by Newton's method.
+    """policy <- a solution of the game tau-regularised to the reference, by Newton's method.
 
-    The report carries both KLs and the number of linear solves.
+    Accepted is a p with KL(p || BR(p)) ≤ accept · KL(p || reference). The report carries both KLs and
+    the number of linear solves.
     """
 
     tau: float
@@ -20,10 +21,11 @@ class SolveRegularised(ExactOnly):
 
 @dataclass(frozen=True, slots=True)
 class ProximalPoint(ExactOnly):
-    """One outer step of COMAL with tau left to the interpreter: solve as `SolveRegularised` does, then reference <- BR(policy).
+    """One outer step of COMAL: solve as `SolveRegularised` does, then reference <- BR(policy), with tau adapted.
 
-    The interpreter keeps one tau for each game of a batch, starting at `tau`: it shrinks while Newton's method converges fast, grows when
-    that is slow, and a solve that fails is given up and tried again from the reference with a larger one.
+    The interpreter keeps one tau for each game of a batch, starting at `tau`: it shrinks while Newton's method
+    converges fast, grows when that is slow, and a solve that fails is given up and tried again from the reference with
+    a larger one.
     """
 
     tau: float
@@ -32,9 +34,10 @@ class ProximalPoint(ExactOnly):
 
 @dataclass(frozen=True, slots=True)
 class Polish(ExactOnly):
-    """policy <- the solution of the linear equations on its support, where that solves the original game; else unchanged.
+    """policy <- the solution of the linear equations on its support, where that solves the original game.
 
     The support is guessed as {y : policy(y) > 1/2 - P(y > policy)}: the answers whose probability exceeds their slack.
+    Elsewhere the policy stays unchanged.
     """
 
 

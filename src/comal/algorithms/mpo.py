@@ -3,10 +3,11 @@
     pi_{k+1} = argmax_pi  eta (<pi, P(. > pi_k)> - tau KL(pi || magnet)) - KL(pi || pi_k)
              ∝ [magnet(y)^{eta tau} · pi_k(y) · exp(eta · P(y > pi_k))]^{1 / (1 + eta tau)}
 
-and magnet ← pi every `period` steps. Between two moves this is magnetic mirror descent (Sokota et al. 2022, arXiv 2206.05825), which converges
-linearly to the Nash policy of the game tau-regularised to the magnet for eta ≤ tau / L², L the game's Lipschitz constant; moved, the magnets
-converge to the Nash policy of the original game. It is COMAL with a fixed number of implicit inner steps: too small a `period` leaves the
-inner games unsolved and the iterates cycle like self-play's. The magnet is the role "reference".
+and magnet ← pi every `period` steps. Between two moves this is magnetic mirror descent (Sokota et al. 2022, arXiv
+2206.05825), which converges linearly to the Nash policy of the game tau-regularised to the magnet for eta ≤ tau / L², L
+the game's Lipschitz constant; moved, the magnets converge to the Nash policy of the original game. It is COMAL with a
+fixed number of implicit inner steps: too small a `period` leaves the inner games unsolved and the iterates cycle like
+self-play's. The magnet is the role "reference".
 """
 
 from __future__ import annotations

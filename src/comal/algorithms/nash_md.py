@@ -3,10 +3,10 @@
     mu_k(y)      ∝ pi_ref(y)^{eta tau} · pi_k(y)^{1 - eta tau}
     pi_{k+1}(y)  ∝ mu_k(y) · exp(eta · P(y > mu_k))
 
-INPO with one word changed: the opponent is the mixture, not the policy. The last iterate converges to a neighbourhood of the Nash
-policy of the tau-regularised game, KL(pi*_tau || pi_{k+1}) ≤ (1 - eta tau) KL(pi*_tau || pi_k) + 2 eta². For a constant eta it rests
-beside it: there mu solves the game regularised by tau / (1 - eta tau) exactly, and pi is the best response to mu; both tend to pi*_tau
-as eta → 0.
+INPO with one word changed: the opponent is the mixture, not the policy. The last iterate converges to a neighbourhood
+of the Nash policy of the tau-regularised game, KL(pi*_tau || pi_{k+1}) ≤ (1 - eta tau) KL(pi*_tau || pi_k) + 2 eta².
+For a constant eta it rests beside it: there mu solves the game regularised by tau / (1 - eta tau) exactly, and pi is
+the best response to mu; both tend to pi*_tau as eta → 0.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     half     = argmax_pi  eta (<pi, P(. > pi_k)> - tau KL(pi || pi_ref)) - KL(pi || pi_k)
     pi_{k+1} = argmax_pi  eta (<pi, P(. > half)> - tau KL(pi || pi_ref)) - KL(pi || pi_k)
 
-In closed form each is ∝ [pi_ref(y)^{eta tau} · pi_k(y) · exp(eta · w(y))]^{1 / (1 + eta tau)}, a prox step of size eta / (1 + eta tau) whose
-anchor weights are positive whatever eta: there is no limit eta·tau ≤ 1. The last iterate converges linearly to the Nash policy of the
-tau-regularised game, KL = O((1 + 2 tau)^{-N/2} / tau) after N products in the paper's setting. The paper's eta is eta·tau here.
+In closed form each is ∝ [pi_ref(y)^{eta tau} · pi_k(y) · exp(eta · w(y))]^{1 / (1 + eta tau)}, a prox step of size eta
+/ (1 + eta tau) whose anchor weights are positive whatever eta: there is no limit eta·tau ≤ 1. The last iterate
+converges linearly to the Nash policy of the tau-regularised game, KL = O((1 + 2 tau)^{-N/2} / tau) after N products in
+the paper's setting. The paper's eta is eta·tau here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""OMWU: optimistic multiplicative weights (Daskalakis & Panageas 2019, arXiv 1807.04252; Wei et al. 2021, arXiv 2006.09517).
+"""OMWU: optimistic multiplicative weights (Daskalakis & Panageas 2019, arXiv 1807.04252; Wei et al. 2021, 2006.09517).
 
     pi_{t+1}(y) ∝ pi_t(y) · exp(eta · (2 P(y > pi_t) - P(y > pi_{t-1}))),      pi_{-1} = pi_0
 
-The last payoff, counted twice, stands in for the next one. For a small enough constant eta the last iterate converges linearly to the
-Nash policy of the *original* game when that policy is unique; the rate depends on the game and can be very slow, and it says nothing for
-games with more than one Nash policy.
+The last payoff, counted twice, stands in for the next one. For a small enough constant eta the last iterate converges
+linearly to the Nash policy of the *original* game when that policy is unique; the rate depends on the game and can be
+very slow, and nothing is promised where there are several Nash policies.
 """
 
 from __future__ import annotations

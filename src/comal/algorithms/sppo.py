@@ -2,9 +2,10 @@
 
     pi_{t+1} = argmin_pi  E_{y ~ pi_t} ( log pi(y)/pi_t(y) - eta (P(y > pi_t) - 1/2) )²
 
-Were the 1/2 the log-partition function over eta, the minimiser would be the prox step and SPPO would be MWU. The published loss fixes it at
-eta/2, which no normalised policy can satisfy, so its minimiser falls short of the prox step; for a small eta the two agree to second
-order. Like MWU, only the average iterate approaches a Nash policy; the last one spirals away from a mixed Nash policy.
+Were the 1/2 the log-partition function over eta, the minimiser would be the prox step and SPPO would be MWU. The
+published loss fixes it at eta/2, which no normalised policy can satisfy, so its minimiser falls short of the prox step;
+for a small eta the two agree to second order. Like MWU, only the average iterate approaches a Nash policy; the last one
+spirals away from a mixed one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The exact interpreter: policies are log-probability vectors, instructions are carried out in closed form.
 
-Everything is a batch, (B, n) for policies and (B, n, n) for games; one game is a batch of one. Games that are done can be retired, so
-that the others do not wait for them.
+Everything is a batch, (B, n) for policies and (B, n, n) for games; one game is a batch of one. Games that are done can
+be retired, so that the others do not wait for them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from comal.games.newton import RegularisedSolution, polish, solve_regularised, s
 _FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
 _AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW, _AFTER_FAILURE = 1 / 8, 1 / 2, 2.0, 4.0
 _SMALLEST_TAU = 1e-12  # relative to the largest payoff
-_POLISHED = 1e-10  # relative gap at which the linear equations have found the Nash policy and not merely something better
+_POLISHED = (
+    1e-10  # relative gap at which the linear equations have found the Nash policy and not merely something better
+)
 
 
 @dataclass(slots=True)
@@ -52,8 +54,8 @@ class ExactBackend:
     """Carries instructions out on one game or on a batch of games of one size.
 
     Attributes:
-        products: matrix-vector products made so far, those that measure the gap included; a product with every game of a batch counts once, and
-            one policy's product is made once however often it is used.
+        products: matrix-vector products made so far, those that measure the gap included; a product with every game of
+            a batch counts once, and one policy's product is made once however often it is used.
         linear_solves: of Newton's method, of the game that needed most.
         lp_solves: linear programs solved.
 
@@ -154,7 +156,7 @@ class ExactBackend:
     # One method an instruction
 
     def _prox(self, step: ProxStep) -> Report:
-        """out ∝ anchor · exp(eta A opponent); P and A = P − ½ differ by a constant, which normalisation takes away."""
+        """Out ∝ anchor · exp(eta A opponent); P and A = P − ½ differ by a constant, which normalisation takes away."""
         anchor = self._mix(step.anchor)
         payoff = self._payoff_of(step.opponent)
         if isinstance(step, FixedPartitionStep):
@@ -270,12 +272,12 @@ class ExactBackend:
         )
 
     def _adopt(self, candidates: Floats, within: Floats) -> Report:
-        """Take candidate policies (NaN rows: none) whose gap is below the policy's and at most `within`."""
+        """Take candidates (NaN rows: none) whose gap is below the policy's and at most `within`."""
         present = ~np.isnan(candidates).any(axis=1)
         if present.any():
             payoff = self._product(np.where(present[:, None], candidates, 0.0))
             gap = gap_of_payoff(payoff)
-            take = (present & (gap < self.gaps()) & (gap <= within))[:, None]
+            take: NDArray[np.bool_] = (present & (gap < self.gaps()) & (gap <= within))[:, None]
             if take.any():
                 policy = self._role(POLICY)
                 with np.errstate(divide="ignore"):
@@ -284,7 +286,7 @@ class ExactBackend:
         return Report(duality_gap=self._worst_gap())
 
     def _newton_start(self) -> Floats:
-        """The policy, or the reference where the policy gave up answers that the reference still has (a polished one)."""
+        """The policy, or the reference where a polished policy gave up answers that the reference still has."""
         policy, reference = self.log_policy(), self.log_policy(REFERENCE)
         lost = (np.isneginf(policy) != np.isneginf(reference)).any(axis=1, keepdims=True)
         return np.where(lost, reference, policy)

@@ -2,9 +2,10 @@
 
 With rho = pi / anchor and a = eta (w − 1/2), stationarity over normalised policies reads
 
-    log rho(y) + kappa · rho(y) = a(y),      E_{y ~ anchor} rho(y) = 1,      kappa = −E_{y ~ anchor}(log rho(y) − a(y)) .
+    log rho(y) + kappa · rho(y) = a(y),     E_{y ~ anchor} rho(y) = 1,     kappa = E_{y ~ anchor}(a(y) − log rho(y)).
 
-For a given kappa ≥ 0, kappa · rho = omega(log kappa + a) with Wright's omega function, and E rho falls as kappa rises: one root.
+For a given kappa ≥ 0, kappa · rho = omega(log kappa + a) with Wright's omega function, and E rho falls as kappa rises:
+there is one root.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ _BISECTIONS = 200  # a bound; Newton's steps take over after a few
 
 
 def fixed_partition_step(log_anchor: Floats, advantage: Floats) -> Floats:
-    """log pi of the minimiser, (B, n), for advantage a = eta (w − 1/2), (B, n)."""
+    """Log pi of the minimiser, (B, n), for advantage a = eta (w − 1/2), (B, n)."""
     advantage = np.where(np.isfinite(log_anchor), advantage, 0.0)
     log_kappa = _log_kappa(log_anchor, advantage)
     return log_normalise(log_anchor + _log_ratio(log_kappa, advantage))
 
 
 def _log_ratio(log_kappa: Floats, advantage: Floats) -> Floats:
-    """log rho for each kappa, (B, n)."""
+    """Log rho for each kappa, (B, n)."""
     from scipy.special import wrightomega  # not at the top: games load fast
 
     result: Floats = advantage - wrightomega(log_kappa[:, None] + advantage)
@@ -34,7 +35,8 @@ def _log_ratio(log_kappa: Floats, advantage: Floats) -> Floats:
 def _log_kappa(log_anchor: Floats, advantage: Floats) -> Floats:
     """The root of log E rho = 0 in log kappa, by Newton's method inside a shrinking bracket, (B,).
 
-    At the root some rho ≥ 1, so kappa ≤ max a. Where E_anchor e^a ≤ 1 to rounding (a constant, as in all ties), rho = 1 and kappa is 0.
+    At the root some rho ≥ 1, so kappa ≤ max a. Where E_anchor e^a ≤ 1 to rounding (a constant, as in all ties), rho = 1
+    and kappa is 0.
     """
     high = np.log(np.maximum(advantage.max(axis=1), 1e-300))
     low = np.full_like(high, np.log(1e-300))

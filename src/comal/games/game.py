@@ -60,7 +60,7 @@ class PreferenceGame:
         citation: str = "",
         prior: float = 0.0,
     ) -> PreferenceGame:
-        """The game of win counts: P[i, j] = (wins[i, j] + prior) / (wins[i, j] + wins[j, i] + 2 prior), ½ on the diagonal.
+        """The game of win counts: P[i, j] = (wins[i, j] + prior) / (wins[i, j] + wins[j, i] + 2 prior).
 
         Raises:
             GameError: a negative count, or a pair never compared while `prior` is 0.

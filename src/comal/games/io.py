@@ -37,9 +37,10 @@ def load_game(source: str, symmetrise: bool = False) -> PreferenceGame:
 def read_game(path: Path, symmetrise: bool = False) -> PreferenceGame:
     """The game in a CSV, JSON or NPY file; `symmetrise` averages both readings of every pair.
 
-    CSV: the first row and the first column hold the same labels in the same order; a table printed to at least 6 decimals may miss
-    P + Pᵀ = 1 by one unit of the last, which is rounding and averaged out. JSON: the rows alone, or
-    `{"labels": [...], "P": [[...]]}`, or `{"labels": [...], "wins": [[...]]}` with counts. NPY: an array (n, n), or (B, n, n) for a batch.
+    CSV: the first row and the first column hold the same labels in the same order; a table printed to at least 6
+    decimals may miss P + Pᵀ = 1 by one unit of the last, which is rounding and averaged out. JSON: the rows alone, or
+    `{"labels": [...], "P": [[...]]}`, or `{"labels": [...], "wins": [[...]]}` with counts. NPY: an array (n, n), or (B,
+    n, n) for a batch.
 
     Raises:
         DataError: a file that cannot be read as a table.
@@ -68,14 +69,16 @@ def _read_csv(path: Path) -> tuple[Any, list[str], bool]:
     if len(rows) < 2:
         raise DataError(str(path), "expected a row of labels and then one row for each answer")
     labels = [label.strip() for label in rows[0][1][1:]]
-    table = []
+    table: list[list[float]] = []
     for number, (first, *cells) in rows[1:]:
         place = f"{path}:{number}"
         if len(cells) != len(labels):
             raise DataError(place, f"{len(cells)} numbers in a table of {len(labels)} labels")
         if len(table) < len(labels) and first.strip() != labels[len(table)]:
             expected = labels[len(table)]
-            raise DataError(place, f"row {first.strip()!r} where column order says {expected!r}; use one order for both")
+            raise DataError(
+                place, f"row {first.strip()!r} where column order says {expected!r}; use one order for both"
+            )
         try:
             table.append([float(cell) for cell in cells])
         except ValueError as error:

@@ -1,7 +1,7 @@
 """Win rates, best responses, gaps and divergences, over one game or a batch of games.
 
-Policies are probability vectors (n,) or (B, n); `kl` alone takes log-probabilities, which is what backends store: it is wanted where
-probabilities have long underflowed.
+Policies are probability vectors (n,) or (B, n); `kl` alone takes log-probabilities, which is what backends store: it is
+wanted where probabilities have long underflowed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def log_normalise(log_weights: Floats) -> Floats:
 def kl(log_p: Floats, log_q: Floats) -> Floats:
     """KL(p || q) along the last axis, exact to rounding however near p and q are.
 
-    sum_i p_i (expm1(-d_i) + d_i) with d = log p - log q equals sum_i p_i d_i for normalised p and q, but all its terms are positive, so
-    nothing cancels: two policies that differ by 1e-9 are told apart.
+    sum_i p_i (expm1(-d_i) + d_i) with d = log p - log q equals sum_i p_i d_i for normalised p and q, but all its terms
+    are positive, so nothing cancels: two policies that differ by 1e-9 are told apart.
     """
     p = np.exp(log_p)
     with np.errstate(invalid="ignore"):  # -inf - -inf where neither has mass, and 0 · inf in the branch not taken

@@ -1,4 +1,7 @@
-"""Named games, each with its source: `paper`, `random:n=50,seed=3`. One function a game; its keywords are the parameters."""
+"""Named games, each with its source: `paper`, `random:n=50,seed=3`.
+
+One function a game; its keywords are the parameters.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def condorcet(n: int = 5, margin: float = 1e-4, seed: int = 0) -> PreferenceGame
 
 
 def bradley_terry(n: int = 5, spread: float = 1.0, seed: int = 0) -> PreferenceGame:
-    """Transitive: Pr(i ≻ j) = sigmoid(r_i − r_j), r normal with standard deviation `spread`; Nash is the best answer."""
+    """Transitive: Pr(i ≻ j) = sigmoid(r_i − r_j), r normal times `spread`; Nash is the best answer."""
     _check_size(n)
     r = spread * np.random.default_rng(seed).standard_normal(n)
     upper: Floats = np.triu(1 / (1 + np.exp(r[None, :] - r[:, None])), 1)
@@ -81,7 +84,9 @@ def random(n: int = 10, seed: int = 0) -> PreferenceGame:
     """Every Pr(i ≻ j), i < j, uniform on [0, 1]; the Nash policy is unique and supported on about half the answers."""
     _check_size(n)
     upper: Floats = np.triu(np.random.default_rng(seed).random((n, n)), 1)
-    return PreferenceGame(_fill(upper), (), "random", "Fisher & Reeves 1995, Optimal strategies for random tournament games")
+    return PreferenceGame(
+        _fill(upper), (), "random", "Fisher & Reeves 1995, Optimal strategies for random tournament games"
+    )
 
 
 def all_ties(n: int = 3) -> PreferenceGame:

@@ -23,7 +23,7 @@ def nash_policy(game: PreferenceGame) -> Floats:
 
 
 def solve_lp(A: Floats) -> Floats:
-    """The policy p of a skew matrix A with the smallest max(A p) that the interior-point and the simplex method find."""
+    """The policy p with the smallest max(A p), A skew, that the interior-point and the simplex method find."""
     from scipy.optimize import linprog  # not at the top: it costs every command a third of a second
 
     n = len(A)

@@ -1,11 +1,11 @@
-"""Newton's method for the regularised game, and the linear equations that finish the original one; over batches of games.
+"""Newton's method for regularised games, and the linear equations that finish the original one; over batches.
 
 The Nash policy p of the game tau-regularised to a reference solves, for x = log p,
 
     x = log reference + A eˣ / tau − c,      sum eˣ = 1.
 
-Newton's matrix is I − A D / tau with D = diag(p). Scaled by D^½ it is I − D^½ A D^½ / tau, the identity minus a skew matrix, which is never
-singular; and the direction is recovered by a product with A, never by dividing by p.
+Newton's matrix is I − A D / tau with D = diag(p). Scaled by D^½ it is I − D^½ A D^½ / tau, the identity minus a skew
+matrix, which is never singular; and the direction is recovered by a product with A, never by dividing by p.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def solve_regularised(
     products = 0
     open_games = np.arange(B)
     for iteration in range(max_iterations + 1):
-        here = slice(None) if len(open_games) == B else open_games  # a slice makes views, so one large game is not copied
+        here = slice(None) if len(open_games) == B else open_games  # a slice is a view: one large game is not copied
         A_, reference_, tau_ = A[here], log_reference[here], tau[here]
         x_ = x[here]
         payoff_ = product(A_, np.exp(x_))
@@ -109,7 +109,7 @@ def _newton_step(A: Floats, x: Floats, response: Floats, tau: Floats) -> Floats:
 
 
 def solve_regularised_from_afar(A: Floats, log_reference: Floats, tau: float, accept: float) -> RegularisedSolution:
-    """One game (1, n, n) whose tau is too small to start at the reference: raise tau until that works, then lower it again."""
+    """One game (1, n, n) whose tau is too small to start at the reference: raise it until that works, then lower it."""
     high, factor = tau, 4.0
     products, iterations = 0, 0
 
@@ -146,10 +146,10 @@ def solve_regularised_from_afar(A: Floats, log_reference: Floats, tau: float, ac
 
 
 def polish(A: Floats, policy: Floats, payoff: Floats) -> Floats:
-    """Policies that make every answer of the guessed support {y : p(y) > −(A p)(y)} an even bet, (B, n); NaN rows where there is none.
+    """Policies that make every answer of the guessed support {y : p(y) > −(A p)(y)} an even bet, (B, n); NaN: none.
 
-    A support of even size is left out: its bordered equations are skew of odd size, hence singular. So are games with ties and duplicates;
-    the path solves those without.
+    A support of even size is left out: its bordered equations are skew of odd size, hence singular. So are games with
+    ties and duplicates; the path solves those without.
     """
     support = policy > -payoff
     candidates = np.full_like(policy, np.nan)
@@ -182,10 +182,11 @@ def polish(A: Floats, policy: Floats, payoff: Floats) -> Floats:
 def _solve_each(matrix: Floats, right: Floats) -> Floats:
     """Solutions of a batch of linear systems; NaN for the singular ones."""
     try:
-        return np.linalg.solve(matrix, right)
+        solved: Floats = np.linalg.solve(matrix, right)
     except np.linalg.LinAlgError:  # numpy does not say which one
         solutions = np.full_like(right, np.nan)
         if len(matrix) > 1:
             for i in range(len(matrix)):
                 solutions[i] = _solve_each(matrix[i : i + 1], right[i : i + 1])[0]
         return solutions
+    return solved

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from comal.algorithms.base import Algorithm, Instruction, Report
+from comal.algorithms.base import Algorithm, Instruction, ProxStep, Report
 from comal.algorithms.comal import COMAL
 from comal.engine import MemoryJournal, run
 from comal.errors import GameError
@@ -26,11 +27,13 @@ class Trajectory:
 
     Attributes:
         products: products made until then, (T,).
+        prox_steps: prox steps taken until then, into whatever policy, (T,).
         gaps: duality gap of the policy, (T,).
         policies: the policy, (T, n); None unless asked for.
     """
 
-    products: Floats
+    products: NDArray[np.int64]
+    prox_steps: NDArray[np.int64]
     gaps: Floats
     policies: Floats | None
 
@@ -83,8 +86,8 @@ def solve(
         algorithm: `COMAL()` unless given, which needs no tuning.
         gap: largest duality gap accepted.
         max_products: matrix-vector products after which to give up.
-        start: initial policy, (n,) or (B, n); uniform unless given. Answers of probability 0 stay out, except that `COMAL()` may take
-            them in.
+        start: initial policy, (n,) or (B, n); uniform unless given. Answers of probability 0 stay out, except that
+            `COMAL()` may take them in.
         record: what to keep of the way there; for single games.
 
     Raises:
@@ -98,12 +101,14 @@ def solve(
         raise GameError(game.name, "the way of a batch is not recorded; solve its games one by one")
     begun = time.perf_counter()
     backend = ExactBackend(game, start)
-    rows: list[tuple[int, float, Floats | None]] = []
+    rows: list[_Row] = []
+    prox_steps = 0
 
     def look() -> bool:
         gaps = backend.gaps()
         if record is not None:
-            rows.append((backend.products, float(gaps[0]), backend.policies()[0] if record == "policies" else None))
+            policy = backend.policies()[0] if record == "policies" else None
+            rows.append((backend.products, prox_steps, float(gaps[0]), policy))
         if game.batch is not None:
             backend.retire(gaps <= gap)
             finished = not len(backend.open_games)
@@ -112,7 +117,9 @@ def solve(
         return finished or backend.products >= max_products
 
     def stop(index: int, instruction: Instruction, report: Report) -> bool:
-        del index, instruction, report
+        nonlocal prox_steps
+        del index, report
+        prox_steps += isinstance(instruction, ProxStep)
         return look()
 
     steps = 0 if look() else run(algorithm or COMAL(), backend, MemoryJournal(), stop)
@@ -132,10 +139,10 @@ def solve(
     )
 
 
-def _trajectory(rows: list[tuple[int, float, Floats | None]]) -> Trajectory:
-    policies = [policy for _, _, policy in rows if policy is not None]
-    return Trajectory(
-        products=np.array([products for products, _, _ in rows], dtype=np.float64),
-        gaps=np.array([gap for _, gap, _ in rows]),
-        policies=np.stack(policies) if policies else None,
-    )
+_Row: TypeAlias = tuple[int, int, float, Floats | None]
+
+
+def _trajectory(rows: list[_Row]) -> Trajectory:
+    products, prox_steps, gaps, policies = zip(*rows, strict=True)
+    kept = [policy for policy in policies if policy is not None]
+    return Trajectory(np.array(products), np.array(prox_steps), np.array(gaps), np.stack(kept) if kept else None)

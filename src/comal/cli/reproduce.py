@@ -1,0 +1,106 @@
+"""`comal reproduce`: experiments of the literature, from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from comal.reports.game_figures import Course
+
+app = typer.Typer(help="Repeat experiments of the literature.", no_args_is_help=True)
+
+
+@app.callback()
+def reproduce() -> None:
+    """Repeat experiments of the literature."""
+
+
+@app.command()
+def synthetic(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the figure goes.")] = Path("synthetic.png"),
+    steps: Annotated[int, typer.Option(help="Prox steps of each method.", min=1)] = 3000,
+    eta: Annotated[float, typer.Option(help="Step size of all methods.")] = 0.15,
+    tau: Annotated[float, typer.Option(help="Weight of the KL to the reference.")] = 0.1,
+    inner_steps: Annotated[int, typer.Option(help="COMAL's inner steps a reference update.", min=1)] = 100,
+    start: Annotated[str, typer.Option(metavar="P,P,P", help="Initial policy over a, b, c.")] = "0.2,0.5,0.3",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """The three-answer experiment of the COMAL paper: which methods reach the Nash policy (4, 3, 4)/11?
+
+    Self-play cycles, a fixed reference converges beside it, COMAL converges to it; the last row is COMAL with the
+    number of inner steps left to its certificate.
+    """
+    from comal.algorithms.comal import COMAL
+    from comal.algorithms.inpo import INPO
+    from comal.algorithms.mwu import MWU
+    from comal.algorithms.nash_md import NashMD
+    from comal.algorithms.sppo import SPPO
+    from comal.cli.solve import parse_policy
+    from comal.errors import ConfigError
+    from comal.games import named_game, nash_policy, solve
+    from comal.reports.game_figures import Course, save, synthetic_figure
+
+    game = named_game("paper")
+    try:
+        methods = {
+            "self-play (MWU, iterative IPO)": MWU(eta),
+            "SPPO": SPPO(eta),
+            "INPO": INPO(eta, tau),
+            "Nash-MD": NashMD(eta, tau),
+            f"COMAL, {inner_steps} inner steps": COMAL(inner=INPO(eta, tau), inner_steps=inner_steps, update="copy"),
+            "COMAL, certificate": COMAL(inner=INPO(eta, tau)),
+        }
+    except ValueError as error:
+        raise ConfigError("synthetic", str(error)) from error
+    courses = []
+    for name, rule in methods.items():
+        # two products a step at most: Nash-MD's opponent is not the policy whose gap is measured
+        solution = solve(game, rule, 0.0, 2 * steps + 2, parse_policy(start), "policies")
+        trajectory = solution.trajectory
+        assert trajectory is not None
+        assert trajectory.policies is not None
+        within = trajectory.prox_steps <= steps
+        courses.append(
+            Course(name, trajectory.prox_steps[within], trajectory.gaps[within], trajectory.policies[within])
+        )
+    save(synthetic_figure(game, courses, nash_policy(game)), output)
+    if as_json:
+        import json
+
+        typer.echo(
+            json.dumps(
+                {
+                    "game": game.name,
+                    "steps": steps,
+                    "methods": [
+                        {"name": c.name, "duality_gap": float(c.gaps[-1]), "policy": c.policies[-1].tolist()}
+                        for c in courses
+                    ],
+                }
+            )
+        )
+    else:
+        _print(courses, steps)
+    typer.echo(f"figure: {output}", err=True)
+
+
+def _print(courses: list[Course], steps: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"after {steps} prox steps")
+    for heading in ("duality gap", "in the last 10%", "a", "b", "c"):
+        table.add_column(heading, justify="right")
+    for course in courses:
+        late = course.gaps[-max(1, len(course.gaps) // 10) :]
+        table.add_row(
+            course.name,
+            f"{course.gaps[-1]:.1e}",
+            f"{late.min():.1e} to {late.max():.1e}",
+            *(f"{p:.4f}" for p in course.policies[-1]),
+        )
+    Console(highlight=False, soft_wrap=True).print(table)

@@ -1,0 +1,143 @@
+"""`comal solve`: the Nash policy of a preference game."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from comal.games import PreferenceGame, Solution
+
+_SHOW_ALL = 12  # answers; longer policies are shown without their zeros
+_SHOWN_AS_ZERO = 5e-7  # what six decimals print as 0
+
+
+def solve(
+    game: Annotated[
+        str, typer.Argument(help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.")
+    ],
+    algorithm: Annotated[str, typer.Option(help="Name of an algorithm; the default needs no settings.")] = "comal",
+    gap: Annotated[float, typer.Option(help="Largest duality gap accepted.", min=0.0)] = 1e-8,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the algorithm, e.g. tau=0.1 or inner.name=inpo."),
+    ] = None,
+    max_products: Annotated[int, typer.Option(help="Matrix-vector products after which to give up.", min=1)] = 20_000,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="P,P,...", help="Initial policy, in the order of the labels [default: uniform]."),
+    ] = None,
+    symmetrise: Annotated[
+        bool, typer.Option("--symmetrise", help="Average both readings of every pair of a noisy table.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the gap per product and, for three answers, the path.")
+    ] = None,
+) -> None:
+    """Find the Nash policy of a preference game: the one that no other is preferred to more than half of the time.
+
+    Exit status: 0 converged, 3 not converged, 2 bad input.
+    """
+    from comal import games
+    from comal.config.overrides import parse_overrides
+    from comal.plugins import ALGORITHMS, describe
+
+    table = games.load_game(game, symmetrise)
+    if table.batch is not None:
+        from comal.errors import GameError
+
+        raise GameError(
+            game, f"holds {table.batch} games; one at a time here, all at once by comal.games.solve in Python"
+        )
+    rule = ALGORITHMS.build(parse_overrides(settings or []) | {"name": algorithm}, "algorithm")
+    record: Literal["gaps", "policies"] | None = None if plot is None else "policies" if table.n == 3 else "gaps"
+    initial = None if start is None else parse_policy(start)
+    solution = games.solve(table, rule, gap, max_products, initial, record)
+    if plot is not None:
+        from comal.reports.game_figures import save, solution_figure
+
+        save(solution_figure(table, solution, algorithm, gap), plot)
+    if as_json:
+        import json
+
+        winner = table.condorcet_winner()
+        outcome = {
+            "game": game,
+            "n": table.n,
+            "algorithm": algorithm,
+            "options": {key: value for key, value in describe(rule).items() if key != "name"},
+            "policy": solution.policy.tolist(),
+            "labels": list(table.labels),
+            "duality_gap": solution.duality_gap,
+            "products": solution.products,
+            "steps": solution.steps,
+            "linear_solves": solution.linear_solves,
+            "lp_solves": solution.lp_solves,
+            "seconds": solution.seconds,
+            "converged": solution.converged,
+            "condorcet_winner": None if winner is None else table.labels[winner],
+        }
+        typer.echo(json.dumps(outcome))
+    else:
+        _print(table, solution, algorithm, gap)
+    if plot is not None:
+        typer.echo(f"figure: {plot}", err=True)
+    if not solution.converged:
+        typer.echo(
+            f"not converged: the gap is {solution.duality_gap:.3g} after {solution.products} products, {gap:g} was asked for"
+            + ("" if algorithm == "comal" and not settings else "; `comal` without settings solves every game"),
+            err=True,
+        )
+        raise typer.Exit(3)
+
+
+def parse_policy(text: str) -> NDArray[np.float64]:
+    """Probabilities with commas between them.
+
+    Raises:
+        ConfigError: something else.
+    """
+    import numpy as np
+
+    from comal.errors import ConfigError
+
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError as error:
+        raise ConfigError("--start", f"need numbers with commas between them, got `{text}`") from error
+
+
+def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = [
+        i for i, p in enumerate(solution.policy.tolist()) if game.n <= _SHOW_ALL or p >= _SHOWN_AS_ZERO
+    ]  # fmt: skip
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column("answer")
+    table.add_column("probability", justify="right")
+    for i in shown:
+        table.add_row(escape(game.labels[i]), f"{solution.policy[i]:.6f}")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    if len(shown) < game.n:
+        console.print(f"and {game.n - len(shown)} answers with probability 0")
+    winner = game.condorcet_winner()
+    state = "converged" if solution.converged else "not converged"
+    console.print()
+    console.print(f"game              {escape(game.name)}, {game.n} answer{'s' * (game.n > 1)}")
+    console.print(f"duality gap       {solution.duality_gap:.3g} ({state}, {gap:g} asked for)")
+    console.print(f"Condorcet winner  {'none' if winner is None else escape(game.labels[winner])}")
+    console.print(f"algorithm         {escape(algorithm)}")
+    console.print(
+        f"work              {solution.steps} steps, {solution.products} products, {solution.linear_solves} linear solves"
+        f"{', a linear program' if solution.lp_solves else ''}, {solution.seconds:.3f} s"
+    )
