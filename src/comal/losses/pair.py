@@ -6,15 +6,15 @@
     win_rate    target = eta · (ŵ(y_c) − ŵ(y_r))
 
 The hard label is unbiased only for two answers drawn independently from the opponent, with the label drawn by the
-judge's probability: ±1/2 is then P − 1/2 on average, and w(y) − 1/2 over the other answer. For pairs *selected* by win
-rate (best-worst, best-second) it has another fixed point; the win-rate target keeps the right one, exactly so if the win
-rates are independent of the selection. With K = 2, `group` is a quarter of the `win_rate` form.
+judge's probability: ±1/2 is then P − 1/2 on average, and w(y) − 1/2 over the other answer. For pairs *selected* by
+win rate (best-worst, best-second) it has another fixed point; the win-rate target keeps the right one, exactly so if
+the win rates are independent of the selection. With K = 2, `group` is a quarter of the `win_rate` form.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -31,6 +31,8 @@ class Pair(Loss):
     Raises:
         ValueError: another target.
     """
+
+    pairs: ClassVar[bool] = True
 
     target: Literal["hard", "win_rate"] = "hard"
 

@@ -2,8 +2,8 @@
 
 best-worst      the answers with the highest and the lowest win rate
 best-second     the two with the highest, as in the paper's experiments
-random          two answers drawn uniformly; with P the chosen one is drawn by Pr(i ≻ j), so that the hard label is unbiased, with
-                win rates alone it is the one with the higher
+random          two answers drawn uniformly; with P the chosen one is drawn by Pr(i ≻ j), so that the hard label is
+                unbiased; with win rates alone it is the one with the higher
 """
 
 from __future__ import annotations
