@@ -90,7 +90,7 @@ def solve(
         typer.echo(f"figure: {plot}", err=True)
     if not solution.converged:
         typer.echo(
-            f"not converged: the gap is {solution.duality_gap:.3g} after {solution.products} products, {gap:g} was asked for"
+            f"not converged: the gap is {solution.duality_gap:.3g} after {solution.products} products, not {gap:g}"
             + ("" if algorithm == "comal" and not settings else "; `comal` without settings solves every game"),
             err=True,
         )
@@ -138,6 +138,7 @@ def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float)
     console.print(f"Condorcet winner  {'none' if winner is None else escape(game.labels[winner])}")
     console.print(f"algorithm         {escape(algorithm)}")
     console.print(
-        f"work              {solution.steps} steps, {solution.products} products, {solution.linear_solves} linear solves"
+        f"work              {solution.steps} steps, {solution.products} products, "
+        f"{solution.linear_solves} linear solves"
         f"{', a linear program' if solution.lp_solves else ''}, {solution.seconds:.3f} s"
     )

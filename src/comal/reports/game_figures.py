@@ -66,7 +66,7 @@ def solution_figure(game: PreferenceGame, solution: Solution, algorithm: str, ta
 def synthetic_figure(game: PreferenceGame, courses: Sequence[Course], nash: Floats) -> Figure:
     """Gaps of all methods over their prox steps, above the paths of the first five in the simplex."""
     figure = _figure(10, 6.6)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.55, 1)).flat
+    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(1.55, 1))).flat
     gap_axes = top.subplots()
     ends = []
     for i, course in enumerate(courses):

@@ -1,0 +1,81 @@
+"""What a person sees of a run on the terminal: one line of progress, and a table as validation figures come in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from comal.reports.progress_state import RunState, read_state
+from comal.reports.tables import look_heading, look_row
+
+
+class RunDisplay:
+    """Watches a run's folder from a thread and shows it on stderr; the run itself knows nothing of it."""
+
+    def __init__(self, folder: Path, methods: list[str], steps: int) -> None:
+        self.folder = folder
+        self.methods = methods
+        self.steps = steps
+        self.console = Console(stderr=True)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._shown: set[Path] = set()
+        self._heading = False
+        self._progress = Progress(
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=self.console,
+            transient=True,
+        )
+
+    def __enter__(self) -> RunDisplay:
+        state = read_state(self.folder, self.methods, self.steps)
+        self._task = self._progress.add_task("starting", total=self.steps * len(self.methods), completed=state.steps)
+        for method in state.methods:
+            self._shown |= set(method.looks)
+        if state.steps:
+            self.console.print(f"continuing: {state.steps} of {self.steps * len(self.methods)} steps were done before")
+        self._progress.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if kind is None:
+            self._update()
+        self._progress.stop()
+
+    def _watch(self) -> None:
+        last_line, last_time = "", 0.0
+        while not self._stop.wait(0.25):
+            state = self._update()
+            # Without a terminal there is no live bar; say now and then where the run is.
+            line = state.description
+            if not self.console.is_terminal and (line != last_line and time.monotonic() - last_time > 20):
+                self.console.print(f"{line}  {state.steps}/{self.steps * len(self.methods)} steps")
+                last_line, last_time = line, time.monotonic()
+
+    def _update(self) -> RunState:
+        state = read_state(self.folder, self.methods, self.steps)
+        self._progress.update(self._task, completed=state.steps, description=state.description)
+        for method in state.methods:
+            for path in method.looks:
+                if path not in self._shown:
+                    self._shown.add(path)
+                    if not self._heading:
+                        self.console.print(look_heading())
+                        self._heading = True
+                    self.console.print(look_row(method.name, path))
+        return state

@@ -1,0 +1,53 @@
+"""`comal run`: align a model as a recipe says, or continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name or YAML file; the default needs no model, network or GPU.")
+    ] = "docstrings",
+    output_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run [default: runs/NAME].")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. steps=20 or algorithm.tau=0.1."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout instead of tables.")] = False,
+) -> None:
+    """Align a language model: supervised stage, proximal steps, evaluation, report.
+
+    Interrupted or killed at any moment, the same command continues where it stopped and ends with the same figures.
+    """
+    from comal.config.load import load_recipe
+
+    plan = load_recipe(recipe, settings or [])
+    folder = output_dir or Path("runs") / plan.name
+    typer.echo(f"run folder: {folder}", err=True)
+    from comal.cli.display import RunDisplay
+    from comal.pipeline.run import Run, method_names
+    from comal.pipeline.setup import prepare_process
+    from comal.reports.run_report import write_report
+
+    prepare_process(plan.threads)
+    with Run(folder, plan) as started, RunDisplay(folder, list(method_names(plan)), plan.steps):
+        result = started.execute()
+        write_report(folder)
+    if as_json:
+        typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    from comal.reports.tables import print_result
+
+    print_result(result)
+    typer.echo(f"\nreport   {folder / 'report.html'}", err=True)
+    typer.echo(f"figures  {folder / 'result.json'}", err=True)
+    typer.echo(f"model    {folder / 'model'}", err=True)
+    adapter = (folder / "model" / "adapter_config.json").is_file()
+    loader = "peft.AutoPeftModelForCausalLM" if adapter else "transformers.AutoModelForCausalLM"
+    typer.echo(f'         load it with {loader}.from_pretrained("{folder / "model"}")', err=True)

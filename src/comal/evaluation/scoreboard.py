@@ -1,0 +1,108 @@
+"""One policy against its adversaries on held-out prompts: the figures that tables and reports show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comal.evaluation.adversaries import (
+    Answers,
+    best_of_n,
+    class_shares,
+    head_to_head,
+    pure_class,
+    worst_case,
+)
+from comal.evaluation.estimates import Estimate, estimate
+from comal.judges.oracle import Oracle
+
+START = "start"
+"""Name of the policy that alignment starts from, among the policies of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What all policies of one evaluation share.
+
+    Attributes:
+        oracle: the judge.
+        prompts: texts of the held-out prompts.
+        start: answers of the starting policy, for best-of-N candidates.
+        best_of: sizes N.
+        classify: names the class of an answer, or None.
+        classes: the classes in which a pure adversary answers.
+        seed: of the draws of pure adversaries.
+    """
+
+    oracle: Oracle
+    prompts: Sequence[str]
+    start: Answers
+    best_of: Sequence[int]
+    classify: Callable[[str], str] | None
+    classes: Sequence[str]
+    seed: int
+
+    def adversaries(self, name: str, pool: Mapping[str, Answers]) -> dict[str, NDArray[np.float64]]:
+        """Per-prompt win rates of every adversary against the policy `name` of the pool, by adversary.
+
+        The adversaries are every other policy of the pool, each pure class (answers found in the pool, the starting
+        policy's first), and best-of-N of the starting policy and of the target itself.
+        """
+        target = pool[name]
+        rates = {
+            other: head_to_head(self.oracle, self.prompts, answers, target)
+            for other, answers in pool.items()
+            if other != name
+        }
+        if self.classify is not None:
+            pools = [self.start, *pool.values()]
+            for wanted in self.classes:
+                answers = pure_class(pools, self.classify, wanted, self.seed)
+                rates[f"only {wanted}"] = self._where_present(answers, target)
+        for n in self.best_of:
+            for origin, candidates in ((START, self.start), ("itself", target)):
+                if min(len(c) for c in candidates) >= n:
+                    rates[f"best of {n} from {origin}"] = best_of_n(self.oracle, self.prompts, candidates, target, n)
+        return rates
+
+    def _where_present(self, answers: Answers, target: Answers) -> NDArray[np.float64]:
+        present = [x for x, group in enumerate(answers) if group]
+        rates = np.full(len(self.prompts), np.nan)
+        if present:
+            rates[present] = head_to_head(
+                self.oracle,
+                [self.prompts[x] for x in present],
+                [answers[x] for x in present],
+                [target[x] for x in present],
+            )
+        return rates
+
+
+def score_policy(field: Field, name: str, pool: Mapping[str, Answers]) -> dict[str, Any]:
+    """Everything measured of one policy, as plain JSON values.
+
+    `win_rate` is against the starting policy; `worst_case` is the strongest adversary's win rate, cross-fitted;
+    `duality_gap` is 2 (worst case - 1/2), a lower bound since the true best response may be stronger.
+    """
+    rates = field.adversaries(name, pool)
+    usable = {k: v for k, v in rates.items() if np.isfinite(v).sum() >= 2}
+    worst = worst_case(usable)
+    result: dict[str, Any] = {
+        "worst_case": worst.win_rate.to_json() | {"adversaries": list(worst.names)},
+        "duality_gap": gap(worst.win_rate).to_json(),
+        "adversaries": {k: estimate(v).to_json() for k, v in usable.items()},
+    }
+    if START in rates:
+        result["win_rate"] = estimate(1 - rates[START]).to_json()
+    if field.classify is not None:
+        result["classes"] = class_shares(pool[name], field.classify)
+    return result
+
+
+def gap(worst: Estimate) -> Estimate:
+    """The duality gap that an adversary of this win rate proves: 2 (rate - 1/2)."""
+    return Estimate(2 * worst.mean - 1, 2 * worst.low - 1, 2 * worst.high - 1, worst.prompts, worst.missing)

@@ -1,0 +1,481 @@
+"""The LLM interpreter: policies are checkpoints, a proximal step is sample → judge → target → log-probs → train.
+
+Roles are names of checkpoints. Every stage leaves an artifact that is either whole or absent, and draws from a seed of
+its own, so an interrupted step continues at the stage where it stopped and ends as if it had not been interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from comal.algorithms.base import (
+    INITIAL_ROLES,
+    POLICY,
+    REFERENCE,
+    Algorithm,
+    Certify,
+    Copy,
+    ExactOnly,
+    Instruction,
+    Mix,
+    ProxStep,
+    Report,
+    Role,
+)
+from comal.errors import ConfigError, JudgeError
+from comal.judges.oracle import Oracle
+from comal.judges.tables import Table
+from comal.losses.base import Loss
+from comal.losses.pairing import pick_pairs
+from comal.pipeline.data import prompts_of_step
+from comal.pipeline.distributed import on_main
+from comal.pipeline.folder import atomic_path, read_json, read_table, write_json, write_table
+from comal.pipeline.journal import FileJournal
+from comal.pipeline.samples import Samples, sample_once, score
+from comal.pipeline.settings import Recipe
+from comal.pipeline.training import Group, train_prox
+from comal.pipeline.verdicts import judge_once, target_win_rates
+from comal.policies.base import Prompt, derive_seed
+from comal.policies.transformers import PolicyStore, remove_folder
+
+INITIAL = "initial"
+"""Name of the checkpoint that alignment starts from."""
+
+
+class Progress(Protocol):
+    """Hears what a run is doing."""
+
+    def stage(self, name: str, step: int) -> None:
+        """Proximal step `step` (from 0) has come to stage `name`."""
+        ...
+
+
+def refuse_unsampleable(algorithm: Algorithm, place: str, look_ahead: int = 64) -> list[Instruction]:
+    """The first instructions of a program, if a language model can follow them.
+
+    Raises:
+        ConfigError: an instruction that needs the whole preference matrix, or an opponent that cannot be sampled.
+    """
+    program = algorithm.program()
+    instruction = next(program)
+    seen: list[Instruction] = []
+    for _ in range(look_ahead):
+        if isinstance(instruction, ExactOnly):
+            raise ConfigError(
+                place,
+                f"its program needs the whole preference matrix ({type(instruction).__name__}), which a language model "
+                "does not have; choose a sampled inner algorithm, such as `inner: {name: inpo, eta: ..., tau: ...}`",
+            )
+        if isinstance(instruction, ProxStep):
+            for _, mix in instruction.opponent.terms:
+                if mix.only_role is None:
+                    raise ConfigError(
+                        place,
+                        f"its opponent is a geometric mixture of {', '.join(mix.weights)}, which cannot be sampled "
+                        "from language models yet; INPO has the same fixed point and can",
+                    )
+        seen.append(instruction)
+        instruction = program.send(
+            Report(kl_moved=0.0, kl_reference=1.0, kl_best_response=0.0, win_rate_previous=0.5, iterations=1)
+        )
+    return seen
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a proximal step is trained on; arrays of shape (prompts, K).
+
+    Attributes:
+        policy_logp: log-probabilities under the policy that training starts from.
+        role_logp: under each role of the anchor.
+        win_rate: w(y) against the step's opponents; NaN where the judge gave no verdict at all.
+    """
+
+    policy_logp: NDArray[np.float64]
+    role_logp: dict[Role, NDArray[np.float64]]
+    win_rate: NDArray[np.float64]
+
+    def anchor_logp(self, anchor: Mix) -> NDArray[np.float64]:
+        """Logarithm of the anchor mixture, up to a constant a prompt."""
+        return np.asarray(sum(weight * self.role_logp[role] for role, weight in anchor.weights.items()))
+
+
+class LanguageModelBackend:
+    """Carries a program's instructions out on one method's folder.
+
+    Args:
+        folder: the method's folder.
+        method: its name, for messages.
+        recipe: settings.
+        store: opens checkpoints.
+        oracle: the training judge.
+        loss: the prox loss.
+        prompts: training prompts.
+        journal: receives the metrics of each instruction.
+        progress: hears the stages.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        store: PolicyStore,
+        oracle: Oracle,
+        loss: Loss,
+        prompts: Sequence[Prompt],
+        journal: FileJournal,
+        progress: Progress,
+    ) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.store = store
+        self.oracle = oracle
+        self.loss = loss
+        self.prompts = prompts
+        self.journal = journal
+        self.progress = progress
+        self.roles: dict[Role, str] = dict.fromkeys(INITIAL_ROLES, INITIAL)
+        self.keep: set[str] = set()
+        self.step = 0
+        self._seconds: dict[str, float] = {}
+
+    def path(self, checkpoint: str) -> str | Path:
+        """Where a checkpoint named in `roles` lies."""
+        return self.store.initial if checkpoint == INITIAL else self.folder / "steps" / checkpoint / "checkpoint"
+
+    def execute(self, index: int, instruction: Instruction) -> Report:
+        """Carry out an instruction; see `comal.engine.Backend`."""
+        self._seconds = {}
+        match instruction:
+            case ProxStep():
+                report = self._prox(instruction)
+            case Copy():
+                report = Report()
+            case Certify():
+                report = self._certify(index, instruction)
+            case ExactOnly():
+                raise AssertionError(f"refuse_unsampleable lets no {type(instruction).__name__} through")
+        self.journal.metrics["seconds"] = {k: round(v, 3) for k, v in self._seconds.items()}
+        return report
+
+    def replay(self, index: int, instruction: Instruction, report: Report) -> None:  # noqa: ARG002
+        """Take up the roles that an instruction of an earlier process left."""
+        self.journal.check(index, instruction)
+        self.advance(instruction)
+
+    def advance(self, instruction: Instruction) -> None:
+        """Move the roles as `instruction` says, once it is journaled, and delete what no role needs."""
+        if isinstance(instruction, ProxStep):
+            self.roles[instruction.out] = _step_name(self.step)
+            self.step += 1
+        elif isinstance(instruction, Copy):
+            self.roles[instruction.out] = self.roles[instruction.src]
+
+    def collect_garbage(self) -> None:
+        """Delete checkpoints that no role names and nobody asked to keep, and optimiser states not needed again."""
+        live = set(self.roles.values()) | self.keep
+
+        def clean() -> None:
+            for folder in sorted((self.folder / "steps").glob("[0-9]*")):
+                if folder.name >= _step_name(self.step):
+                    continue
+                if folder.name not in live:
+                    remove_folder(folder / "checkpoint")
+                if folder.name != self.roles[POLICY]:
+                    (folder / "optimizer.pt").unlink(missing_ok=True)
+
+        on_main(clean)
+
+    # The stages of a proximal step.
+
+    def _prox(self, step: ProxStep) -> Report:
+        folder = self.folder / "steps" / _step_name(self.step)
+        prompts = prompts_of_step(self.prompts, self.step, self.recipe.sampling.prompts, self.recipe.seed)
+        sampler = _main_opponent(step)
+        samples = self._sample(folder / "samples.parquet", sampler, prompts)
+        targets = self._targets(folder, step, sampler, samples)
+        usable = np.isfinite(targets.win_rate).all(axis=1)
+        if not usable.any():
+            raise JudgeError("judge", f"no prompt of step {self.step} got a verdict on all of its answers")
+        monitored = min(round(self.recipe.training.monitor * len(prompts)), int(usable.sum()) - 1)
+        chosen = np.flatnonzero(usable)
+        held_out, trained_on = chosen[:monitored], chosen[monitored:]
+        new_logp = self._train(folder, step, samples, targets, trained_on, held_out)
+        return self._measure(step, samples, targets, held_out, new_logp, int((~usable).sum()))
+
+    def _sample(self, path: Path, role: Role, prompts: Sequence[Prompt]) -> Samples:
+        with self._stage("sample"):
+            policy = None if path.is_file() else self.store.open(self.path(self._checkpoint(role)))
+            seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.step, role)
+            return sample_once(path, policy, prompts, self.recipe.sampling.samples, seed)
+
+    def _targets(self, folder: Path, step: ProxStep, sampler: Role, samples: Samples) -> Targets:
+        path = folder / "targets.parquet"
+        roles = list(step.anchor.weights)
+        if not path.is_file():
+            win_rate = self._judge(folder, step, sampler, samples)
+            with self._stage("score"):
+                start = self._checkpoint(POLICY)
+                by_checkpoint: dict[str, NDArray[np.float64]] = {}
+                for checkpoint in [start, *(self._checkpoint(role) for role in roles)]:
+                    if checkpoint not in by_checkpoint:
+                        by_checkpoint[checkpoint] = score(self.store.open(self.path(checkpoint)), samples)
+                columns = {"answer_id": [a for group in samples.answer_ids() for a in group]}
+                columns |= {"win_rate": list(win_rate.ravel()), "policy_logp": list(by_checkpoint[start].ravel())}
+                columns |= {f"logp_{role}": list(by_checkpoint[self._checkpoint(role)].ravel()) for role in roles}
+                on_main(lambda: write_table(path, columns))
+        table = read_table(path)
+        shape = (len(samples.prompts), -1)
+
+        def column(name: str) -> NDArray[np.float64]:
+            return np.array(table[name], dtype=np.float64).reshape(shape)
+
+        return Targets(column("policy_logp"), {r: column(f"logp_{r}") for r in roles}, column("win_rate"))
+
+    def _judge(self, folder: Path, step: ProxStep, sampler: Role, samples: Samples) -> NDArray[np.float64]:
+        """Win rate of every sample against the step's opponents."""
+        total = np.zeros((len(samples.prompts), self.recipe.sampling.samples))
+        for number, (weight, mix) in enumerate(step.opponent.terms):
+            role = mix.only_role
+            assert role is not None
+            self_play = self._checkpoint(role) == self._checkpoint(sampler)
+            opponents = None
+            if not self_play:
+                opponents = self._sample(folder / f"opponent-{role}.parquet", role, samples.prompts)
+            tables = self._ask(folder / f"verdicts-{number}.parquet", samples, opponents)
+            total += weight * target_win_rates(tables, self_play)
+        return total
+
+    def _ask(self, path: Path, samples: Samples, opponents: Samples | None) -> list[Table]:
+        with self._stage("judge"):
+            return judge_once(path, self.oracle, samples, opponents)
+
+    def _train(
+        self,
+        folder: Path,
+        step: ProxStep,
+        samples: Samples,
+        targets: Targets,
+        trained_on: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """Train and save the checkpoint; returns its log-probabilities of the held-out prompts' samples."""
+        measured = folder / "trained.json"
+        checkpoint = folder / "checkpoint"
+        if not (measured.is_file() and checkpoint.is_dir()):
+            with self._stage("train"):
+                start = self.path(self._checkpoint(POLICY))
+                model = self.store.trainable(start)
+                pad = self.store.open(start).pad_token if self.store.lora is None else self.store.tokenizer.pad_token_id
+                seed = derive_seed(self.recipe.seed, "train", self.folder.name, self.step)
+                trained, trainer = train_prox(
+                    model,
+                    self._groups(folder, step, samples, targets, trained_on),
+                    self.loss,
+                    step.eta,
+                    self.recipe.training,
+                    pad=pad or 0,
+                    seed=seed,
+                    output=folder / "trainer",
+                    optimizer_state=self._optimizer_state(),
+                )
+                self._save(trainer, folder)
+                self.store.adopt(model, checkpoint)
+            with self._stage("measure"):
+                part = Samples(
+                    tuple(samples.prompts[i] for i in held_out), tuple(samples.completions[i] for i in held_out)
+                )
+                scored = score(self.store.open(checkpoint), part) if len(held_out) else np.zeros((0, 0))
+                values = {
+                    "loss": trained.loss,
+                    "start_gap": trained.start_gap,
+                    "optimizer_steps": trained.optimizer_steps,
+                    "held_out_logp": scored.tolist(),
+                }
+                on_main(lambda: write_json(measured, values))
+        values = read_json(measured)
+        self.journal.metrics |= {k: values[k] for k in ("loss", "start_gap", "optimizer_steps")}
+        return np.array(values["held_out_logp"], dtype=np.float64)
+
+    def _self_play_tables(self, folder: Path, step: ProxStep, samples: Samples) -> list[Table | None]:
+        """The samples' verdicts on each other, where they are the whole payoff and none is missing."""
+        if len(step.opponent.terms) > 1:
+            return [None] * len(samples.prompts)
+        tables = judge_once(folder / "verdicts-0.parquet", self.oracle, samples, None)
+        return [table if np.isfinite(table).all() else None for table in tables]
+
+    def _groups(
+        self, folder: Path, step: ProxStep, samples: Samples, targets: Targets, chosen: NDArray[np.int64]
+    ) -> list[Group]:
+        anchor = targets.anchor_logp(step.anchor)
+        pairing = self.recipe.training.pairing
+        self_play = self._self_play_tables(folder, step, samples) if pairing == "random" else []
+        groups = []
+        for i in chosen:
+            picks = np.arange(targets.win_rate.shape[1])
+            if pairing is not None:
+                rng = np.random.default_rng(derive_seed(self.recipe.seed, "pair", self.step, samples.prompts[i].id))
+                values = targets.win_rate[i : i + 1]
+                table = self_play[i] if self_play else None
+                if table is not None:
+                    values = table[None]  # draws the chosen one by the judge's probability: an unbiased hard label
+                picks = pick_pairs(pairing, values, rng)[0]
+            groups.append(
+                Group(
+                    tuple(self.store.encoder(samples.prompts[i])),
+                    tuple(samples.completions[i][k].token_ids for k in picks),
+                    targets.policy_logp[i, picks],
+                    anchor[i, picks],
+                    targets.win_rate[i, picks],
+                )
+            )
+        return groups
+
+    def _optimizer_state(self) -> dict[str, Any] | None:
+        if not self.recipe.training.keep_optimizer or self._checkpoint(POLICY) == INITIAL:
+            return None
+        path = self.folder / "steps" / self._checkpoint(POLICY) / "optimizer.pt"
+        if not path.is_file():
+            return None
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return loaded
+
+    def _save(self, trainer: Any, folder: Path) -> None:
+        """Optimiser first: a checkpoint that is there then has all that belongs to it."""
+        state_dict = trainer.accelerator.get_state_dict(trainer.model_wrapped) if _is_sharded(trainer) else None
+
+        def save() -> None:
+            if self.recipe.training.keep_optimizer:
+                with atomic_path(folder / "optimizer.pt") as temporary:
+                    torch.save(trainer.optimizer.state_dict(), temporary)
+            with atomic_path(folder / "checkpoint") as temporary:
+                self.store.save(trainer.accelerator.unwrap_model(trainer.model), temporary, state_dict)
+            remove_folder(folder / "trainer")
+
+        on_main(save)
+
+    def _measure(
+        self,
+        step: ProxStep,
+        samples: Samples,
+        targets: Targets,
+        held_out: NDArray[np.int64],
+        new_logp: NDArray[np.float64],
+        dropped: int,
+    ) -> Report:
+        """How far the step moved, on prompts it was not trained on."""
+        metrics = self.journal.metrics
+        metrics |= {
+            "step": self.step,
+            "mean_tokens": samples.mean_tokens,
+            "unfinished": samples.unfinished,
+            "dropped_prompts": dropped,
+            "comparisons": self._comparisons(step, len(samples.prompts)),
+        }
+        kl_reference = None
+        if REFERENCE in targets.role_logp:
+            log_ratio = (targets.policy_logp - targets.role_logp[REFERENCE]).mean(axis=1)
+            kl_reference = float(log_ratio.mean())
+        kl_moved = None
+        if len(held_out):
+            moved = new_logp - targets.policy_logp[held_out]
+            asked = (
+                targets.anchor_logp(step.anchor)[held_out]
+                - targets.policy_logp[held_out]
+                + step.eta * targets.win_rate[held_out]
+            )
+            moved_c = moved - moved.mean(axis=1, keepdims=True)
+            asked_c = asked - asked.mean(axis=1, keepdims=True)
+            if (norm := float((asked_c**2).sum())) > 0:
+                metrics["slope"] = float((moved_c * asked_c).sum()) / norm
+            # KL(new || old) from samples of old: E_old[r log r - r + 1], r = new/old, is unbiased and never negative.
+            kl_moved = float(np.mean(np.exp(moved) * moved - np.expm1(moved)))
+            metrics["kl_moved"] = kl_moved
+        return Report(kl_moved=kl_moved, kl_reference=kl_reference)
+
+    def _comparisons(self, step: ProxStep, prompts: int) -> int:
+        """Pairs of answers that a step has judged, before the cache and repeated answers spare any."""
+        return sum(
+            pairs_judged(
+                self.recipe.sampling.samples,
+                self._checkpoint(mix.only_role or POLICY) == self._checkpoint(_main_opponent(step)),
+            )
+            * prompts
+            for _, mix in step.opponent.terms
+        )
+
+    # The sampled certificate.
+
+    def _certify(self, index: int, instruction: Certify) -> Report:
+        """KL(p || BR(p)) = KL(p || ref) + log E_{y~ref} exp((P(y > p) - 1/2) / tau), the mean over prompts.
+
+        The first term comes from the policy's samples, the second from the reference's, judged against the policy's.
+        With few samples two biases oppose each other: the logarithm of a sample mean is low on average, and noise of
+        the win rates under the exponential is high on average.
+        """
+        folder = self.folder / "certificates" / f"{index:05d}"
+        prompts = prompts_of_step(self.prompts, self.step, self.recipe.sampling.prompts, self.recipe.seed)
+        policy = self._sample(folder / "policy.parquet", instruction.policy, prompts)
+        reference = self._sample(folder / "reference.parquet", instruction.reference, prompts)
+        rates = target_win_rates(self._ask(folder / "verdicts.parquet", reference, policy), self_play=False)
+        with self._stage("score"):
+            logp = score(self.store.open(self.path(self._checkpoint(instruction.policy))), policy)
+            logp_reference = score(self.store.open(self.path(self._checkpoint(instruction.reference))), policy)
+        usable = np.isfinite(rates).all(axis=1)
+        kl_reference = (logp - logp_reference).mean(axis=1)[usable]
+        payoff = (rates[usable] - 0.5) / instruction.tau
+        peak = payoff.max(axis=1, keepdims=True)
+        log_mean = peak[:, 0] + np.log(np.exp(payoff - peak).mean(axis=1))
+        certificate = kl_reference + log_mean
+        self.journal.metrics |= {
+            "certificate": float(certificate.mean()),
+            "certificate_stderr": float(certificate.std(ddof=1) / np.sqrt(len(certificate))),
+            "comparisons": len(prompts) * self.recipe.sampling.samples**2,
+        }
+        return Report(kl_reference=float(kl_reference.mean()), kl_best_response=float(certificate.mean()))
+
+    def _checkpoint(self, role: Role) -> str:
+        """The checkpoint of a role; a role that was never written starts as the policy."""
+        return self.roles.get(role, self.roles[POLICY])
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        self.progress.stage(name, self.step)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def pairs_judged(samples: int, self_play: bool) -> int:
+    """Pairs of answers judged for one prompt: all pairs among the samples, or samples against opponents."""
+    return samples * (samples - 1) // 2 if self_play else samples * samples
+
+
+def _step_name(step: int) -> str:
+    return f"{step:05d}"
+
+
+def _main_opponent(step: ProxStep) -> Role:
+    """The role that a step samples from: its opponent of greatest weight.
+
+    The regression's minimiser does not depend on who drew the samples; drawing them from the opponent lets the same
+    answers be samples and opponents, which costs half the generation.
+    """
+    weight, mix = max(step.opponent.terms, key=lambda term: term[0])
+    assert mix.only_role is not None, weight
+    return mix.only_role
+
+
+def _is_sharded(trainer: Any) -> bool:
+    return bool(trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)

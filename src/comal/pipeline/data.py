@@ -1,0 +1,223 @@
+"""Prompts and supervised pairs: from files, hub data sets and the embedded task."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from comal.errors import DataError, near_match
+from comal.pipeline.settings import DataSource, PromptSettings
+from comal.policies.base import Prompt, derive_seed
+
+T = TypeVar("T")
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt and the answer to imitate."""
+
+    prompt: Prompt
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSplits:
+    """Disjoint prompts of the three uses."""
+
+    train: tuple[Prompt, ...]
+    validation: tuple[Prompt, ...]
+    test: tuple[Prompt, ...]
+
+
+def load_prompts(source: DataSource, place: str, seed: int) -> list[Prompt]:
+    """The distinct prompts of a source, shuffled: sorted files would make biased slices.
+
+    Raises:
+        DataError: a missing file, a broken line (named), a missing or empty column.
+    """
+    found: dict[str, Prompt] = {}
+    for number, row in enumerate(_rows(source, place), start=1):
+        prompt = _prompt(row, source, f"{source.source}, row {number}")
+        found.setdefault(prompt.id, prompt)
+    return _shuffled(list(found.values()), seed, source.limit)
+
+
+def load_pairs(source: DataSource, place: str, seed: int) -> list[Pair]:
+    """The supervised pairs of a source, shuffled.
+
+    Raises:
+        DataError: as `load_prompts`, and an answer that is no text.
+    """
+    pairs = []
+    for number, row in enumerate(_rows(source, place), start=1):
+        where = f"{source.source}, row {number}"
+        answer = _column(row, source.answer, "answer", where)
+        if not isinstance(answer, str) or not answer.strip():
+            raise DataError(where, f"`{source.answer}` should be a text, got {answer!r}")
+        pairs.append(Pair(_prompt(row, source, where), answer))
+    return _shuffled(pairs, seed, source.limit)
+
+
+def split_prompts(settings: PromptSettings, seed: int) -> PromptSplits:
+    """Train, validation and test prompts; held-out prompts never appear in a split before them.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    train = load_prompts(settings.train, "prompts.train", seed)
+    test = _of(settings.test, "prompts.test", seed)
+    validation = _of(settings.validation, "prompts.validation", seed)
+    if test is None:
+        test, train = train[: settings.held_out], train[settings.held_out :]
+    if validation is None:
+        validation, train = train[: settings.held_out], train[settings.held_out :]
+    tested = {p.id for p in test}
+    validation = [p for p in validation if p.id not in tested]
+    held_out = tested | {p.id for p in validation}
+    train = [p for p in train if p.id not in held_out]
+    for name, prompts in (("train", train), ("validation", validation), ("test", test)):
+        if not prompts:
+            raise DataError(
+                f"prompts.{name}",
+                f"no prompts are left for {name}; give more prompts or lower prompts.held_out ({settings.held_out})",
+            )
+    return PromptSplits(tuple(train), tuple(validation), tuple(test))
+
+
+def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
+    """The `count` prompts of proximal step `step`: fresh ones until all were used, then a new shuffle.
+
+    The same for every method of a run, so that methods are compared on equal prompts.
+    """
+    chosen: list[Prompt] = []
+    orders: dict[int, list[int]] = {}
+    for position in range(step * count, (step + 1) * count):
+        epoch, offset = divmod(position, len(prompts))
+        if epoch not in orders:
+            orders[epoch] = list(range(len(prompts)))
+            random.Random(derive_seed(seed, "epoch", epoch)).shuffle(orders[epoch])
+        chosen.append(prompts[orders[epoch][offset]])
+    return chosen
+
+
+def _of(source: DataSource | None, place: str, seed: int) -> list[Prompt] | None:
+    return None if source is None else load_prompts(source, place, seed)
+
+
+def _shuffled(items: list[T], seed: int, limit: int | None) -> list[T]:
+    random.Random(derive_seed(seed, "data")).shuffle(items)
+    return items if limit is None else items[:limit]
+
+
+def _column(row: Any, name: str, option: str, where: str) -> Any:
+    if not isinstance(row, dict):
+        raise DataError(where, f"expected an object with `{name}`, got {row!r}")
+    if name not in row:
+        raise DataError(where, f"there is no column `{name}`; set `{option}`.{near_match(name, map(str, row))}")
+    return row[name]
+
+
+def _prompt(row: Any, source: DataSource, where: str) -> Prompt:
+    value = _column(row, source.prompt, "prompt", where)
+    if isinstance(value, str) and value.strip():
+        return Prompt.of_text(value)
+    if isinstance(value, (list, tuple)) and value and all(_is_message(m) for m in value):
+        if value[-1]["role"] != "user":
+            raise DataError(where, f"the last message should be the user's, got role {value[-1]['role']!r}")
+        return Prompt(tuple({"role": m["role"], "content": m["content"]} for m in value))
+    raise DataError(where, f"`{source.prompt}` should be a text or a list of chat messages, got {value!r}")
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+
+
+def _rows(source: DataSource, place: str) -> list[Any]:
+    name = source.source
+    if name.startswith("task:"):
+        return _task_rows(name.removeprefix("task:"), source.split, place)
+    path = Path(name).expanduser()
+    if name.endswith(SUFFIXES):
+        if not path.is_file():
+            near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
+            raise DataError(place, f"there is no file `{name}`.{near}")
+        if name.endswith((".jsonl", ".jsonl.gz")):
+            return _json_lines(path)
+        return _data_file(path, place)
+    if path.exists() or name.startswith((".", "/", "~")):
+        raise DataError(place, f"`{name}` is not a data file; known endings: {', '.join(SUFFIXES)}")
+    return _hub_rows(source, place)
+
+
+def _json_lines(path: Path) -> list[Any]:
+    # Not `datasets`: it infers one schema, so it cannot name the line that is broken, and a stray key breaks the rest.
+    rows = []
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"not UTF-8 at byte {error.start}") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}:{number}", f"this line is not JSON ({error.msg} at column {error.colno}): {line[:60]!r}"
+            ) from error
+    if not rows:
+        raise DataError(str(path), "the file has no rows")
+    return rows
+
+
+def _data_file(path: Path, place: str) -> list[Any]:
+    import datasets
+
+    if path.name.endswith((".json", ".json.gz")):
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        try:
+            rows = json.loads(data)
+        except ValueError as error:
+            raise DataError(str(path), f"not JSON ({error}); one object a line should be named .jsonl") from error
+        if not isinstance(rows, list):
+            raise DataError(str(path), "expected a list of objects")
+        return rows
+    kind = path.suffix.removeprefix(".")
+    try:
+        table = datasets.Dataset.from_parquet if kind == "parquet" else datasets.Dataset.from_csv
+        return list(table(str(path), keep_in_memory=True))
+    except Exception as error:
+        raise DataError(place, f"cannot read `{path}` as {kind}: {_first_line(error)}") from error
+
+
+def _hub_rows(source: DataSource, place: str) -> list[Any]:
+    import datasets
+
+    try:
+        return list(datasets.load_dataset(source.source, source.subset, split=source.split))
+    except Exception as error:
+        raise DataError(
+            place, f"cannot load the data set `{source.source}` (split `{source.split}`): {_first_line(error)}"
+        ) from error
+
+
+def _task_rows(task: str, split: str, place: str) -> list[Any]:
+    if task != "docstrings":
+        raise DataError(place, f"`{task}` is not an embedded task.{near_match(task, ['docstrings'])}")
+    from comal.tasks.docstrings import Split, harvest
+
+    if split not in get_args(Split):
+        raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
+    return [{"prompt": e.prompt, "answer": e.answer} for e in harvest() if e.split == split]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,41 @@
+"""One process or many: sharing work by rows, with the same result whatever the number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def state() -> Any:
+    """Accelerate's view of the processes: rank, world size, device, barrier."""
+    from accelerate import PartialState
+
+    return PartialState()
+
+
+def map_chunks(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], size: int) -> list[R]:
+    """`work` on consecutive chunks of `size` items, chunk c on process c mod world; every process gets all results.
+
+    Chunks are cut the same way for any number of processes, so a chunk's arithmetic and random draws are too.
+    """
+    processes = state()
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
+    mine = {
+        c: list(work(chunk)) for c, chunk in enumerate(chunks) if c % processes.num_processes == processes.process_index
+    }
+    if processes.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        mine = dict(gather_object(list(mine.items())))
+    return [row for c in range(len(chunks)) for row in mine[c]]
+
+
+def on_main(work: Callable[[], None]) -> None:
+    """Run `work` on the main process while the others wait."""
+    processes = state()
+    if processes.is_main_process:
+        work()
+    processes.wait_for_everyone()

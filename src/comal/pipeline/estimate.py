@@ -1,0 +1,169 @@
+"""What a recipe would cost, from its settings and the model's configuration alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from comal.algorithms.base import POLICY, Algorithm, Copy, ProxStep, Report
+from comal.errors import PolicyError
+from comal.judges.base import Judge
+from comal.pipeline.backend import pairs_judged
+from comal.pipeline.data import load_pairs, split_prompts
+from comal.pipeline.journal import instruction_text
+from comal.pipeline.run import build_algorithms, check
+from comal.pipeline.settings import PolicySettings, Recipe
+from comal.plugins import JUDGES, describe
+
+
+def estimate_cost(recipe: Recipe) -> dict[str, Any]:
+    """Roles, derived quantities and upper bounds of the cost.
+
+    Raises:
+        ComalError: anything wrong with the recipe, its data files or its model's folder.
+    """
+    check(recipe)
+    splits = split_prompts(recipe.prompts, recipe.seed)
+    if recipe.supervised is not None:
+        load_pairs(recipe.supervised.data, "supervised.data", recipe.seed)
+    parameters = count_parameters(recipe.policy)
+    judge: Judge = JUDGES.build(recipe.judge, "judge")
+    orders = 1 if judge.symmetric else 2
+    methods = [_method(name, rule, recipe) for name, rule in build_algorithms(recipe).items()]
+    sampling, evaluation = recipe.sampling, recipe.evaluation
+    comparisons = sum(m["comparisons"] for m in methods)
+    answers = sum(m["answers"] for m in methods)
+    looks = sum(m["looks"] for m in methods)
+    policies = len(methods) * (1 + evaluation.pool_size) + 1
+    tests = min(evaluation.test_prompts, len(splits.test))
+    validations = min(evaluation.validation_prompts, len(splits.validation))
+    per_pair = evaluation.samples**2
+    evaluation_comparisons = looks * validations * 5 * per_pair + (len(methods) + 1) * (policies + 6) * tests * per_pair
+    width = {"float32": 4, "bfloat16": 2, "float16": 2}[recipe.policy.dtype]
+    size = None if parameters is None else parameters * width
+    if size is not None and recipe.policy.lora is not None:
+        size //= 50
+    checkpoints = looks + 3 * len(methods) + 1
+    return {
+        "name": recipe.name,
+        "policy": _policy_line(recipe.policy, parameters),
+        "judge": describe(judge)["name"],
+        "methods": methods,
+        "total": {
+            "methods": len(methods),
+            "steps": recipe.steps,
+            "prompts_available": len(splits.train),
+            "prompts_used": min(len(splits.train), recipe.steps * sampling.prompts),
+            "answers": answers,
+            "tokens": answers * recipe.policy.max_new_tokens,
+            "comparisons": comparisons,
+            "judge_calls": comparisons * orders,
+            "evaluation_comparisons": evaluation_comparisons,
+            "checkpoints": checkpoints,
+            "disk_bytes": None if size is None else size * checkpoints,
+        },
+    }
+
+
+def count_parameters(policy: PolicySettings) -> int | None:
+    """Parameters of the model, made on the meta device from its configuration; None where a hub would have to be asked.
+
+    Raises:
+        PolicyError: a folder that holds no usable model.
+    """
+    import torch
+    import transformers
+
+    from comal.policies.transformers import require_folder
+
+    if policy.from_scratch is not None:
+        s = policy.from_scratch
+        config: Any = transformers.LlamaConfig(
+            vocab_size=s.vocab_size,
+            hidden_size=s.hidden_size,
+            intermediate_size=s.intermediate_size,
+            num_hidden_layers=s.layers,
+            num_attention_heads=s.heads,
+            num_key_value_heads=s.heads,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    else:
+        assert policy.model is not None
+        require_folder(policy.model)
+        if not Path(policy.model).expanduser().is_dir():
+            return None
+        try:
+            config = transformers.AutoConfig.from_pretrained(policy.model)
+        except (OSError, ValueError) as error:
+            raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    return int(sum(p.numel() for p in model.parameters()))
+
+
+def _policy_line(policy: PolicySettings, parameters: int | None) -> str:
+    name = policy.model or "a Llama made from scratch"
+    size = "" if parameters is None else f" ({parameters / 1e6:,.2f}M parameters)"
+    return name + size + (f" with LoRA of rank {policy.lora.r}" if policy.lora else "")
+
+
+def _method(name: str, rule: Algorithm, recipe: Recipe) -> dict[str, Any]:
+    """Walk the program as a run would, with reports of a game that is always solved."""
+    samples, prompts = recipe.sampling.samples, recipe.sampling.prompts
+    program = rule.program()
+    instruction = next(program)
+    lines: list[str] = []
+    steps = moves = comparisons = answers = 0
+    while steps < recipe.steps:
+        if len(lines) < 12:
+            lines.append(instruction_text(instruction))
+        if isinstance(instruction, ProxStep):
+            steps += 1
+            roles = [mix.only_role or POLICY for _, mix in instruction.opponent.terms]
+            main = max(instruction.opponent.terms, key=lambda term: term[0])[1].only_role
+            comparisons += sum(pairs_judged(samples, role == main) for role in roles) * prompts
+            answers += len(set(roles)) * samples * prompts
+        elif isinstance(instruction, Copy):
+            moves += 1
+        else:
+            comparisons += samples**2 * prompts
+            answers += 2 * samples * prompts
+        instruction = program.send(
+            Report(kl_moved=0.0, kl_reference=1.0, kl_best_response=0.0, win_rate_previous=0.5, iterations=1)
+        )
+    every = recipe.evaluation.every
+    return {
+        "name": name,
+        "algorithm": describe(rule)["name"],
+        "program": _folded(lines),
+        "derived": _derived(rule),
+        "reference_moves": moves,
+        "looks": 1 + (moves if every is None else recipe.steps // every),
+        "comparisons": comparisons,
+        "answers": answers,
+    }
+
+
+def _derived(rule: Algorithm) -> dict[str, float]:
+    inner = getattr(rule, "inner", None) or rule
+    eta, tau = getattr(inner, "eta", None), getattr(inner, "tau", None)
+    derived: dict[str, float] = {}
+    if eta is not None:
+        derived |= {"η": eta, "INPO's eta (1/η)": 1 / eta, "regression margin (η/2)": eta / 2}
+    if eta is not None and tau is not None:
+        derived |= {"τ": tau, "reference's weight ητ": eta * tau}
+    return derived
+
+
+def _folded(lines: list[str]) -> list[str]:
+    """Runs of equal lines as one line with a count."""
+    folded: list[tuple[str, int]] = []
+    for line in lines:
+        if folded and folded[-1][0] == line:
+            folded[-1] = (line, folded[-1][1] + 1)
+        else:
+            folded.append((line, 1))
+    return [line if count == 1 else f"{line}   × {count}" for line, count in folded] + ["…"]

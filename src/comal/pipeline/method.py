@@ -1,0 +1,190 @@
+"""One method of a run: its program on the LLM interpreter, with looks at the validation prompts on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from comal.algorithms.base import POLICY, REFERENCE, Algorithm, Copy, Instruction, ProxStep, Report
+from comal.engine import run as run_program
+from comal.evaluation.scoreboard import START, Field, score_policy
+from comal.judges.oracle import Oracle
+from comal.losses.base import Loss
+from comal.pipeline.backend import INITIAL, LanguageModelBackend, Progress
+from comal.pipeline.data import PromptSplits
+from comal.pipeline.distributed import on_main
+from comal.pipeline.folder import read_json, write_json
+from comal.pipeline.journal import FileJournal
+from comal.pipeline.samples import Samples, sample_once, score
+from comal.pipeline.settings import Recipe
+from comal.plugins import load_object
+from comal.policies.base import derive_seed
+from comal.policies.transformers import PolicyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the methods of a run share.
+
+    Attributes:
+        loss: the prox loss.
+        oracle: the judge trained on.
+        evaluation_oracle: the judge of held-out figures.
+        splits: prompts.
+    """
+
+    recipe: Recipe
+    store: PolicyStore
+    loss: Loss
+    oracle: Oracle
+    evaluation_oracle: Oracle
+    splits: PromptSplits
+
+
+@dataclass
+class Method:
+    """Runs one algorithm in its folder until it has taken the recipe's number of proximal steps."""
+
+    folder: Path
+    algorithm: Algorithm
+    parts: Parts
+    progress: Progress
+    journal: FileJournal = field(init=False)
+    backend: LanguageModelBackend = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.journal = FileJournal(self.folder / "journal.jsonl")
+        self.backend = LanguageModelBackend(
+            self.folder,
+            self.parts.recipe,
+            self.parts.store,
+            self.parts.oracle,
+            self.parts.loss,
+            self.parts.splits.train,
+            self.journal,
+            self.progress,
+        )
+
+    def run(self) -> None:
+        """Run or continue to the end; `final.json` then names the last checkpoint."""
+        adapter = _Recorded(self)
+        run_program(self.algorithm, self.backend, adapter, adapter.after)
+        final = self.backend.roles[POLICY]
+
+        def finish() -> None:
+            looks = sorted(int(p.stem) for p in (self.folder / "looks").glob("*.json"))
+            write_json(self.folder / "final.json", {"checkpoint": final, "steps": self.backend.step, "looks": looks})
+
+        on_main(finish)
+
+    def look(self, step: int) -> None:
+        """Measure the current policy on the validation prompts, after `step` proximal steps."""
+        path = self.folder / "looks" / f"{step:05d}.json"
+        checkpoint = self.backend.roles[POLICY]
+        if path.is_file():
+            return
+        self.progress.stage("evaluate", step)
+        recipe = self.parts.recipe
+        prompts = self.parts.splits.validation[: recipe.evaluation.validation_prompts]
+        earlier = sorted(p for p in (self.folder / "looks").glob("*.json") if int(p.stem) < step)
+        seed = derive_seed(recipe.seed, "look", self.folder.name, step)
+        start = self._samples(
+            INITIAL, self.folder.parent / "evaluation" / "validation-start.parquet", prompts, recipe.seed
+        )
+        now = self._samples(checkpoint, path.with_suffix(".parquet"), prompts, seed)
+        pool: dict[str, list[list[str]]] = {START: start.texts, "now": now.texts}
+        best = max(earlier, key=lambda p: read_json(p)["win_rate"]["mean"], default=None)
+        if earlier:
+            pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
+            assert best is not None
+            pool["best"] = Samples.load(best.with_suffix(".parquet"), prompts).texts
+        logp_now = score(self.parts.store.open(self.backend.path(checkpoint)), now)
+        logp_start = score(self.parts.store.open(self.backend.path(INITIAL)), now)
+
+        def write() -> None:
+            field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
+            result = score_policy(field_, "now", pool)
+            for name in ("previous", "best"):
+                if name in pool:
+                    rate = result["adversaries"][name]
+                    result[f"win_rate_{name}"] = _complement(rate)
+            result |= {
+                "step": step,
+                "checkpoint": checkpoint,
+                "best_step": int(best.stem) if best is not None else None,
+                "kl_start": float(np.mean(logp_now - logp_start)),
+                "mean_tokens": now.mean_tokens,
+                "unfinished": now.unfinished,
+            }
+            write_json(path, result)
+
+        on_main(write)
+
+    def _samples(self, checkpoint: str, path: Path, prompts: Any, seed: int) -> Samples:
+        policy = None if path.is_file() else self.parts.store.open(self.backend.path(checkpoint))
+        count = max([self.parts.recipe.evaluation.samples, *self.parts.recipe.evaluation.best_of])
+        if path.parent.name == "looks":
+            count = self.parts.recipe.evaluation.samples
+        return sample_once(path, policy, prompts, count, seed)
+
+
+@dataclass
+class _Recorded:
+    """The journal as the engine sees it, with what must happen once an instruction is safe."""
+
+    method: Method
+    _replayed: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._replayed = len(self.method.journal.entries)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        return self.method.journal.reports
+
+    def append(self, index: int, instruction: Instruction, report: Report) -> None:
+        on_main(lambda: self.method.journal.append(index, instruction, report))
+        self.method.backend.advance(instruction)
+
+    def after(self, index: int, instruction: Instruction, report: Report) -> bool:  # noqa: ARG002
+        """Look at the validation prompts when it is time; whether the method has taken all its steps."""
+        method, recipe = self.method, self.method.parts.recipe
+        backend = method.backend
+        done = backend.step >= recipe.steps and backend.roles.get(POLICY) is not None
+        every = recipe.evaluation.every
+        moved = isinstance(instruction, Copy) and instruction.out == REFERENCE
+        turn = moved if every is None else isinstance(instruction, ProxStep) and backend.step % every == 0
+        if turn or done:
+            backend.keep.add(backend.roles[POLICY])
+            if index >= self._replayed - 1:
+                method.look(backend.step)
+        if index >= self._replayed - 1:
+            backend.collect_garbage()
+        return done
+
+
+def evaluation_field(parts: Parts, prompts: list[str], start: list[list[str]]) -> Field:
+    """The adversaries of an evaluation, as the recipe describes them."""
+    settings = parts.recipe.evaluation
+    classify = load_object(settings.classes, "evaluation.classes") if settings.classes else None
+    classes: list[str] = []
+    if classify is not None:
+        classes = sorted({str(classify(a)) for group in start for a in group})
+    return Field(
+        parts.evaluation_oracle,
+        prompts,
+        start,
+        settings.best_of,
+        (lambda text: str(classify(text))) if classify is not None else None,
+        classes,
+        parts.recipe.seed,
+    )
+
+
+def _complement(rate: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(rate) | {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}

@@ -1,0 +1,323 @@
+"""A whole run: supervised stage, methods, final evaluation; every part is skipped when its artifact is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+import comal
+from comal.algorithms.base import Algorithm
+from comal.errors import ComalError, ConfigError, RunError
+from comal.judges.base import Judge
+from comal.judges.oracle import Oracle
+from comal.losses.base import Loss
+from comal.pipeline.backend import refuse_unsampleable
+from comal.pipeline.data import Pair, PromptSplits, load_pairs, split_prompts
+from comal.pipeline.distributed import on_main, state
+from comal.pipeline.folder import clear_temporaries, link_folder, read_json, write_json
+from comal.pipeline.method import Method, Parts
+from comal.pipeline.progress import FileProgress
+from comal.pipeline.settings import Recipe
+from comal.pipeline.tournament import evaluate
+from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe
+from comal.policies.base import Prompt
+from comal.policies.transformers import Decoding, LoraConfig, PolicyStore
+
+FORMAT = 1
+HARMLESS = frozenset({"processes", "threads", "sampling.batch_size"})
+"""Settings that may differ when a run is continued, since they do not change what is computed, only how fast."""
+
+
+def method_names(recipe: Recipe) -> dict[str, Any]:
+    """The methods of a run and their algorithms' specifications, the main one first."""
+    main = recipe.algorithm["name"] if isinstance(recipe.algorithm, Mapping) else str(recipe.algorithm)
+    label = main.rpartition(":")[2].lower()
+    if label in recipe.baselines:
+        raise ConfigError(f"baselines.{label}", "this is the main algorithm's name; call the baseline something else")
+    return {label: recipe.algorithm, **recipe.baselines}
+
+
+def build_algorithms(recipe: Recipe) -> dict[str, Algorithm]:
+    """The methods' algorithms, all of which a language model can follow.
+
+    Raises:
+        ConfigError: an unknown or unusable algorithm.
+    """
+    built = {}
+    for name, spec in method_names(recipe).items():
+        place = "algorithm" if spec is recipe.algorithm else f"baselines.{name}"
+        built[name] = ALGORITHMS.build(spec, place)
+        refuse_unsampleable(built[name], place)
+    return built
+
+
+def canonical(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values, every plug-in with all of its options, whether given or by default."""
+    plain = recipe.model_dump(mode="json")
+    plain["algorithm"] = describe(ALGORITHMS.build(recipe.algorithm, "algorithm"))
+    plain["judge"] = describe(JUDGES.build(recipe.judge, "judge"))
+    plain["training"]["loss"] = describe(LOSSES.build(recipe.training.loss, "training.loss"))
+    plain["baselines"] = {k: describe(ALGORITHMS.build(v, f"baselines.{k}")) for k, v in recipe.baselines.items()}
+    if recipe.evaluation.judge is not None:
+        plain["evaluation"]["judge"] = describe(JUDGES.build(recipe.evaluation.judge, "evaluation.judge"))
+    return plain
+
+
+def check(recipe: Recipe) -> None:
+    """Everything that can be wrong with a recipe and be seen without loading weights.
+
+    Raises:
+        ComalError: the first mistake found.
+    """
+    build_algorithms(recipe)
+    judge: Judge = JUDGES.build(recipe.judge, "judge")
+    judge.check()
+    loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
+    if loss.pairs and recipe.training.pairing is None:
+        raise ConfigError(
+            "training.pairing", "this loss takes one pair a prompt; choose best-worst, best-second or random"
+        )
+    if not loss.pairs and recipe.training.pairing is not None:
+        raise ConfigError("training.pairing", "this loss takes all samples of a prompt; leave `pairing` out")
+    if recipe.evaluation.judge is not None:
+        JUDGES.build(recipe.evaluation.judge, "evaluation.judge").check()
+
+
+class Run:
+    """A run in its folder. Making one claims the folder; `close` (or a with block) gives it back."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.lock = filelock.FileLock(folder / ".lock")
+
+    def __enter__(self) -> Run:
+        self.claim()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+    def claim(self) -> None:
+        """Make the folder, or take up what is in it.
+
+        Raises:
+            RunError: the folder holds another run, something else, or is in use.
+        """
+        check(self.recipe)
+        plain = canonical(self.recipe)
+        if not state().is_main_process:
+            state().wait_for_everyone()
+            return
+        marker = self.folder / "run.json"
+        if marker.is_file():
+            refuse_other(read_json(marker), plain, self.folder)
+        elif self.folder.exists() and any(p.name != ".lock" for p in self.folder.iterdir()):
+            raise RunError(str(self.folder), "the folder is not empty and holds no run; choose another --output-dir")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Workers of a killed run notice within a stage that they are orphans; wait for them a little.
+            self.lock.acquire(timeout=5)
+            _wait_for_workers(self.folder, list(method_names(self.recipe)))
+        except filelock.Timeout as error:
+            raise RunError(str(self.folder), "another process is working in this folder; wait for it to end") from error
+        clear_temporaries(self.folder)
+        if not marker.is_file():
+            write_json(marker, {"format": FORMAT, "comal": comal.__version__, "recipe": plain})
+        state().wait_for_everyone()
+
+    def execute(self) -> dict[str, Any]:
+        """Do what is left to do; returns the content of result.json."""
+        progress = FileProgress(self.folder / "progress.json", 0)
+        on_main(self._prepare_data)
+        with _timed(self.folder, "supervised"):
+            if self.recipe.supervised is not None and not (self.folder / "supervised").is_dir():
+                progress.stage("supervised", 0)
+                self._supervised()
+        with _timed(self.folder, "methods"):
+            self._methods()
+        with _timed(self.folder, "evaluation"):
+            if not (self.folder / "result.json").is_file():
+                result = evaluate(self.folder, parts(self.folder, self.recipe), list(method_names(self.recipe)))
+                on_main(lambda: write_json(self.folder / "result.json", result))
+        on_main(self._deliver)
+        final: dict[str, Any] = read_json(self.folder / "result.json")
+        return final
+
+    def _prepare_data(self) -> None:
+        if not (self.folder / "data" / "prompts.json").is_file():
+            splits = split_prompts(self.recipe.prompts, self.recipe.seed)
+            plain = {name: [[dict(m) for m in p.messages] for p in getattr(splits, name)] for name in _SPLITS}
+            write_json(self.folder / "data" / "prompts.json", plain)
+        if self.recipe.supervised is not None and not (self.folder / "data" / "pairs.json").is_file():
+            pairs = load_pairs(self.recipe.supervised.data, "supervised.data", self.recipe.seed)
+            rows = [{"messages": [dict(m) for m in p.prompt.messages], "answer": p.answer} for p in pairs]
+            write_json(self.folder / "data" / "pairs.json", rows)
+
+    def _supervised(self) -> None:
+        from comal.pipeline.supervised import make_supervised
+
+        rows = read_json(self.folder / "data" / "pairs.json")
+        pairs = [Pair(Prompt(tuple(r["messages"])), r["answer"]) for r in rows]
+        make_supervised(self.folder / "supervised", pairs, self.recipe)
+
+    def _methods(self) -> None:
+        left = [m for m in method_names(self.recipe) if not (self.folder / m / "final.json").is_file()]
+        if self.recipe.processes > 1 and len(left) > 1:
+            if state().num_processes > 1:
+                raise ConfigError("processes", "methods cannot run side by side under torchrun; set processes: 1")
+            _side_by_side(self.folder, left, self.recipe.processes)
+            return
+        for name in left:
+            run_method(self.folder, self.recipe, name, parent=None)
+
+    def _deliver(self) -> None:
+        main = next(iter(method_names(self.recipe)))
+        final = read_json(self.folder / main / "final.json")
+        if not (self.folder / "model").is_dir():
+            link_folder(self.folder / main / "steps" / final["checkpoint"] / "checkpoint", self.folder / "model")
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def parts(folder: Path, recipe: Recipe) -> Parts:
+    """What the methods of a run share, from its folder."""
+    plain = read_json(folder / "data" / "prompts.json")
+    splits = PromptSplits(*(tuple(Prompt(tuple(messages)) for messages in plain[name]) for name in _SPLITS))
+    policy = recipe.policy
+    base = folder / "supervised" if recipe.supervised is not None else policy.model
+    assert base is not None
+    lora = policy.lora
+    store = PolicyStore(
+        base,
+        revision=policy.revision if recipe.supervised is None else None,
+        lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
+        dtype=policy.dtype,
+        chat_template=policy.chat_template,
+        system_prompt=policy.system_prompt,
+        max_prompt_tokens=policy.max_prompt_tokens,
+        decoding=Decoding(
+            recipe.sampling.temperature, recipe.sampling.top_p, policy.max_new_tokens, recipe.sampling.batch_size
+        ),
+        score_batch=recipe.training.log_prob_batch,
+        seed=recipe.seed,
+        trust_remote_code=policy.trust_remote_code,
+    )
+    judge: Judge = JUDGES.build(recipe.judge, "judge")
+    oracle = Oracle(judge, folder / "verdicts.sqlite")
+    evaluation_oracle = oracle
+    if recipe.evaluation.judge is not None:
+        evaluation_oracle = Oracle(
+            JUDGES.build(recipe.evaluation.judge, "evaluation.judge"), folder / "verdicts.sqlite"
+        )
+    loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
+    return Parts(recipe, store, loss, oracle, evaluation_oracle, splits)
+
+
+def run_method(folder: Path, recipe: Recipe, name: str, parent: int | None) -> None:
+    """Run or continue one method of a prepared run."""
+    (folder / name).mkdir(exist_ok=True)
+    with _worker_lock(folder, name):
+        progress = FileProgress(folder / name / "progress.json", recipe.steps, parent)
+        Method(folder / name, build_algorithms(recipe)[name], parts(folder, recipe), progress).run()
+
+
+def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
+    """Raise RunError if the folder's run was made by another recipe, saying what differs."""
+    if written.get("format") != FORMAT:
+        raise RunError(str(folder), f"the run has format {written.get('format')}, this comal writes {FORMAT}")
+    old, new = _flat(written["recipe"]), _flat(plain)
+    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k) and k not in HARMLESS]
+    if changed:
+        listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:5])
+        more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
+        raise RunError(
+            str(folder), f"this folder's run has another configuration: {listed}{more}. Use another --output-dir"
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    return {prefix.removesuffix("."): value}
+
+
+@contextlib.contextmanager
+def _worker_lock(folder: Path, name: str) -> Iterator[None]:
+    if not state().is_main_process:
+        yield
+        return
+    with filelock.FileLock(folder / name / ".lock", timeout=120):
+        yield
+
+
+def _wait_for_workers(folder: Path, names: list[str]) -> None:
+    for name in names:
+        if (folder / name).is_dir():
+            with filelock.FileLock(folder / name / ".lock", timeout=120):
+                pass
+
+
+def _side_by_side(folder: Path, names: list[str], processes: int) -> None:
+    """One worker process a method, so many at a time; the first failure stops the rest."""
+    waiting, running = list(names), dict[str, subprocess.Popen[bytes]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                running[waiting[0]] = _start_worker(folder, waiting.pop(0))
+            for name, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[name]
+                    if process.returncode != 0:
+                        raise _worker_error(folder, name, process.returncode)
+            time.sleep(0.1)
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+
+
+def _start_worker(folder: Path, name: str) -> subprocess.Popen[bytes]:
+    (folder / name).mkdir(exist_ok=True)
+    (folder / name / "error.json").unlink(missing_ok=True)
+    with (folder / name / "worker.log").open("ab") as log:
+        command = [sys.executable, "-m", "comal.pipeline.worker", str(folder), name, str(os.getpid())]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _worker_error(folder: Path, name: str, code: int) -> ComalError:
+    written = folder / name / "error.json"
+    if written.is_file():
+        error = read_json(written)
+        return ComalError(error["place"], error["problem"])
+    return RunError(
+        str(folder / name), f"the worker ended with status {code}; its output is in {folder / name / 'worker.log'}"
+    )
+
+
+@contextlib.contextmanager
+def _timed(folder: Path, part: str) -> Iterator[None]:
+    """Add a part's wall-clock seconds to timing.json, over all the processes that worked on it."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+
+        def add() -> None:
+            path = folder / "timing.json"
+            known = read_json(path) if path.is_file() else {}
+            known[part] = round(known.get(part, 0.0) + time.monotonic() - started, 2)
+            write_json(path, known)
+
+        if state().is_main_process:
+            add()

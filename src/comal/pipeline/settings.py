@@ -1,0 +1,244 @@
+"""What a run can be told: frozen, validated settings, one model a part of the pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Unknown keys are errors; values do not change after validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ScratchModel(Settings):
+    """A small Llama with random weights and a byte-level BPE tokenizer trained on the supervised data.
+
+    Attributes:
+        vocab_size: of the tokenizer, special tokens included.
+        hidden_size: width; `hidden_size / heads` should be 32 or more, or vLLM cannot load the model.
+    """
+
+    vocab_size: Count = 1024
+    hidden_size: Count = 128
+    intermediate_size: Count = 256
+    layers: Count = 3
+    heads: Count = 4
+    max_positions: Count = 256
+
+    @model_validator(mode="after")
+    def _divisible(self) -> ScratchModel:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        return self
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters by PEFT; the reference is a frozen named adapter or the model with adapters disabled."""
+
+    r: Count = 16
+    alpha: Positive = 32.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class PolicySettings(Settings):
+    """The model to align.
+
+    Attributes:
+        model: folder or hub id of a Transformers causal LM; None makes one `from_scratch`.
+        revision: hub revision.
+        chat_template: `auto` uses the tokenizer's template when it has one, `none` gives the prompt as plain text.
+        system_prompt: put before every prompt by the chat template.
+        dtype: of the weights; bfloat16 halves memory, mixed precision is `training.arguments: {bf16: true}`.
+        max_prompt_tokens: longer prompts lose their beginning.
+        max_new_tokens: longer answers are cut and count as unfinished.
+    """
+
+    model: str | None = None
+    revision: str | None = None
+    from_scratch: ScratchModel | None = None
+    chat_template: Literal["auto", "none"] = "auto"
+    system_prompt: str | None = None
+    lora: LoraSettings | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    trust_remote_code: bool = False
+    max_prompt_tokens: Count = 512
+    max_new_tokens: Count = 256
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> PolicySettings:
+        if (self.model is None) == (self.from_scratch is None):
+            raise ValueError("give either `model` (a folder or hub id) or `from_scratch`, not both or neither")
+        return self
+
+
+class DataSource(Settings):
+    """Where rows come from.
+
+    Attributes:
+        source: a JSONL, JSON, CSV or Parquet file, a hub data set id, or `task:docstrings` (the embedded task).
+        subset: configuration name of a hub data set.
+        split: of a hub data set or an embedded task.
+        prompt: column of the prompt: text, or a list of chat messages.
+        answer: column of the answer, for the supervised stage.
+        limit: take so many rows of a seeded shuffle.
+    """
+
+    source: str
+    subset: str | None = None
+    split: str = "train"
+    prompt: str = "prompt"
+    answer: str = "answer"
+    limit: Count | None = None
+
+
+class PromptSettings(Settings):
+    """Prompts of the three uses; nothing is chosen by the test prompts.
+
+    Attributes:
+        train: sampled at every proximal step.
+        validation: for the figures shown during the run; default: `held_out` prompts taken from train.
+        test: for the final evaluation; default: another `held_out` prompts taken from train.
+    """
+
+    train: DataSource
+    validation: DataSource | None = None
+    test: DataSource | None = None
+    held_out: Count = 128
+
+
+class SupervisedSettings(Settings):
+    """Supervised fine-tuning before alignment, the paper's first stage.
+
+    Attributes:
+        data: rows with prompt and answer.
+        loss_on: `answer` tokens only, or `all` tokens.
+        temperature: divides the logits of the trained model once and for all (folded into the last norm's weight), so
+            that sampling and log-probabilities agree; Llama-like models trained from scratch only.
+    """
+
+    data: DataSource
+    epochs: Positive = 3.0
+    learning_rate: Positive = 2e-5
+    batch_size: Count = 16
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scheduler: str = "cosine"
+    loss_on: Literal["answer", "all"] = "answer"
+    temperature: Positive = 1.0
+    arguments: dict[str, Any] = {}
+
+
+class SamplingSettings(Settings):
+    """How answers are drawn at each proximal step.
+
+    Attributes:
+        prompts: prompts a step; fresh ones until all have been used.
+        samples: answers a prompt (K).
+        temperature: 1 samples the policy itself. The regression is right for any sampling distribution, but win rates
+            are then those against the tempered opponent.
+        batch_size: answers generated at once.
+    """
+
+    prompts: Count = 64
+    samples: Annotated[int, Field(ge=2)] = 4
+    temperature: Positive = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    batch_size: Count = 64
+
+
+class TrainingSettings(Settings):
+    """How a proximal step is trained, by `transformers.Trainer`.
+
+    Attributes:
+        loss: name or mapping of a prox loss; `group` by default.
+        pairing: which pair of a prompt's samples the `pair` loss sees.
+        prompts_per_batch: prompts a device and optimiser micro-step; each brings its K samples.
+        gradient_accumulation: micro-steps an optimiser step.
+        keep_optimizer: carry the optimiser's moments from one proximal step to the next.
+        monitor: share of a step's prompts kept out of training, on which the achieved-against-asked slope is measured.
+        log_prob_batch: answers scored at once.
+        arguments: anything else of `transformers.TrainingArguments` (bf16, fsdp, deepspeed, report_to, ...).
+    """
+
+    loss: Any = "group"
+    pairing: Literal["best-worst", "best-second", "random"] | None = None
+    learning_rate: Positive = 5e-7
+    epochs: Positive = 1.0
+    prompts_per_batch: Count = 8
+    gradient_accumulation: Count = 1
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adam_betas: tuple[Share, Share] = (0.9, 0.999)
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    scheduler: str = "constant"
+    keep_optimizer: bool = False
+    monitor: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    log_prob_batch: Count = 64
+    arguments: dict[str, Any] = {}
+
+
+class EvaluationSettings(Settings):
+    """Held-out figures.
+
+    Attributes:
+        judge: another judge than the one trained on; None takes the same.
+        every: proximal steps between looks at the validation prompts; None: at each reference update.
+        validation_prompts: prompts of such a look.
+        test_prompts: prompts of the final evaluation.
+        samples: answers a prompt and policy.
+        best_of: sizes N of the best-of-N adversaries.
+        classes: `module:function` that names the class of an answer text; "pure" adversaries answer in one class only.
+        pool_size: how many earlier policies of each method, evenly spaced, join the pool of adversaries.
+    """
+
+    judge: Any = None
+    every: Count | None = None
+    validation_prompts: Count = 64
+    test_prompts: Count = 128
+    samples: Annotated[int, Field(ge=2)] = 4
+    best_of: tuple[Count, ...] = (8,)
+    classes: str | None = None
+    pool_size: Annotated[int, Field(ge=0)] = 2
+
+
+class Recipe(Settings):
+    """A whole run.
+
+    Attributes:
+        name: of the run; also the default output folder's.
+        algorithm: name or mapping; see `comal list algorithms`.
+        steps: proximal steps of each method.
+        baselines: further algorithms run from the same supervised model with the same number of judge calls.
+        processes: methods run side by side in so many processes (for small models on CPUs); 1 runs them in turn.
+        threads: torch threads of each process; None leaves it to torch.
+    """
+
+    name: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    policy: PolicySettings
+    prompts: PromptSettings
+    supervised: SupervisedSettings | None = None
+    judge: Any
+    algorithm: Any
+    steps: Count
+    sampling: SamplingSettings = SamplingSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    baselines: dict[str, Any] = {}
+    processes: Count = 1
+    threads: Count | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.policy.from_scratch is not None and self.supervised is None:
+            raise ValueError("a model made `from_scratch` needs a `supervised` stage to learn from")
+        if "supervised" in self.baselines:
+            raise ValueError("`supervised` is the starting policy's name; call the baseline something else")
+        return self

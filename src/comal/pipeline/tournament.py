@@ -1,0 +1,94 @@
+"""The final evaluation: every method's last policy against all adversaries, on prompts that nothing was chosen by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from comal.evaluation.adversaries import cyclic_share
+from comal.evaluation.estimates import estimate
+from comal.evaluation.scoreboard import START, score_policy
+from comal.pipeline.backend import INITIAL
+from comal.pipeline.folder import read_json
+from comal.pipeline.journal import FileJournal
+from comal.pipeline.method import Parts, evaluation_field
+from comal.pipeline.progress import FileProgress
+from comal.pipeline.samples import Samples, sample_once, score
+from comal.policies.base import derive_seed
+
+
+def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
+    """The content of result.json: no times in it, so that equal runs have equal results."""
+    recipe = parts.recipe
+    prompts = parts.splits.test[: recipe.evaluation.test_prompts]
+    texts = [p.text for p in prompts]
+    checkpoints = _pool(folder, methods, recipe.evaluation.pool_size)
+    progress = FileProgress(folder / "progress.json", len(checkpoints))
+    many = max([recipe.evaluation.samples, *recipe.evaluation.best_of])
+    samples: dict[str, Samples] = {}
+    for number, (name, checkpoint) in enumerate(checkpoints.items()):
+        progress.stage("final evaluation", number)
+        path = folder / "evaluation" / f"{name}.parquet"
+        count = many if name == START or name in methods else recipe.evaluation.samples
+        policy = None if path.is_file() else parts.store.open(checkpoint)
+        samples[name] = sample_once(path, policy, prompts, count, derive_seed(recipe.seed, "test", name))
+    field = evaluation_field(parts, texts, samples[START].texts)
+    pool = {name: s.texts for name, s in samples.items()}
+    policies: dict[str, Any] = {}
+    for name in [START, *methods]:
+        logp = score(parts.store.open(checkpoints[name]), samples[name])
+        logp_start = score(parts.store.open(checkpoints[START]), samples[name])
+        policies[name] = score_policy(field, name, pool) | {
+            "kl_start": estimate((logp - logp_start).mean(axis=1)).to_json(),
+            "mean_tokens": samples[name].mean_tokens,
+            "unfinished": samples[name].unfinished,
+            "comparisons": _comparisons(folder / name) if name in methods else 0,
+        }
+    examples = [
+        {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in [START, *methods]}}
+        for x in range(min(40, len(texts)))
+    ]
+    return {
+        "name": recipe.name,
+        "seed": recipe.seed,
+        "methods": methods,
+        "test_prompts": len(prompts),
+        "policies": policies,
+        "cyclic_prompts": cyclic_share(
+            parts.evaluation_oracle, texts, [sorted(set(a)) for a in _joined(pool, [START, *methods])]
+        ),
+        "examples": examples,
+    }
+
+
+def _pool(folder: Path, methods: list[str], size: int) -> dict[str, str | Path]:
+    """Checkpoints of the starting policy, every method's last and `size` of its earlier ones."""
+    start = folder / "supervised"
+    recipe = read_json(folder / "run.json")["recipe"]
+    pool: dict[str, str | Path] = {START: start if start.is_dir() else recipe["policy"]["model"]}
+    for name in methods:
+        final = read_json(folder / name / "final.json")
+        pool[name] = _checkpoint(folder / name, final["checkpoint"])
+    for name in methods:
+        earlier = read_json(folder / name / "final.json")["looks"][:-1]
+        picks = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))
+        for look in [earlier[i] for i in picks]:
+            checkpoint = read_json(folder / name / "looks" / f"{look:05d}.json")["checkpoint"]
+            if checkpoint != INITIAL:
+                pool[f"{name}@{look}"] = _checkpoint(folder / name, checkpoint)
+    return pool
+
+
+def _checkpoint(method: Path, name: str) -> Path:
+    return method / "steps" / name / "checkpoint"
+
+
+def _comparisons(method: Path) -> int:
+    return sum(entry["metrics"].get("comparisons", 0) for entry in FileJournal(method / "journal.jsonl").entries)
+
+
+def _joined(pool: dict[str, list[list[str]]], names: list[str]) -> list[list[str]]:
+    count = len(next(iter(pool.values())))
+    return [[a for name in names for a in pool[name][x][:4]] for x in range(count)]

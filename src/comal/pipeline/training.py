@@ -1,0 +1,225 @@
+"""Training stage of a proximal step, on `transformers.Trainer`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from torch import Tensor
+
+from comal.errors import ConfigError, near_match
+from comal.losses.base import Loss
+from comal.pipeline.settings import SupervisedSettings, TrainingSettings
+from comal.policies.sequences import TokenBatch, completion_logits, sequence_log_probs
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt's K samples with their targets; every array has shape (K,).
+
+    Attributes:
+        prompt: token ids.
+        completions: token ids of each sample.
+        policy_logp: under the policy as training starts.
+        anchor_logp: under the anchor mixture, up to a constant.
+        win_rate: estimates of P(sample > opponent).
+    """
+
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+    policy_logp: NDArray[np.float64]
+    anchor_logp: NDArray[np.float64]
+    win_rate: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedStep:
+    """What training did.
+
+    Attributes:
+        loss: mean over the optimiser steps.
+        start_gap: largest |log pi_theta - log pi_k| in the first micro-batch; 0 up to rounding by contract.
+        optimizer_steps: taken.
+    """
+
+    loss: float
+    start_gap: float
+    optimizer_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Collator:
+    pad: int
+
+    def __call__(self, groups: Sequence[Group]) -> dict[str, Tensor]:
+        batch = TokenBatch.collate(
+            [g.prompt for g in groups for _ in g.completions], [c for g in groups for c in g.completions], self.pad
+        )
+
+        def column(name: str) -> Tensor:
+            return torch.tensor(np.stack([getattr(g, name) for g in groups]), dtype=torch.float32)
+
+        return {
+            "input_ids": batch.input_ids_NT,
+            "attention_mask": batch.attention_mask_NT,
+            "completion_mask": batch.completion_mask_NC,
+            "policy_logp": column("policy_logp"),
+            "anchor_logp": column("anchor_logp"),
+            "win_rate": column("win_rate"),
+        }
+
+
+class _BaseTrainer(transformers.Trainer):  # type: ignore[misc]
+    """Trainer whose loss is a mean over the rows of a micro-batch, and whose optimiser can start with a history."""
+
+    optimizer_state: dict[str, Any] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Our losses are micro-batch means; without this the Trainer would expect them scaled by a token count.
+        self.model_accepts_loss_kwargs = False
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if self.optimizer_state is not None:
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(self.optimizer_state)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+                group.pop("initial_lr", None)
+            self.optimizer_state = None
+        return optimizer
+
+
+class ProxTrainer(_BaseTrainer):
+    """Minimises a prox loss over groups of samples."""
+
+    def __init__(self, *args: Any, prox_loss: Loss, eta: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.prox_loss = prox_loss
+        self.eta = eta
+        self.start_gap: float | None = None
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Mean prox loss over the micro-batch's prompts."""
+        batch = TokenBatch(inputs["input_ids"], inputs["attention_mask"], inputs["completion_mask"])
+        shape = inputs["win_rate"].shape
+        logp_BK = sequence_log_probs(model, batch).view(shape)
+        if self.start_gap is None:
+            self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
+        loss = self.prox_loss(
+            logp_BK, inputs["anchor_logp"], inputs["win_rate"], self.eta, inputs["policy_logp"]
+        ).mean()
+        return (loss, None) if return_outputs else loss
+
+
+class SupervisedTrainer(_BaseTrainer):
+    """Maximum likelihood of the answers; the mean is over tokens of a micro-batch."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Cross-entropy in nats a token."""
+        batch = TokenBatch(inputs["input_ids"], inputs["attention_mask"], inputs["completion_mask"])
+        logits_NCV = completion_logits(model, batch).float()
+        mask_NC = batch.completion_mask_NC.bool()
+        targets_NC = batch.input_ids_NT[:, -mask_NC.shape[1] :]
+        loss = torch.nn.functional.cross_entropy(logits_NCV[mask_NC], targets_NC[mask_NC])
+        return (loss, None) if return_outputs else loss
+
+
+def training_arguments(
+    settings: TrainingSettings | SupervisedSettings, output: Path, seed: int, device_batch: int, accumulation: int
+) -> transformers.TrainingArguments:
+    """The Trainer's arguments for these settings.
+
+    Raises:
+        ConfigError: an unknown or reserved key in `arguments`.
+    """
+    reserved = {"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"}
+    known = set(transformers.TrainingArguments.__dataclass_fields__)
+    for key in settings.arguments:
+        if key not in known:
+            raise ConfigError(
+                "training.arguments", f"`{key}` is not a TrainingArguments field.{near_match(key, known)}"
+            )
+        if key in reserved:
+            raise ConfigError("training.arguments", f"`{key}` is set by the pipeline; leave it out")
+    values: dict[str, Any] = {
+        "output_dir": str(output),
+        "per_device_train_batch_size": device_batch,
+        "gradient_accumulation_steps": accumulation,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup,  # a share when below 1
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "log_level": "error",
+        "remove_unused_columns": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "average_tokens_across_devices": False,
+    }
+    if isinstance(settings, TrainingSettings):
+        values |= {
+            "max_grad_norm": settings.max_grad_norm,
+            "adam_beta1": settings.adam_betas[0],
+            "adam_beta2": settings.adam_betas[1],
+        }
+    return transformers.TrainingArguments(**(values | settings.arguments))
+
+
+def train_prox(
+    model: Any,
+    groups: Sequence[Group],
+    loss: Loss,
+    eta: float,
+    settings: TrainingSettings,
+    *,
+    pad: int,
+    seed: int,
+    output: Path,
+    optimizer_state: dict[str, Any] | None = None,
+) -> tuple[TrainedStep, ProxTrainer]:
+    """Train `model` in place towards the proximal step; returns the measurements and the spent trainer."""
+    trainer = ProxTrainer(
+        model=model,
+        args=training_arguments(settings, output, seed, settings.prompts_per_batch, settings.gradient_accumulation),
+        train_dataset=list(groups),
+        data_collator=_Collator(pad),
+        prox_loss=loss,
+        eta=eta,
+    )
+    trainer.optimizer_state = optimizer_state
+    result = _train(trainer)
+    return TrainedStep(float(result.training_loss), float(trainer.start_gap or 0.0), int(result.global_step)), trainer
+
+
+def _train(trainer: _BaseTrainer) -> Any:
+    with warnings.catch_warnings():
+        # A scheduler's first step before the optimiser's, when Accelerate skips one: harmless, and not ours to fix.
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
+        return trainer.train()

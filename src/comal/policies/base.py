@@ -1,0 +1,83 @@
+"""What a policy is: something that samples answers to prompts and scores them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt: chat messages, the last of them the user's. `text` is what a judge is shown.
+
+    Attributes:
+        messages: `{"role": ..., "content": ...}` in order.
+    """
+
+    messages: tuple[Mapping[str, str], ...]
+
+    @classmethod
+    def of_text(cls, text: str) -> Prompt:
+        """A single user turn."""
+        return cls(({"role": "user", "content": text},))
+
+    @cached_property
+    def text(self) -> str:
+        """The prompt as plain text: the turn itself, or a transcript when there are several."""
+        if len(self.messages) == 1:
+            return self.messages[0]["content"]
+        return "\n\n".join(f"{m['role'].capitalize()}: {m['content']}" for m in self.messages)
+
+    @cached_property
+    def id(self) -> str:
+        """A stable name: the first 12 hex digits of the content's SHA-256."""
+        content = json.dumps([dict(m) for m in self.messages], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled answer.
+
+    Attributes:
+        text: decoded, special tokens left out.
+        token_ids: exactly the sampled tokens, the end-of-sequence token included when it was sampled.
+        finished: whether the end of sequence was sampled before the length limit.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    finished: bool
+
+
+class Policy(Protocol):
+    """Samples and scores answers."""
+
+    def sample(self, prompts: Sequence[Prompt], samples: int, seed: int) -> list[list[Completion]]:
+        """`samples` answers to each prompt, in order; the same seed gives the same answers."""
+        ...
+
+    def log_probs(
+        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]]
+    ) -> list[NDArray[np.float64]]:
+        """For each prompt the log-probabilities of its completions, summed over tokens, in nats."""
+        ...
+
+
+def answer_id(prompt: Prompt, completion: Completion) -> str:
+    """A stable name of an answer to a prompt: equal answers to one prompt have equal names."""
+    content = f"{prompt.id}\0{completion.finished:d}\0{completion.text}"
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def derive_seed(*parts: Any) -> int:
+    """A 31-bit seed that depends on every part, so that stages draw independently and repeatably."""
+    digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
