@@ -92,15 +92,16 @@ def _print(courses: list[Course], steps: int) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column(f"after {steps} prox steps")
-    for heading in ("duality gap", "in the last 10%", "a", "b", "c"):
+    table.add_column(f"after {steps} prox steps", no_wrap=True)
+    for heading in ("duality gap", "least of last 10%", "most of last 10%", "a", "b", "c"):
         table.add_column(heading, justify="right")
     for course in courses:
         late = course.gaps[-max(1, len(course.gaps) // 10) :]
         table.add_row(
             course.name,
             f"{course.gaps[-1]:.1e}",
-            f"{late.min():.1e} to {late.max():.1e}",
+            f"{late.min():.1e}",
+            f"{late.max():.1e}",
             *(f"{p:.4f}" for p in course.policies[-1]),
         )
     Console(highlight=False, soft_wrap=True).print(table)

@@ -30,7 +30,7 @@ def solve(
     max_products: Annotated[int, typer.Option(help="Matrix-vector products after which to give up.", min=1)] = 20_000,
     start: Annotated[
         str | None,
-        typer.Option(metavar="P,P,...", help="Initial policy, in the order of the labels [default: uniform]."),
+        typer.Option(metavar="P,P,...", help="Initial policy, in the order of the labels; uniform if left out."),
     ] = None,
     symmetrise: Annotated[
         bool, typer.Option("--symmetrise", help="Average both readings of every pair of a noisy table.")
@@ -90,7 +90,7 @@ def solve(
         typer.echo(f"figure: {plot}", err=True)
     if not solution.converged:
         typer.echo(
-            f"not converged: the gap is {solution.duality_gap:.3g} after {solution.products} products, not {gap:g}"
+            f"not converged: gap {solution.duality_gap:.3g} > {gap:g} after {solution.products} products"
             + ("" if algorithm == "comal" and not settings else "; `comal` without settings solves every game"),
             err=True,
         )
@@ -139,6 +139,6 @@ def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float)
     console.print(f"algorithm         {escape(algorithm)}")
     console.print(
         f"work              {solution.steps} steps, {solution.products} products, "
-        f"{solution.linear_solves} linear solves"
+        f"{solution.linear_solves} linear solve{'s' * (solution.linear_solves != 1)}"
         f"{', a linear program' if solution.lp_solves else ''}, {solution.seconds:.3f} s"
     )

@@ -275,9 +275,9 @@ class ExactBackend:
         """Take candidates (NaN rows: none) whose gap is below the policy's and at most `within`."""
         present = ~np.isnan(candidates).any(axis=1)
         if present.any():
-            payoff = self._product(np.where(present[:, None], candidates, 0.0))
+            payoff = self._product(np.where(present.reshape(-1, 1), candidates, 0.0))
             gap = gap_of_payoff(payoff)
-            take: NDArray[np.bool_] = (present & (gap < self.gaps()) & (gap <= within))[:, None]
+            take = (present & (gap < self.gaps()) & (gap <= within)).reshape(-1, 1)
             if take.any():
                 policy = self._role(POLICY)
                 with np.errstate(divide="ignore"):

@@ -15,6 +15,7 @@ import numpy as np
 from comal.games.measures import Floats, log_normalise
 
 _BISECTIONS = 200  # a bound; Newton's steps take over after a few
+_ROUNDING = 1e-15
 
 
 def fixed_partition_step(log_anchor: Floats, advantage: Floats) -> Floats:
@@ -40,7 +41,7 @@ def _log_kappa(log_anchor: Floats, advantage: Floats) -> Floats:
     """
     high = np.log(np.maximum(advantage.max(axis=1), 1e-300))
     low = np.full_like(high, np.log(1e-300))
-    log_kappa = np.minimum(high, 0.0)
+    log_kappa: Floats = np.minimum(high, 0.0)
     for _ in range(_BISECTIONS):
         log_ratio = _log_ratio(log_kappa, advantage)
         weight = np.exp(log_anchor + log_ratio)
@@ -51,8 +52,7 @@ def _log_kappa(log_anchor: Floats, advantage: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             newton = log_kappa - excess / slope
         inside = (newton > low) & (newton < high)
-        following = np.where(inside, newton, (low + high) / 2)
-        if np.all(np.abs(excess) <= 1e-15):
+        if np.all((np.abs(excess) <= _ROUNDING) | (high - low <= _ROUNDING)):
             break
-        log_kappa = following
+        log_kappa = np.where(inside, newton, (low + high) / 2)
     return log_kappa

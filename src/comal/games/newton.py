@@ -182,11 +182,11 @@ def polish(A: Floats, policy: Floats, payoff: Floats) -> Floats:
 def _solve_each(matrix: Floats, right: Floats) -> Floats:
     """Solutions of a batch of linear systems; NaN for the singular ones."""
     try:
-        solved: Floats = np.linalg.solve(matrix, right)
+        solved = np.linalg.solve(matrix, right)
     except np.linalg.LinAlgError:  # numpy does not say which one
         solutions = np.full_like(right, np.nan)
         if len(matrix) > 1:
             for i in range(len(matrix)):
                 solutions[i] = _solve_each(matrix[i : i + 1], right[i : i + 1])[0]
         return solutions
-    return solved
+    return np.asarray(solved, dtype=np.float64)

@@ -49,8 +49,8 @@ def solution_figure(game: PreferenceGame, solution: Solution, algorithm: str, ta
     axes[0].plot(trajectory.products[-1], max(trajectory.gaps[-1], _SMALLEST_GAP), "o", color=OKABE_ITO[0], ms=4)
     if target > 0:
         axes[0].axhline(target, color="0.5", lw=0.8, ls="--")
-        axes[0].annotate("asked for", (1, target), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-                         textcoords="offset points", ha="right", color="0.4", fontsize=8)  # fmt: skip
+        axes[0].annotate("asked for", (0, target), xycoords=("axes fraction", "data"), xytext=(4, 2),
+                         textcoords="offset points", ha="left", color="0.4", fontsize=8)  # fmt: skip
     _gap_axes(axes[0], "matrix-vector products")
     axes[0].set_title(f"{algorithm} on {game.name.rpartition('/')[2]}", fontsize=10, loc="left")
     if paths:
@@ -58,7 +58,7 @@ def solution_figure(game: PreferenceGame, solution: Solution, algorithm: str, ta
         _simplex(axes[1], game.labels)
         _path(axes[1], trajectory.policies, OKABE_ITO[0])
         end = trajectory.policies[-1] @ _CORNERS
-        axes[1].plot(*end, "*", color=OKABE_ITO[4], ms=12, zorder=5)
+        axes[1].plot(*end, "*", color=OKABE_ITO[4], ms=8, zorder=5)
         axes[1].set_title("from the dot to the star", fontsize=9)
     return figure
 
@@ -66,13 +66,14 @@ def solution_figure(game: PreferenceGame, solution: Solution, algorithm: str, ta
 def synthetic_figure(game: PreferenceGame, courses: Sequence[Course], nash: Floats) -> Figure:
     """Gaps of all methods over their prox steps, above the paths of the first five in the simplex."""
     figure = _figure(10, 6.6)
-    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(1.55, 1))).flat
+    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(1.7, 1))).flat
     gap_axes = top.subplots()
     ends = []
     for i, course in enumerate(courses):
         colour = OKABE_ITO[i]
         gaps = np.maximum(course.gaps, _SMALLEST_GAP)
-        gap_axes.plot(course.prox_steps, gaps, color=colour, lw=1.3)
+        # every other one dashed: MWU lies under SPPO, INPO under Nash-MD
+        gap_axes.plot(course.prox_steps, gaps, color=colour, lw=1.4, ls=(0, (4, 3)) if i % 2 else "-")
         late = gaps[-max(1, len(gaps) // 12) :]
         ends.append((float(np.exp(np.log(late).mean())), course.name, colour))
     _gap_axes(gap_axes, "prox steps")
