@@ -75,7 +75,7 @@ class RunDisplay:
                 if path not in self._shown:
                     self._shown.add(path)
                     if not self._heading:
-                        self.console.print(look_heading())
+                        self.console.print(look_heading(), soft_wrap=True, highlight=False)
                         self._heading = True
-                    self.console.print(look_row(method.name, path))
+                    self.console.print(look_row(method.name, path), soft_wrap=True, highlight=False)
         return state

@@ -93,7 +93,7 @@ def _print(courses: list[Course], steps: int) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column(f"after {steps} prox steps", no_wrap=True)
-    for heading in ("duality gap", "least of last 10%", "most of last 10%", "a", "b", "c"):
+    for heading in ("gap", "min*", "max*", "a", "b", "c"):
         table.add_column(heading, justify="right")
     for course in courses:
         late = course.gaps[-max(1, len(course.gaps) // 10) :]
@@ -102,6 +102,8 @@ def _print(courses: list[Course], steps: int) -> None:
             f"{course.gaps[-1]:.1e}",
             f"{late.min():.1e}",
             f"{late.max():.1e}",
-            *(f"{p:.4f}" for p in course.policies[-1]),
+            *(f"{p:.3f}" for p in course.policies[-1]),
         )
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("gap: duality gap of the last policy; *: over the last 10% of the steps")

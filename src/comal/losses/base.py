@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,9 +12,14 @@ class Loss(ABC):
     """A frozen dataclass of settings with a loss. One file each, found by its name.
 
     Shapes: B prompts, K samples a prompt. All log-probabilities are summed over an answer's tokens.
+
+    Attributes:
+        pairs: whether the loss takes one chosen and one rejected answer a prompt (K = 2) instead of all samples.
     """
 
     __slots__ = ()
+
+    pairs: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import random
@@ -212,11 +213,19 @@ def _hub_rows(source: DataSource, place: str) -> list[Any]:
 def _task_rows(task: str, split: str, place: str) -> list[Any]:
     if task != "docstrings":
         raise DataError(place, f"`{task}` is not an embedded task.{near_match(task, ['docstrings'])}")
-    from comal.tasks.docstrings import Split, harvest
+    from comal.tasks.docstrings import Split
 
     if split not in get_args(Split):
         raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
-    return [{"prompt": e.prompt, "answer": e.answer} for e in harvest() if e.split == split]
+    return [{"prompt": e.prompt, "answer": e.answer} for e in _harvested() if e.split == split]
+
+
+@functools.cache
+def _harvested() -> tuple[Any, ...]:
+    """The embedded task's examples: seconds of parsing, asked for once a split."""
+    from comal.tasks.docstrings import harvest
+
+    return tuple(harvest())
 
 
 def _first_line(error: Exception) -> str:

@@ -211,6 +211,7 @@ def parts(folder: Path, recipe: Recipe) -> Parts:
         score_batch=recipe.training.log_prob_batch,
         seed=recipe.seed,
         trust_remote_code=policy.trust_remote_code,
+        share_prompt=recipe.training.share_prompt,
     )
     judge: Judge = JUDGES.build(recipe.judge, "judge")
     oracle = Oracle(judge, folder / "verdicts.sqlite")

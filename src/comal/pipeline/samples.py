@@ -90,18 +90,14 @@ def sample_once(
 
 def score(policy: TransformersPolicy, samples: Samples) -> NDArray[np.float64]:
     """Log-probability of every answer, shape (prompts, K), in nats; the work is shared among processes."""
-    rows = [
-        (policy.encoder(p), c.token_ids)
+    groups = [
+        (policy.encoder(p), [c.token_ids for c in group])
         for p, group in zip(samples.prompts, samples.completions, strict=True)
-        for c in group
     ]
-    # Sorted by length here, before the rows are shared out, so that batches are the same for any number of processes.
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i][0]), len(rows[i][1]), i))
-    logp = map_chunks(
-        lambda chunk: list(policy.score_tokens([rows[i][0] for i in chunk], [rows[i][1] for i in chunk])),
-        order,
-        policy.score_batch,
-    )
-    flat = np.empty(len(rows))
-    flat[order] = logp
-    return flat.reshape(len(samples.prompts), -1)
+    # Sorted by length, so that batches need little padding, and before they are shared out among processes.
+    order = sorted(range(len(groups)), key=lambda i: (len(groups[i][0]), sum(map(len, groups[i][1])), i))
+    size = max(1, policy.score_batch // len(samples.completions[0]))
+    rows = map_chunks(lambda chunk: policy.score_groups([groups[i] for i in chunk]), order, size)
+    logp = np.empty((len(groups), len(samples.completions[0])))
+    logp[order] = rows
+    return logp

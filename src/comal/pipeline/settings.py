@@ -164,6 +164,8 @@ class TrainingSettings(Settings):
         keep_optimizer: carry the optimiser's moments from one proximal step to the next.
         monitor: share of a step's prompts kept out of training, on which the achieved-against-asked slope is measured.
         log_prob_batch: answers scored at once.
+        share_prompt: compute a prompt once for its K samples instead of K times. Needs a model whose attention takes a
+            custom mask (sdpa or eager, full attention).
         arguments: anything else of `transformers.TrainingArguments` (bf16, fsdp, deepspeed, report_to, ...).
     """
 
@@ -181,6 +183,7 @@ class TrainingSettings(Settings):
     keep_optimizer: bool = False
     monitor: Annotated[float, Field(ge=0, lt=1)] = 0.1
     log_prob_batch: Count = 64
+    share_prompt: bool = False
     arguments: dict[str, Any] = {}
 
 

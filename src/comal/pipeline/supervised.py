@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 
 from comal.errors import ConfigError
 from comal.pipeline.data import Pair
@@ -86,18 +85,13 @@ class _Collator:
     pad: int
     all_tokens: bool
 
-    def __call__(self, rows: Sequence[_Row]) -> dict[str, Tensor]:
+    def __call__(self, rows: Sequence[_Row]) -> dict[str, Any]:
         if self.all_tokens:  # all but the first token, which nothing predicts
             prompts = [row.prompt[:1] for row in rows]
             answers = [row.prompt[1:] + row.answer for row in rows]
         else:
             prompts, answers = [row.prompt for row in rows], [row.answer for row in rows]
-        batch = TokenBatch.collate(prompts, answers, self.pad)
-        return {
-            "input_ids": batch.input_ids_NT,
-            "attention_mask": batch.attention_mask_NT,
-            "completion_mask": batch.completion_mask_NC,
-        }
+        return TokenBatch.collate([(p, [a]) for p, a in zip(prompts, answers, strict=True)], self.pad).tensors()
 
 
 def train_supervised(

@@ -17,7 +17,7 @@ from torch import Tensor
 from comal.errors import ConfigError, near_match
 from comal.losses.base import Loss
 from comal.pipeline.settings import SupervisedSettings, TrainingSettings
-from comal.policies.sequences import TokenBatch, completion_logits, sequence_log_probs
+from comal.policies.sequences import TokenBatch, completion_log_probs, token_log_probs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,16 @@ class TrainedStep:
 @dataclass(frozen=True, slots=True)
 class _Collator:
     pad: int
+    share_prompt: bool
 
     def __call__(self, groups: Sequence[Group]) -> dict[str, Tensor]:
-        batch = TokenBatch.collate(
-            [g.prompt for g in groups for _ in g.completions], [c for g in groups for c in g.completions], self.pad
-        )
+        batch = TokenBatch.collate([(g.prompt, g.completions) for g in groups], self.pad, self.share_prompt)
 
         def column(name: str) -> Tensor:
             return torch.tensor(np.stack([getattr(g, name) for g in groups]), dtype=torch.float32)
 
         return {
-            "input_ids": batch.input_ids_NT,
-            "attention_mask": batch.attention_mask_NT,
-            "completion_mask": batch.completion_mask_NC,
+            **batch.tensors(),
             "policy_logp": column("policy_logp"),
             "anchor_logp": column("anchor_logp"),
             "win_rate": column("win_rate"),
@@ -83,6 +80,7 @@ class _BaseTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.remove_callback(transformers.PrinterCallback)  # stdout is for data
         # Our losses are micro-batch means; without this the Trainer would expect them scaled by a token count.
         self.model_accepts_loss_kwargs = False
 
@@ -115,9 +113,7 @@ class ProxTrainer(_BaseTrainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """Mean prox loss over the micro-batch's prompts."""
-        batch = TokenBatch(inputs["input_ids"], inputs["attention_mask"], inputs["completion_mask"])
-        shape = inputs["win_rate"].shape
-        logp_BK = sequence_log_probs(model, batch).view(shape)
+        logp_BK = completion_log_probs(model, TokenBatch.of(inputs)).view(inputs["win_rate"].shape)
         if self.start_gap is None:
             self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
         loss = self.prox_loss(
@@ -137,11 +133,8 @@ class SupervisedTrainer(_BaseTrainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """Cross-entropy in nats a token."""
-        batch = TokenBatch(inputs["input_ids"], inputs["attention_mask"], inputs["completion_mask"])
-        logits_NCV = completion_logits(model, batch).float()
-        mask_NC = batch.completion_mask_NC.bool()
-        targets_NC = batch.input_ids_NT[:, -mask_NC.shape[1] :]
-        loss = torch.nn.functional.cross_entropy(logits_NCV[mask_NC], targets_NC[mask_NC])
+        batch = TokenBatch.of(inputs)
+        loss = -token_log_probs(model, batch).sum() / (batch.segment_RC >= 0).sum()
         return (loss, None) if return_outputs else loss
 
 
@@ -209,7 +202,7 @@ def train_prox(
         model=model,
         args=training_arguments(settings, output, seed, settings.prompts_per_batch, settings.gradient_accumulation),
         train_dataset=list(groups),
-        data_collator=_Collator(pad),
+        data_collator=_Collator(pad, settings.share_prompt),
         prox_loss=loss,
         eta=eta,
     )

@@ -1,77 +1,139 @@
-"""Token batches and sequence log-probabilities: the one code path for cached and live policies.
+"""Token batches and answer log-probabilities: the one code path for cached and live policies.
 
-Layout of a batch, so that all completions begin in one column: prompts padded on the left, completions on the right.
+A *group* is a prompt with its K completions. Two layouts give the same numbers:
 
-Shape suffixes: N sequences, T tokens of prompt and completion, C tokens of completion, V vocabulary.
+    one row an answer     prompt | completion                          any attention
+    one row a prompt      prompt | completion 1 | ... | completion K   (`share_prompt`) a prompt is computed once; each
+                          completion sees the prompt and itself, by a custom attention mask and positions of its own
+
+Prompts are padded on the left and completions on the right, so that all completions begin in one column.
+
+Shape suffixes: R rows, T tokens a row, C columns from the first completion's on, S completions a row, V vocabulary.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+Group = tuple[Sequence[int], Sequence[Sequence[int]]]
+"""Token ids of a prompt and of its completions."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Sequences ready for a causal LM.
+    """Rows ready for a causal LM.
 
     Attributes:
-        input_ids_NT: token ids.
-        attention_mask_NT: 1 on tokens, 0 on padding.
-        completion_mask_NC: 1 on the completion's tokens, in the last C columns.
+        input_ids_RT: token ids.
+        attention_mask: 1 on tokens and 0 on padding, shape (R, T); or which token sees which, shape (R, 1, T, T), bool.
+        position_ids_RT: a completion's positions follow its prompt's.
+        segment_RC: which of its row's completions a column belongs to; -1 on padding.
+        predictor_RC: the column that predicts each column's token, counted from the prompt's last.
+        segments: completions a row (S).
     """
 
-    input_ids_NT: Tensor
-    attention_mask_NT: Tensor
-    completion_mask_NC: Tensor
+    input_ids_RT: Tensor
+    attention_mask: Tensor
+    position_ids_RT: Tensor
+    segment_RC: Tensor
+    predictor_RC: Tensor
+    segments: int
 
     @classmethod
-    def collate(cls, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int) -> TokenBatch:
-        """Pad prompts on the left and completions on the right."""
-        left = max(len(p) for p in prompts)
-        right = max(1, *(len(c) for c in completions))
-        ids = torch.full((len(prompts), left + right), pad, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
-            ids[row, left - len(prompt) : left] = torch.tensor(list(prompt), dtype=torch.long)
-            ids[row, left : left + len(completion)] = torch.tensor(list(completion), dtype=torch.long)
-            mask[row, left - len(prompt) : left + len(completion)] = 1
-        return cls(ids, mask, mask[:, left:].clone())
+    def collate(cls, groups: Sequence[Group], pad: int, share_prompt: bool = False) -> TokenBatch:
+        """Lay groups out; all groups must have the same number of completions."""
+        rows: list[Group]
+        if share_prompt:
+            rows = list(groups)
+        else:
+            rows = [(prompt, [completion]) for prompt, completions in groups for completion in completions]
+        left = max(len(prompt) for prompt, _ in rows)
+        right = max(1, *(sum(map(len, completions)) for _, completions in rows))
+        ids = torch.full((len(rows), left + right), pad, dtype=torch.long)
+        real = torch.zeros_like(ids)
+        positions = torch.zeros_like(ids)
+        segment = torch.full((len(rows), right), -1, dtype=torch.long)
+        predictor = torch.zeros((len(rows), right), dtype=torch.long)
+        for r, (prompt, completions) in enumerate(rows):
+            ids[r, left - len(prompt) : left] = torch.tensor(list(prompt), dtype=torch.long)
+            real[r, left - len(prompt) : left] = 1
+            positions[r, left - len(prompt) : left] = torch.arange(len(prompt))
+            start = 0
+            for s, completion in enumerate(completions):
+                end = start + len(completion)
+                ids[r, left + start : left + end] = torch.tensor(list(completion), dtype=torch.long)
+                real[r, left + start : left + end] = 1
+                positions[r, left + start : left + end] = torch.arange(len(prompt), len(prompt) + len(completion))
+                segment[r, start:end] = s
+                predictor[r, start:end] = torch.arange(start, end)
+                predictor[r, start : start + 1] = 0  # the prompt's last token predicts every completion's first
+                start = end
+        mask = _who_sees_whom(real, segment, left) if share_prompt else real
+        return cls(ids, mask, positions, segment, predictor, len(rows[0][1]))
 
     def to(self, device: torch.device) -> TokenBatch:
         """The same batch on `device`."""
-        return TokenBatch(*(getattr(self, f).to(device) for f in self.__slots__))
+        return TokenBatch.of({k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Any]:
+        """The fields by name, for a data loader's batch."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> TokenBatch:
+        """From what `tensors` gave, among other things."""
+        return cls(**{name: fields[name] for name in cls.__slots__})
 
 
-def completion_logits(model: Any, batch: TokenBatch) -> Tensor:
-    """Logits that predict the completion's tokens, shape (N, C, V), in the model's precision."""
-    columns = batch.completion_mask_NC.shape[1]
-    positions = (batch.attention_mask_NT.cumsum(dim=1) - 1).clamp(min=0)
-    # Only the completion's columns are projected onto the vocabulary: that projection is most of the memory.
+def token_log_probs(model: Any, batch: TokenBatch) -> Tensor:
+    """Log-probability of every completion token, in nats, shape (R, C), float32; 0 on padding."""
+    columns = batch.segment_RC.shape[1]
+    # Only the completions' columns are projected onto the vocabulary: that projection is most of the memory.
     keep = {"logits_to_keep": columns + 1} if _can_keep(type(_unwrapped(model))) else {}
+    mask = batch.attention_mask
+    if mask.ndim == 4:
+        dtype = next(_unwrapped(model).parameters()).dtype
+        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
     output = model(
-        input_ids=batch.input_ids_NT,
-        attention_mask=batch.attention_mask_NT,
-        position_ids=positions,
+        input_ids=batch.input_ids_RT,
+        attention_mask=mask,
+        position_ids=batch.position_ids_RT,
         use_cache=False,
         **keep,
     )
-    logits: Tensor = output.logits
-    return logits[:, -columns - 1 : -1]
+    logits_RCV = output.logits[:, -columns - 1 :].float()
+    normaliser_RC = logits_RCV.logsumexp(dim=-1).gather(1, batch.predictor_RC)
+    targets_RC = batch.input_ids_RT[:, -columns:]
+    rows = torch.arange(len(targets_RC), device=targets_RC.device).unsqueeze(1)
+    chosen_RC = logits_RCV[rows, batch.predictor_RC, targets_RC]
+    return torch.where(batch.segment_RC >= 0, chosen_RC - normaliser_RC, 0.0)
 
 
-def sequence_log_probs(model: Any, batch: TokenBatch) -> Tensor:
-    """Log-probability of each completion given its prompt, summed over its tokens, in nats: shape (N,), float32."""
-    logits_NCV = completion_logits(model, batch).float()
-    columns = batch.completion_mask_NC.shape[1]
-    targets_NC1 = batch.input_ids_NT[:, -columns:].unsqueeze(-1)
-    token_logp_NC = logits_NCV.gather(-1, targets_NC1).squeeze(-1) - logits_NCV.logsumexp(dim=-1)
-    return (token_logp_NC * batch.completion_mask_NC).sum(dim=1)
+def completion_log_probs(model: Any, batch: TokenBatch) -> Tensor:
+    """Log-probability of each completion given its prompt, summed over its tokens, in nats,
+    float32, shape (completions,), group by group."""
+    token_logp_RC = token_log_probs(model, batch)
+    summed_RS = torch.zeros((len(token_logp_RC), batch.segments), device=token_logp_RC.device)
+    return summed_RS.scatter_add(1, batch.segment_RC.clamp(min=0), token_logp_RC).flatten()
+
+
+def _who_sees_whom(real_RT: Tensor, segment_RC: Tensor, left: int) -> Tensor:
+    """A token sees the prompt and its own completion, up to itself: shape (R, 1, T, T), bool."""
+    count = real_RT.shape[1]
+    prompt_RL = torch.full((len(real_RT), left), -1)
+    segment_RT = torch.cat([prompt_RL, segment_RC], dim=1)
+    in_prompt_T = torch.arange(count) < left
+    same = segment_RT[:, :, None] == segment_RT[:, None, :]
+    sees = (same | in_prompt_T[None, None, :]) & real_RT[:, None, :].bool()
+    sees &= torch.ones(count, count, dtype=torch.bool).tril()
+    sees |= torch.eye(count, dtype=torch.bool)  # a row of the softmax without any entry would be NaN
+    return sees.unsqueeze(1)
 
 
 def _unwrapped(model: Any) -> Any:

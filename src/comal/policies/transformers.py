@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from comal.errors import PolicyError
 from comal.policies.base import Completion, Prompt, derive_seed
-from comal.policies.sequences import TokenBatch, sequence_log_probs
+from comal.policies.sequences import Group, TokenBatch, completion_log_probs
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,13 @@ class TransformersPolicy:
     """
 
     def __init__(
-        self, model: Any, encoder: PromptEncoder, decoding: Decoding, score_batch: int, adapter: str | None = None
+        self,
+        model: Any,
+        encoder: PromptEncoder,
+        decoding: Decoding,
+        score_batch: int,
+        adapter: str | None = None,
+        share_prompt: bool = False,
     ) -> None:
         self.model = model
         self.encoder = encoder
@@ -91,6 +97,7 @@ class TransformersPolicy:
         self.decoding = decoding
         self.score_batch = score_batch
         self.adapter = adapter
+        self.share_prompt = share_prompt
 
     @property
     def end_tokens(self) -> list[int]:
@@ -130,27 +137,17 @@ class TransformersPolicy:
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]]
     ) -> list[NDArray[np.float64]]:
         """Summed log-probabilities of the sampled token ids, in float32 arithmetic, returned as float64."""
-        rows = [
-            (self.encoder(prompt), completion.token_ids)
+        return [
+            self.score_groups([(self.encoder(prompt), [c.token_ids for c in group])])[0]
             for prompt, group in zip(prompts, completions, strict=True)
-            for completion in group
         ]
-        flat = self.score_tokens([p for p, _ in rows], [c for _, c in rows])
-        ends = np.cumsum([len(group) for group in completions])[:-1]
-        return np.split(flat, ends)
 
-    def score_tokens(
-        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
-    ) -> NDArray[np.float64]:
-        """Summed log-probability of each row's completion given its prompt, in nats."""
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), len(completions[i])))  # less padding
-        out = np.zeros(len(prompts))
+    def score_groups(self, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
+        """Log-probabilities of each group's completions, in nats; one forward pass for all groups."""
+        batch = TokenBatch.collate(groups, self.pad_token, self.share_prompt)
         with self.active() as model:
-            for start in range(0, len(order), self.score_batch):
-                rows = order[start : start + self.score_batch]
-                batch = TokenBatch.collate([prompts[i] for i in rows], [completions[i] for i in rows], self.pad_token)
-                out[rows] = sequence_log_probs(model, batch.to(model.device)).double().cpu().numpy()
-        return out
+            logp = completion_log_probs(model, batch.to(model.device)).double().cpu().numpy()
+        return list(logp.reshape(len(groups), -1))
 
     def encode_answer(self, text: str, finished: bool = True) -> tuple[int, ...]:
         """Token ids of an answer that was not sampled here, with the end-of-sequence token if `finished`."""
@@ -168,22 +165,26 @@ class TransformersPolicy:
 
     def _generate(self, prompts: Sequence[Prompt], samples: int, seed: int) -> list[list[Completion]]:
         encoded = [self.encoder(p) for p in prompts]
-        batch = TokenBatch.collate(encoded, [[]] * len(encoded), self.pad_token)
+        batch = TokenBatch.collate([(ids, [[]]) for ids in encoded], self.pad_token)
         width = max(len(e) for e in encoded)  # collate keeps one empty completion column
         with self.active() as model, torch.random.fork_rng(devices=_cuda_devices(model.device)):
+            ids, mask = (t[:, :width].to(model.device) for t in (batch.input_ids_RT, batch.attention_mask))
+            shared = {}
+            if self.share_prompt:
+                shared["past_key_values"] = _prefilled(model, ids, mask, samples)
             torch.manual_seed(derive_seed(seed, prompts[0].id))
             output = model.generate(
-                input_ids=batch.input_ids_NT[:, :width].to(model.device),
-                attention_mask=batch.attention_mask_NT[:, :width].to(model.device),
+                input_ids=ids.repeat_interleave(samples, dim=0),
+                attention_mask=mask.repeat_interleave(samples, dim=0),
                 do_sample=True,
                 temperature=self.decoding.temperature,
                 top_p=self.decoding.top_p,
                 top_k=0,
-                num_return_sequences=samples,
                 max_new_tokens=self.decoding.max_new_tokens,
                 pad_token_id=self.pad_token,
                 eos_token_id=self.end_tokens or None,
                 use_cache=True,
+                **shared,
             )
         completions = [self._completion(row) for row in output[:, width:].tolist()]
         return [completions[i * samples : (i + 1) * samples] for i in range(len(prompts))]
@@ -195,6 +196,24 @@ class TransformersPolicy:
         kept = tokens[: stop + 1] if stop is not None else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         return Completion(text.strip(), tuple(kept), finished)
+
+
+def _prefilled(model: Any, ids: torch.Tensor, mask: torch.Tensor, samples: int) -> Any:
+    """The key-value cache of all but each prompt's last token, computed once and repeated for its samples."""
+    import transformers
+
+    cache = transformers.DynamicCache(config=model.config)
+    if ids.shape[1] > 1:
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, :-1]
+        model(
+            input_ids=ids[:, :-1],
+            attention_mask=mask[:, :-1],
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache.batch_repeat_interleave(samples)
+    return cache
 
 
 def _cuda_devices(device: torch.device) -> list[int]:
@@ -229,6 +248,7 @@ class PolicyStore:
         device: torch.device | None = None,
         keep: int = 2,
         trust_remote_code: bool = False,
+        share_prompt: bool = False,
     ) -> None:
         self.base = str(base)
         self.revision = revision
@@ -239,6 +259,7 @@ class PolicyStore:
         self.seed = seed
         self.device = device or _default_device()
         self.keep = keep
+        self.share_prompt = share_prompt
         self.trust_remote_code = trust_remote_code
         self.tokenizer = load_tokenizer(self.base, revision, trust_remote_code)
         has_template = getattr(self.tokenizer, "chat_template", None) is not None
@@ -314,7 +335,7 @@ class PolicyStore:
             self.forget(next(iter(self._open)))
 
     def _policy(self, model: Any, adapter: str | None = None) -> TransformersPolicy:
-        return TransformersPolicy(model, self.encoder, self.decoding, self.score_batch, adapter)
+        return TransformersPolicy(model, self.encoder, self.decoding, self.score_batch, adapter, self.share_prompt)
 
     def _load_whole(self, key: str) -> TransformersPolicy:
         return self._policy(self._load_model(key).eval())
