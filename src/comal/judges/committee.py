@@ -5,7 +5,7 @@
 
 Members vote independently of one another, each with its own probability p_i; a drawn vote is an even bet. Three equal
 members give P = p₁p₂ + p₁p₃ + p₂p₃ − 2p₁p₂p₃. A majority of three transitive members can be cyclic (Condorcet 1785).
-The mean asks one member drawn at random; of two Bradley-Terry members it has no majority cycles, of three it can.
+The mean asks one member drawn at random; of two equal Bradley-Terry members it has no majority cycles, of three it can.
 
 A member without a verdict abstains: the rest decide. When all abstain there is no verdict.
 """

@@ -175,7 +175,7 @@ class Oracle:
     def _too_many_failures(self, failures: int, num_questions: int) -> JudgeError:
         return JudgeError(
             self._name,
-            f"no verdict on {failures} of {num_questions} questions, more than the {self.max_failure_rate:.0%} allowed. "
+            f"no verdict on {failures} of {num_questions} questions, more than {self.max_failure_rate:.0%}. "
             + ("The verdicts there are were kept. " if self._cache else "")
             + "Mend the judge, or raise max_failure_rate",
         )

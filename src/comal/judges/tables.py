@@ -6,9 +6,9 @@ Which mean of a table is *the* win rate ŵ depends on its use. Let y_1..y_K be d
     all samples judge      ŵ(y_i) = 1/K · sum_j P_ij, P_ii = 1/2   for `group` regression on these same samples
 
 In the second use y_i is also an opponent of the samples that it is compared with, which counts each pair twice: with
-the first mean the regression's fixed point is a step of size eta·K/(K−1), with the second exactly eta (for K = 2 this is
-the 1/2 of INPO's target eta/2). Against opponents drawn *independently* of the samples, `cross`, the plain mean serves
-both uses.
+the first mean the regression's fixed point is a step of size eta·K/(K−1), with the second exactly eta (for K = 2 this
+is the 1/2 of INPO's target eta/2). Against opponents drawn *independently* of the samples, `cross`, the plain mean
+serves both uses.
 """
 
 from __future__ import annotations

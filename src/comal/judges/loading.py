@@ -1,0 +1,106 @@
+"""Weights of judges that are Transformers models: checked without loading, loaded once a process, let go on request."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from comal.errors import JudgeError
+
+Task = Literal["causal-lm", "sequence-classification"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def check_model(place: str, model: str) -> None:
+    """Raise JudgeError unless `model` is a folder with a model, or could be a Hub id."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise JudgeError(place, f"the folder `{model}` has no config.json; name one written by `save_pretrained`")
+    elif not _HUB_ID.fullmatch(model) or model.startswith((".", "~")):
+        raise JudgeError(place, f"no folder `{model}`, and a Hub id looks like `organisation/name`")
+
+
+def state_of(model: str) -> list[tuple[str, int, int]]:
+    """What tells one state of a local folder of weights from another: names, sizes, times; of a Hub id nothing."""
+    folder = Path(model).expanduser()
+    files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
+    return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+
+
+@functools.cache
+def load(place: str, task: Task, model: str, revision: str | None, dtype: str, device: str) -> tuple[Any, Any]:
+    """The model, ready to be asked, and its tokenizer; kept in memory until `release`.
+
+    Raises:
+        JudgeError: it cannot be loaded, or weights that the task needs are not in it.
+    """
+    check_model(place, model)
+    import torch
+    import transformers
+
+    auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
+    name = str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=revision)
+        network, info = auto.from_pretrained(name, revision=revision, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise JudgeError(
+            place,
+            f"cannot load `{model}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
+            " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)",
+        ) from error
+    if info["missing_keys"]:
+        # Transformers would only warn and judge by random weights.
+        missing = ", ".join(sorted(info["missing_keys"])[:3])
+        raise JudgeError(place, f"`{model}` was not trained for {task}: it has no weights for {missing}")
+    if device == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        device = accelerator.type if accelerator else "cpu"
+    return network.to(device).eval(), tokenizer
+
+
+def release() -> None:
+    """Let go of all models that `load` keeps."""
+    load.cache_clear()
+
+
+def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> list[int]:
+    """Token ids of a conversation by the tokenizer's chat template.
+
+    Args:
+        tokenizer: one with a chat template.
+        messages: the conversation.
+        answer_next: whether the assistant's turn is opened.
+    """
+    settings = {"add_generation_prompt": answer_next, "tokenize": True, "return_dict": False}
+    try:
+        # Answers are untrusted: one that spells an end-of-turn token must not end its turn.
+        ids = tokenizer.apply_chat_template(list(messages), sanitize_control_tokens=True, **settings)
+    except NotImplementedError:  # a template that writes no special tokens has none to be imitated
+        ids = tokenizer.apply_chat_template(list(messages), **settings)
+    return list(ids)
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"], device: Any) -> tuple[Any, Any]:
+    """Token ids and attention mask of a batch, shape (rows, longest)."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids, mask = [], []
+    for row in rows:
+        gap = longest - len(row)
+        filler, hidden, seen = [pad_id] * gap, [0] * gap, [1] * len(row)
+        ids.append([*filler, *row] if side == "left" else [*row, *filler])
+        mask.append([*hidden, *seen] if side == "left" else [*seen, *hidden])
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def longest_input(network: Any, max_length: int | None) -> int | None:
+    """The most tokens that can be judged: the setting, else what the model was made for, else unknown."""
+    return max_length or getattr(network.config, "max_position_embeddings", None)

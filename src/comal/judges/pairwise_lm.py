@@ -1,0 +1,177 @@
+"""A causal language model that is shown both answers and asked which is better, by the probabilities of its next token.
+
+    P(first ≻ second) = p(label of first) / (p(label of first) + p(label of second))
+
+Such judges favour a position, so both orders get asked (`symmetric` is False). Where the two labels together have less
+than `min_label_mass` of the probability, the model was about to say something else and there is no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from comal.errors import JudgeError
+from comal.judges.base import Comparison, Judge
+from comal.judges.loading import chat_ids, check_model, load, longest_input, pad, state_of
+
+_PLACE = "pairwise_lm.model"
+
+TEMPLATE = """\
+Two assistants answered the same request. Decide which answer is better: more helpful, more accurate, clearer and to \
+the point. Neither the order in which they are shown nor their length should matter.
+
+[Request]
+{{ prompt }}
+
+[Answer {{ first_label }}]
+{{ first }}
+
+[Answer {{ second_label }}]
+{{ second }}
+
+Which answer is better? Reply with one letter, {{ first_label }} or {{ second_label }}.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PairwiseLM(Judge):
+    """A generative judge, read from its label probabilities instead of from sampled words.
+
+    Attributes:
+        model: a folder or Hub id.
+        template: Jinja template of the question, over prompt, first, second, first_label and second_label. It is the
+            user's message where the tokenizer has a chat template, otherwise followed by `answer_prefix`.
+        system_prompt: put before the question in a chat.
+        labels: the words for the first and the second answer, one token each.
+        answer_prefix: what the reply begins with, before the label.
+        min_label_mass: the least probability of both labels together for a verdict.
+        revision: of a Hub model.
+        batch_size: questions asked at once.
+        max_length: the most tokens of a question, by default what the model was made for; longer ones have no verdict.
+        dtype: of the weights; `auto` as saved.
+        device: `auto` is the accelerator where there is one.
+
+    Raises:
+        ValueError: settings that do not fit.
+    """
+
+    model: str
+    template: str = TEMPLATE
+    system_prompt: str | None = None
+    labels: tuple[str, str] = ("A", "B")
+    answer_prefix: str = ""
+    min_label_mass: float = 0.5
+    revision: str | None = None
+    batch_size: int = 8
+    max_length: int | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if len(set(self.labels)) != 2 or not all(self.labels):
+            raise ValueError(f"labels: need two different words, got {list(self.labels)}")
+        if not 0 <= self.min_label_mass <= 1:
+            raise ValueError(f"min_label_mass: need a probability, got {self.min_label_mass}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size: need at least 1, got {self.batch_size}")
+
+    def check(self) -> None:
+        """The model is a folder, or could be a Hub id, and the template shows all that it must."""
+        check_model(_PLACE, self.model)
+        probe = Comparison("the-prompt", "the-first", "the-second")
+        question = self._render(probe)
+        for name, value in (("prompt", probe.prompt), ("first", probe.first), ("second", probe.second)):
+            if value not in question:
+                raise JudgeError("pairwise_lm.template", f"does not show {{{{ {name} }}}}")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that change a verdict, and the state of local weights."""
+        settings = Judge.identity(self) | {"state": state_of(self.model)}
+        return {key: value for key, value in settings.items() if key not in ("batch_size", "device")}
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[float | None]:
+        """The label probabilities of the next token, in the order of presentation given."""
+        if not comparisons:
+            return []
+        self.check()
+        network, tokenizer = load(_PLACE, "causal-lm", self.model, self.revision, self.dtype, self.device)
+        rows = [self._encode(tokenizer, comparison) for comparison in comparisons]
+        labels = self._label_tokens(tokenizer, comparisons[0])
+        limit = longest_input(network, self.max_length)
+        # By length, then by content: who shares a batch does not depend on the order of the comparisons.
+        order = sorted(
+            (i for i, row in enumerate(rows) if row and (limit is None or len(row) <= limit)),
+            key=lambda i: (len(rows[i]), rows[i]),
+        )
+        verdicts: list[float | None] = [None] * len(rows)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            for i, verdict in zip(batch, self._ask(network, tokenizer, [rows[i] for i in batch], labels), strict=True):
+                verdicts[i] = verdict
+        return verdicts
+
+    def _ask(
+        self, network: Any, tokenizer: Any, rows: Sequence[Sequence[int]], labels: tuple[int, int]
+    ) -> list[float | None]:
+        import torch
+
+        pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0  # masked, so any token will do
+        ids, mask = pad(rows, pad_id, "left", network.device)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        with torch.inference_mode():
+            logits = network(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1).logits
+        log_p = logits[:, -1].float().log_softmax(dim=-1)[:, list(labels)]
+        first = log_p.softmax(dim=-1)[:, 0].tolist()
+        mass = log_p.exp().sum(dim=-1).tolist()
+        # Written so that NaN is no verdict either.
+        return [
+            p if total >= self.min_label_mass and 0 <= p <= 1 else None for p, total in zip(first, mass, strict=True)
+        ]
+
+    def _render(self, comparison: Comparison) -> str:
+        from jinja2 import StrictUndefined, TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        try:
+            return environment.from_string(self.template).render(
+                prompt=comparison.prompt,
+                first=comparison.first,
+                second=comparison.second,
+                first_label=self.labels[0],
+                second_label=self.labels[1],
+            )
+        except TemplateError as error:
+            known = "it can use prompt, first, second, first_label, second_label"
+            raise JudgeError("pairwise_lm.template", f"cannot be filled in: {error}; {known}") from error
+
+    def _encode(self, tokenizer: Any, comparison: Comparison, reply: str = "") -> list[int]:
+        question, reply = self._render(comparison), self.answer_prefix + reply
+        if tokenizer.chat_template is None:
+            return list(tokenizer(question + reply)["input_ids"])
+        system = [{"role": "system", "content": self.system_prompt}] if self.system_prompt else []
+        ids = chat_ids(tokenizer, [*system, {"role": "user", "content": question}], answer_next=True)
+        return ids + (list(tokenizer(reply, add_special_tokens=False)["input_ids"]) if reply else [])
+
+    def _label_tokens(self, tokenizer: Any, comparison: Comparison) -> tuple[int, int]:
+        """The one token by which each label would continue the question.
+
+        Raises:
+            JudgeError: a label that is several tokens there, or that melts into the question's last one.
+        """
+        question = self._encode(tokenizer, comparison)
+        found = []
+        for label in self.labels:
+            continued = self._encode(tokenizer, comparison, reply=label)
+            if continued[:-1] != question:
+                raise JudgeError(
+                    "pairwise_lm.labels",
+                    f"`{label}` is not a single token of `{self.model}` after the question; use single letters, and mind"
+                    " the space between answer_prefix and label",
+                )
+            found.append(continued[-1])
+        if found[0] == found[1]:
+            raise JudgeError("pairwise_lm.labels", f"both are the same token of `{self.model}`")
+        return found[0], found[1]
