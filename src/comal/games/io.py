@@ -27,7 +27,7 @@ def load_game(source: str, symmetrise: bool = False) -> PreferenceGame:
         DataError: a file that cannot be read as a table.
         GameError: a table that is not a preference game.
     """
-    if source.partition(":")[0] in NAMED and not Path(source).is_file():
+    if source.partition(":")[0] in NAMED:  # a file of that name is ./paper
         return named_game(source)
     if Path(source).exists() or Path(source).suffix.lower() in _SUFFIXES or "/" in source:
         return read_game(Path(source), symmetrise)
