@@ -22,12 +22,12 @@ def solve(
         str, typer.Argument(help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.")
     ],
     algorithm: Annotated[str, typer.Option(help="Name of an algorithm; the default needs no settings.")] = "comal",
-    gap: Annotated[float, typer.Option(help="Largest duality gap accepted.", min=0.0)] = 1e-8,
+    gap: Annotated[float, typer.Option(help="Largest duality gap accepted.")] = 1e-8,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the algorithm, e.g. tau=0.1 or inner.name=inpo."),
     ] = None,
-    max_products: Annotated[int, typer.Option(help="Matrix-vector products after which to give up.", min=1)] = 20_000,
+    max_products: Annotated[int, typer.Option(help="Matrix-vector products after which to give up.")] = 20_000,
     start: Annotated[
         str | None,
         typer.Option(metavar="P,P,...", help="Initial policy, in the order of the labels; uniform if left out."),
