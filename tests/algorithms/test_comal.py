@@ -20,6 +20,7 @@ from comal.plugins import ALGORITHMS
         ({"tau": 0}, "need tau > 0"),
         ({"tau": 0.2, "inner": {"name": "inpo", "eta": 1, "tau": 0.1}}, "tau is 0.2 but inner.tau is 0.1"),
         ({"inner": {"name": "inpo", "eta": 1, "tau": 0.1}, "inner_steps": 0}, "need inner_steps ≥ 1"),
+        ({"inner": {"name": "inpo", "eta": 1, "tau": 0.1}, "inner_steps": 5, "sigma": 0.1}, "give one"),
         ({"inner": {"name": "mwu", "eta": 1}}, "`MWU` solves no regularised game"),
         ({"inner": {"name": "comal"}}, "`COMAL` solves no regularised game"),
         ({"inner": {"name": "inpo", "eta": 1, "tua": 0.1}}, "algorithm.inner.tua: `inpo` has no such option"),

@@ -29,7 +29,7 @@ def build(name):
 
 
 def carried_out(backend, rule, until):
-    """Execute the program until `until(instruction)` has been carried out; returns nothing, the backend has the state."""
+    """Execute the program until `until(instruction)` has been carried out."""
     program = rule.program()
     instruction = next(program)
     for index in itertools.count():
@@ -81,7 +81,7 @@ def omwu(P, p, r):
 
 
 def sppo(P, p, r):
-    """Stationarity of the regression over normalised policies, log rho + kappa rho = a, by Lambert's W and a bracket."""
+    """Stationarity of the regression, log rho + kappa rho = a, by Lambert's W and a bracket."""
     a = ETA * (P @ p - 0.5)
 
     def ratio(kappa):

@@ -1,5 +1,7 @@
 """The convergence theorems, on random games, against solutions found by other means."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,7 +129,7 @@ def test_the_regularised_nash_policy_is_a_fixed_point(make, game, seed, tau):
 @quick
 @given(games(max_n=6), seeds, st.floats(0.1, 1.0))
 def test_nash_md_rests_at_the_best_response_to_a_slightly_stronger_regularised_nash_policy(game, seed, tau):
-    """With mu the Nash policy of the game regularised by tau' = tau / (1 − eta tau), pi = ref · exp(A mu / tau) is fixed.
+    """With mu the Nash policy for tau' = tau / (1 − eta tau), pi ∝ ref · exp(A mu / tau) is fixed.
 
     log mu − log ref = A mu / tau' = (1 − eta tau)(log pi − log ref), which says that mu is the mixture of pi and ref.
     """
@@ -179,7 +181,7 @@ def test_a_fixed_reference_stays_away_from_the_nash_policy(rule):
 
 @pytest.mark.parametrize("rule", [MWU(0.15), SPPO(0.15)])
 def test_self_play_spirals_away_from_a_mixed_nash_policy(rule):
-    """MWU: KL(pi* || pi_t) grows by log E exp(eta A pi_t) − 0 ≥ 0 every step, as <pi*, A pi_t> = 0 on a full support."""
+    """MWU: KL(pi* || pi_t) grows by log E exp(eta A pi_t) ≥ 0 every step, as <pi*, A pi_t> = 0."""
     log_nash = np.log(np.array([4, 3, 4]) / 11)
     trajectory = solve(named_game("paper"), rule, 0.0, 3000, PAPER_START, "policies").trajectory
     divergence = kl(log_nash, np.log(trajectory.policies))
@@ -222,8 +224,8 @@ def test_sppo_agrees_with_mwu_to_second_order_only():
 class TestFixedInnerCounts:
     """COMAL(INPO) of the paper's game from (.2, .5, .3), eta .15, tau .1: how long the inner solver runs decides.
 
-    An inner game of K steps is solved to (1 − eta tau)^K: .22 for K = 100, .69 for K = 25, so the latter moves its reference while the
-    policy is still on its way round, much as self-play does.
+    An inner game of K steps is solved to (1 − eta tau)^K: .22 for K = 100, .69 for K = 25, so the latter moves
+    its reference while the policy is still on its way round, much as self-play does.
     """
 
     def gap(self, inner_steps, products):
@@ -261,7 +263,7 @@ def test_without_a_count_every_policy_step_is_certified():
     for index in range(60):
         seen.append(instruction)
         instruction = program.send(backend.execute(index, instruction))
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         took_a_step = isinstance(before, ProxStep) and before.out == POLICY
         assert isinstance(after, Certify) == took_a_step
     assert any(isinstance(i, ProxStep) and i.out == REFERENCE for i in seen)

@@ -153,7 +153,9 @@ def test_noisy_tables_are_symmetrised_on_request(tmp_path):
     outcome = comal(tmp_path / "g.csv")
     assert outcome.exit_code == 2
     assert "--symmetrise" in outcome.stderr
-    assert comal(tmp_path / "g.csv", "--symmetrise").exit_code == 0
+    outcome = comal(tmp_path / "g.csv", "--symmetrise")
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    assert "--symmetrise does nothing" in comal("paper", "--symmetrise").stderr
 
 
 def test_a_batch_is_sent_to_python(tmp_path):

@@ -110,5 +110,5 @@ def test_a_name_is_a_game_even_where_a_file_is_called_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "paper", CSV)
     np.testing.assert_array_equal(load_game("paper").P, named_game("paper").P)
-    with pytest.raises(DataError, match="a game is a .csv"):
+    with pytest.raises(DataError, match=r"a game is a \.csv"):
         load_game("./paper")

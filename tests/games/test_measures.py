@@ -45,7 +45,7 @@ def test_the_duality_gap_is_what_the_best_response_gains_twice(game, seed):
 @quick
 @given(games(), seeds, seeds, st.floats(0.05, 3))
 def test_the_regularised_gap_is_the_one_of_its_definition(game, seed, other, tau):
-    """max_pi [P(pi > p) − tau KL(pi || ref)] + tau KL(p || ref) − 1/2, twice; the maximum at BR(p), checked against neighbours."""
+    """Twice max_pi [P(pi > p) − tau KL(pi || ref)] + tau KL(p || ref) − 1/2; BR(p) beats its neighbours."""
     p, reference = np.log(random_policy(game.n, seed)), np.log(random_policy(game.n, other))
 
     def gain(log_pi):
@@ -67,7 +67,7 @@ def test_kl_is_the_textbook_sum(n, one, two):
 
 
 def test_kl_of_near_policies_does_not_cancel():
-    """To second order KL = ½ Σ δ²/p: for p = (½, ½) and δ = ±1e-12 it is 2e-24, where Σ p log(p/q) sees rounding of 1e-17."""
+    """To second order KL = ½ Σ δ²/p: 2e-24 for p = (½, ½), δ = ±1e-12, where Σ p log(p/q) rounds at 1e-17."""
     log_p = np.log(np.array([0.5, 0.5]))
     log_q = log_p + np.array([2e-12, -2e-12])
     assert kl(log_p, log_q) == pytest.approx(2e-24, rel=1e-3)

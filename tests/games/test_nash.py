@@ -28,7 +28,7 @@ def test_a_batch_is_refused():
 
 
 def test_polishing_needs_the_right_support_only():
-    """(4, 3, 4)/11 from a policy that is merely somewhere inside; nothing for an even support; singular games give none."""
+    """(4, 3, 4)/11 from a policy merely somewhere inside; nothing for even supports and singular games."""
     game = named_game("paper")
     policies = np.array([[0.4, 0.3, 0.3], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     A = np.stack([game.A, game.A, np.zeros((3, 3))])

@@ -1,4 +1,4 @@
-"""`solve` with no option at all, on every kind of game; the policy is compared with linear programming where it is unique."""
+"""`solve` with no option at all, on every kind of game, compared with linear programming where Nash is unique."""
 
 import time
 from pathlib import Path

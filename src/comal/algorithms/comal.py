@@ -42,6 +42,7 @@ from comal.errors import ConfigError
 
 # Where the automatic path starts; it adapts within a few outer steps, whatever the size of the payoffs.
 _FIRST_TAU = 0.1
+_SIGMA = 0.5
 # The path solves nearly every game in a third of this; a few have a tail of thousands.
 _LINEAR_SOLVES_BEFORE_LP = 300
 
@@ -71,7 +72,7 @@ class COMAL(Algorithm):
     inner: Regularised | None = None
     inner_steps: int | None = None
     update: Literal["best_response", "copy"] = "best_response"
-    sigma: float = 0.5
+    sigma: float = _SIGMA
 
     def __post_init__(self) -> None:
         if self.tau is not None:
@@ -94,6 +95,8 @@ class COMAL(Algorithm):
             raise ValueError(f"tau is {self.tau:g} but inner.tau is {self.inner.tau:g}; give it once, to `inner`")
         if self.inner_steps is not None and self.inner_steps < 1:
             raise ValueError(f"need inner_steps ≥ 1, got {self.inner_steps}")
+        if self.inner_steps is not None and self.sigma != _SIGMA:
+            raise ValueError("sigma belongs to the certificate, which a fixed number of inner_steps replaces; give one")
 
     def program(self) -> Program:
         """Inner solve, reference update, for ever."""

@@ -15,7 +15,7 @@ import numpy as np
 from comal.games.measures import Floats, log_normalise
 
 _BISECTIONS = 200  # a bound; Newton's steps take over after a few
-_ROUNDING = 1e-15
+_ROUNDING = 2e-15
 
 
 def fixed_partition_step(log_anchor: Floats, advantage: Floats) -> Floats:
@@ -41,7 +41,10 @@ def _log_kappa(log_anchor: Floats, advantage: Floats) -> Floats:
     """
     high = np.log(np.maximum(advantage.max(axis=1), 1e-300))
     low = np.full_like(high, np.log(1e-300))
-    log_kappa: Floats = np.minimum(high, 0.0)
+    # rho ≈ exp(a − kappa) for small steps, so kappa ≈ log E e^a
+    peak = advantage.max(axis=1, keepdims=True)
+    mean = peak[:, 0] + np.log(np.exp(log_anchor + advantage - peak).sum(axis=1))
+    log_kappa: Floats = np.minimum(np.log(np.maximum(mean, 1e-300)), high)
     for _ in range(_BISECTIONS):
         log_ratio = _log_ratio(log_kappa, advantage)
         weight = np.exp(log_anchor + log_ratio)
@@ -52,7 +55,8 @@ def _log_kappa(log_anchor: Floats, advantage: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             newton = log_kappa - excess / slope
         inside = (newton > low) & (newton < high)
-        if np.all((np.abs(excess) <= _ROUNDING) | (high - low <= _ROUNDING)):
+        following = np.where(inside, newton, (low + high) / 2)
+        if np.all((np.abs(excess) <= _ROUNDING) | (np.abs(following - log_kappa) <= _ROUNDING)):
             break
-        log_kappa = np.where(inside, newton, (low + high) / 2)
+        log_kappa = following
     return log_kappa
