@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/solve_vs_highs.py [--answers 1000] [--seeds 3]
 
-HiGHS gets the linear program min v: A p ≤ v, p a policy, by its interior-point method with crossover and by its dual simplex;
-the faster one is compared. The target is a ratio below 1 at 1,000 answers. Measured with SciPy 1.17.1 and NumPy 2.4.6 on one
-thread of a busy two-core machine, seeds 0 to 4: comal 0.45 to 0.81 s, interior point 2.3 to 2.8 s, simplex 5.7 to 9.3 s;
-ratios 0.17 to 0.29, median 0.21.
+HiGHS gets the linear program min v: A p ≤ v, p a policy, by its interior-point method with crossover and by its dual
+simplex; the faster one is compared. The target is a ratio below 1 at 1,000 answers. Measured with SciPy 1.17.1 and
+NumPy 2.4.6 on one thread of a busy two-core machine, seeds 0 to 4: comal 0.45 to 0.81 s, interior point 2.3 to 2.8 s,
+simplex 5.7 to 9.3 s; ratios 0.17 to 0.29, median 0.21.
 """
 
 from __future__ import annotations
