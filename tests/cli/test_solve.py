@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,20 @@ def test_json_is_one_object_with_everything():
     assert found["products"] > 0
     assert found["seconds"] > 0
     assert found["condorcet_winner"] is None
+    assert found["settings"] == {}
+
+
+def test_settings_are_told_back():
+    _, found = as_json("paper", "--set", "inner.name=inpo", "--set", "inner.eta=0.15", "--set", "inner.tau=0.1")
+    assert found["settings"] == {"inner": {"name": "inpo", "eta": 0.15, "tau": 0.1}}
+
+
+def test_matrix_games_need_no_torch():
+    code = (
+        "import sys; from comal.cli import app; "
+        "app(['solve', 'paper', '--json'], standalone_mode=False); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def test_people_read_the_policy_the_gap_and_the_winner():

@@ -46,7 +46,7 @@ def solve(
     """
     from comal import games
     from comal.config.overrides import parse_overrides
-    from comal.plugins import ALGORITHMS, describe
+    from comal.plugins import ALGORITHMS
 
     table = games.load_game(game, symmetrise)
     if symmetrise and not Path(game).is_file():
@@ -57,7 +57,8 @@ def solve(
         raise GameError(
             game, f"holds {table.batch} games; one at a time here, all at once by comal.games.solve in Python"
         )
-    rule = ALGORITHMS.build(parse_overrides(settings or []) | {"name": algorithm}, "algorithm")
+    given = parse_overrides(settings or [])
+    rule = ALGORITHMS.build(given | {"name": algorithm}, "algorithm")
     record: Literal["gaps", "policies"] | None = None if plot is None else "policies" if table.n == 3 else "gaps"
     initial = None if start is None else parse_policy(start)
     solution = games.solve(table, rule, gap, max_products, initial, record)
@@ -73,7 +74,7 @@ def solve(
             "game": game,
             "n": table.n,
             "algorithm": algorithm,
-            "options": {key: value for key, value in describe(rule).items() if key != "name"},
+            "settings": given,
             "policy": solution.policy.tolist(),
             "labels": list(table.labels),
             "duality_gap": solution.duality_gap,

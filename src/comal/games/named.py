@@ -36,7 +36,7 @@ def rock_paper_scissors(n: int = 3, win: float = 1.0) -> PreferenceGame:
 
 
 def weighted_rock_paper_scissors(rock: float = 0.1, paper: float = 0.3, scissors: float = 0.4) -> PreferenceGame:
-    """Margins differ: A[paper, rock] = rock etc. is what the beaten one loses; Nash ∝ the opposite margins."""
+    """Rock-paper-scissors with three margins, each by which that answer loses; Nash ∝ the margins opposite."""
     margins = {"rock": rock, "paper": paper, "scissors": scissors}
     for label, margin in margins.items():
         if not 0 < margin <= 0.5:
