@@ -168,8 +168,8 @@ class PairwiseLM(Judge):
             if continued[:-1] != question:
                 raise JudgeError(
                     "pairwise_lm.labels",
-                    f"`{label}` is not a single token of `{self.model}` after the question; use single letters, and mind"
-                    " the space between answer_prefix and label",
+                    f"`{label}` is not a single token of `{self.model}` after the question; use single letters, and"
+                    " mind the space between answer_prefix and label",
                 )
             found.append(continued[-1])
         if found[0] == found[1]:
