@@ -45,6 +45,10 @@ class JudgeError(ComalError):
     """A judge that cannot be asked, or that failed to give verdicts too often."""
 
 
+class PolicyError(ComalError):
+    """A model that cannot be loaded or used as a policy."""
+
+
 class RunError(ComalError):
     """A run folder that cannot be continued."""
 

@@ -29,7 +29,7 @@ class Family:
     @property
     def base(self) -> type[Any]:
         """The abstract class that every member derives from."""
-        return cast("type[Any]", _load(self.base_path, self.kind))
+        return cast("type[Any]", load_object(self.base_path, self.kind))
 
     def names(self) -> list[str]:
         """Names of the members that ship with comal, sorted; files that define no member are left out."""
@@ -44,7 +44,7 @@ class Family:
             ConfigError: no such member, or an outside class that is not of this family.
         """
         if ":" in name:
-            cls = _load(name, place)
+            cls = load_object(name, place)
             if not (inspect.isclass(cls) and issubclass(cls, self.base)):
                 raise ConfigError(place, f"`{name}` is not a subclass of {self.base_path}")
             return cls
@@ -131,7 +131,12 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _load(path: str, place: str) -> Any:
+def load_object(path: str, place: str) -> Any:
+    """The object at `package.module:name`.
+
+    Raises:
+        ConfigError: the module cannot be imported or has no such name.
+    """
     module_name, _, attribute = path.partition(":")
     try:
         module = importlib.import_module(module_name)

@@ -52,12 +52,19 @@ def best_of_n(
 
 
 def pure_class(pools: Sequence[Answers], classify: Callable[[str], str], wanted: str, seed: int) -> list[list[str]]:
-    """Answers of one class only: on each prompt one drawn from the first pool that has such an answer, else none."""
+    """Answers of one class only: on each prompt one drawn from the first pool that has such an answer to it.
+
+    Where no pool has one, an answer of the class to another prompt stands in: a policy could say that too, so it is an
+    adversary like any other, and leaving the prompt out would keep only prompts on which the class comes naturally.
+    Empty lists when no pool has any answer of the class.
+    """
+    fitting = [[[a for a in group if classify(a) == wanted] for group in pool] for pool in pools]
+    anywhere = sorted({a for pool in fitting for group in pool for a in group})
     chosen: list[list[str]] = []
     for x in range(len(pools[0])):
         rng = random.Random(f"{seed}:{wanted}:{x}")
-        fitting = next((f for pool in pools if (f := [a for a in pool[x] if classify(a) == wanted])), [])
-        chosen.append([rng.choice(fitting)] if fitting else [])
+        here = next((pool[x] for pool in fitting if pool[x]), anywhere)
+        chosen.append([rng.choice(here)] if here else [])
     return chosen
 
 

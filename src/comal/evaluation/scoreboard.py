@@ -31,7 +31,6 @@ class Field:
     Attributes:
         oracle: the judge.
         prompts: texts of the held-out prompts.
-        start: answers of the starting policy, for best-of-N candidates.
         best_of: sizes N.
         classify: names the class of an answer, or None.
         classes: the classes in which a pure adversary answers.
@@ -40,17 +39,19 @@ class Field:
 
     oracle: Oracle
     prompts: Sequence[str]
-    start: Answers
     best_of: Sequence[int]
     classify: Callable[[str], str] | None
     classes: Sequence[str]
     seed: int
 
-    def adversaries(self, name: str, pool: Mapping[str, Answers]) -> dict[str, NDArray[np.float64]]:
+    def adversaries(
+        self, name: str, pool: Mapping[str, Answers], candidates: Mapping[str, Answers]
+    ) -> dict[str, NDArray[np.float64]]:
         """Per-prompt win rates of every adversary against the policy `name` of the pool, by adversary.
 
         The adversaries are every other policy of the pool, each pure class (answers found in the pool, the starting
-        policy's first), and best-of-N of the starting policy and of the target itself.
+        policy's first), and best-of-N of the policies in `candidates`, whose answers there must not be those of the
+        pool: an answer that was drawn to be a target is no fair candidate against itself.
         """
         target = pool[name]
         rates = {
@@ -59,36 +60,27 @@ class Field:
             if other != name
         }
         if self.classify is not None:
-            pools = [self.start, *pool.values()]
+            pools = [*([pool[START]] if START in pool else []), *pool.values()]
             for wanted in self.classes:
-                answers = pure_class(pools, self.classify, wanted, self.seed)
-                rates[f"only {wanted}"] = self._where_present(answers, target)
+                only = pure_class(pools, self.classify, wanted, self.seed)
+                if all(only):
+                    rates[f"only {wanted}"] = head_to_head(self.oracle, self.prompts, only, target)
         for n in self.best_of:
-            for origin, candidates in ((START, self.start), ("itself", target)):
-                if min(len(c) for c in candidates) >= n:
-                    rates[f"best of {n} from {origin}"] = best_of_n(self.oracle, self.prompts, candidates, target, n)
-        return rates
-
-    def _where_present(self, answers: Answers, target: Answers) -> NDArray[np.float64]:
-        present = [x for x, group in enumerate(answers) if group]
-        rates = np.full(len(self.prompts), np.nan)
-        if present:
-            rates[present] = head_to_head(
-                self.oracle,
-                [self.prompts[x] for x in present],
-                [answers[x] for x in present],
-                [target[x] for x in present],
-            )
+            for origin, answers in candidates.items():
+                label = f"best of {n} from {'itself' if origin == name else origin}"
+                rates[label] = best_of_n(self.oracle, self.prompts, answers, target, n)
         return rates
 
 
-def score_policy(field: Field, name: str, pool: Mapping[str, Answers]) -> dict[str, Any]:
+def score_policy(
+    field: Field, name: str, pool: Mapping[str, Answers], candidates: Mapping[str, Answers]
+) -> dict[str, Any]:
     """Everything measured of one policy, as plain JSON values.
 
     `win_rate` is against the starting policy; `worst_case` is the strongest adversary's win rate, cross-fitted;
     `duality_gap` is 2 (worst case - 1/2), a lower bound since the true best response may be stronger.
     """
-    rates = field.adversaries(name, pool)
+    rates = field.adversaries(name, pool, candidates)
     usable = {k: v for k, v in rates.items() if np.isfinite(v).sum() >= 2}
     worst = worst_case(usable)
     result: dict[str, Any] = {

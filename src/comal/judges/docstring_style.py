@@ -7,7 +7,8 @@ cycles, and it needs no model to judge.
 
 The style is told from the first words only, by a list of verbs and not by a parser:
 
-    malformed     empty, not beginning with a letter, fewer than two words, or without a full stop at its end (so also: cut off)
+    malformed     empty, not beginning with a letter, fewer than two words, a verb with a doubled ending ("Returnss"), or without a full
+                  stop or ellipsis at its end (so also: cut off by the token limit)
     command       begins with a verb of the list in its base form       "Return the size."
     description   begins with one in the third person                   "Returns the size."
     label         everything else                                       "Size in bytes.", "True if empty.", "Called when ..."
@@ -19,12 +20,15 @@ docstring is *true*: this is a rule about style, to be won by style alone.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from comal.judges.base import Comparison, Judge
 
 # The verbs that begin docstrings of Python's standard library, 3.11 to 3.14, and their usual neighbours.
 _VERBS: Final = """
@@ -75,6 +79,7 @@ STYLES: Final = (Style.COMMAND, Style.DESCRIPTION, Style.LABEL)
 """The well-formed styles, in the order used by tables and plots."""
 
 
+@functools.lru_cache(maxsize=1 << 16)  # answers recur: every one is compared with many others
 def classify(answer: str) -> Style:
     """The style of one answer; see the module's docstring for the rule and for what it cannot tell.
 
@@ -86,13 +91,15 @@ def classify(answer: str) -> Style:
         return Style.MALFORMED
     words = [word.strip(",.:;").lower() for word in text.split()]
     verb = next((word for word in words if not word.endswith("ly") or word in _COMMANDS), "")
+    if verb.endswith("ss") and verb.removesuffix("s") in _DESCRIPTIONS:  # "Returnss": a tiny model's way to be no description
+        return Style.MALFORMED
     if verb in _COMMANDS:
         return Style.COMMAND
     return Style.DESCRIPTION if verb in _DESCRIPTIONS else Style.LABEL
 
 
 @dataclass(frozen=True, slots=True)
-class StyleReviewer:
+class StyleReviewer(Judge):
     """One reviewer: a ranking of the well-formed styles, applied with noise.
 
         Pr(first ≻ second) = sigmoid(sharpness · (rank(second) − rank(first)))
@@ -101,7 +108,7 @@ class StyleReviewer:
     one style are an even bet: the reviewer reads nothing else.
     """
 
-    ranking: Sequence[str]
+    ranking: tuple[str, ...]
     sharpness: float = 2.0
 
     def __post_init__(self) -> None:
@@ -111,6 +118,20 @@ class StyleReviewer:
             )
         if not (math.isfinite(self.sharpness) and self.sharpness > 0):
             raise ValueError(f"sharpness: need a positive number, got {self.sharpness}")
+
+    @property
+    def symmetric(self) -> bool:
+        """The rule does not see which answer came first."""
+        return True
+
+    @property
+    def expensive(self) -> bool:
+        """A rule is cheaper to apply than to look up."""
+        return False
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[float | None]:
+        """`prefer` of each comparison."""
+        return [self.prefer(c.prompt, c.first, c.second) for c in comparisons]
 
     def prefer(self, prompt: str, first: str, second: str) -> float:
         """Pr(first ≻ second); the prompt plays no part."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from comal.pipeline.journal import FileJournal
 from comal.pipeline.samples import Samples, sample_once, score
 from comal.pipeline.settings import Recipe
 from comal.plugins import load_object
-from comal.policies.base import derive_seed
+from comal.policies.base import Prompt, derive_seed
 from comal.policies.transformers import PolicyStore
 
 
@@ -93,11 +93,12 @@ class Method:
         prompts = self.parts.splits.validation[: recipe.evaluation.validation_prompts]
         earlier = sorted(p for p in (self.folder / "looks").glob("*.json") if int(p.stem) < step)
         seed = derive_seed(recipe.seed, "look", self.folder.name, step)
-        start = self._samples(
-            INITIAL, self.folder.parent / "evaluation" / "validation-start.parquet", prompts, recipe.seed
-        )
-        now = self._samples(checkpoint, path.with_suffix(".parquet"), prompts, seed)
-        pool: dict[str, list[list[str]]] = {START: start.texts, "now": now.texts}
+        shared = self.folder.parent / "evaluation" / "validation-start.parquet"
+        count = recipe.evaluation.samples
+        start = self._samples(INITIAL, shared, prompts, count + max(recipe.evaluation.best_of, default=0), recipe.seed)
+        now = self._samples(checkpoint, path.with_suffix(".parquet"), prompts, count, seed)
+        pool: dict[str, list[list[str]]] = {START: start.part(0, count).texts, "now": now.texts}
+        candidates = {START: start.part(count).texts}
         best = max(earlier, key=lambda p: read_json(p)["win_rate"]["mean"], default=None)
         if earlier:
             pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
@@ -108,7 +109,7 @@ class Method:
 
         def write() -> None:
             field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
-            result = score_policy(field_, "now", pool)
+            result = score_policy(field_, "now", pool, candidates)
             for name in ("previous", "best"):
                 if name in pool:
                     rate = result["adversaries"][name]
@@ -125,11 +126,8 @@ class Method:
 
         on_main(write)
 
-    def _samples(self, checkpoint: str, path: Path, prompts: Any, seed: int) -> Samples:
+    def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
         policy = None if path.is_file() else self.parts.store.open(self.backend.path(checkpoint))
-        count = max([self.parts.recipe.evaluation.samples, *self.parts.recipe.evaluation.best_of])
-        if path.parent.name == "looks":
-            count = self.parts.recipe.evaluation.samples
         return sample_once(path, policy, prompts, count, seed)
 
 
@@ -178,7 +176,6 @@ def evaluation_field(parts: Parts, prompts: list[str], start: list[list[str]]) -
     return Field(
         parts.evaluation_oracle,
         prompts,
-        start,
         settings.best_of,
         (lambda text: str(classify(text))) if classify is not None else None,
         classes,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from comal.errors import RunError
 from comal.pipeline.distributed import map_chunks, on_main
 from comal.pipeline.folder import read_table, write_table
-from comal.policies.base import Completion, Prompt, answer_id
+from comal.policies.base import Completion, Prompt, answer_id, derive_seed
 from comal.policies.transformers import TransformersPolicy
 
 
@@ -32,6 +32,10 @@ class Samples:
     def answer_ids(self) -> list[list[str]]:
         """Stable ids of the answers, a list a prompt."""
         return [[answer_id(p, c) for c in group] for p, group in zip(self.prompts, self.completions, strict=True)]
+
+    def part(self, start: int, end: int | None = None) -> Samples:
+        """The same prompts with completions `start` to `end` of each."""
+        return Samples(self.prompts, tuple(group[start:end] for group in self.completions))
 
     @property
     def mean_tokens(self) -> float:
@@ -82,7 +86,11 @@ def sample_once(
     if not path.is_file():
         assert policy is not None
         size = max(1, policy.decoding.batch_size // count)
-        groups = map_chunks(lambda chunk: policy.sample(chunk, count, seed), prompts, size)
+        numbered = list(enumerate(prompts))
+        # Seeded by position, not by prompt: a prompt that comes twice in a step must not be given the same answers.
+        groups = map_chunks(
+            lambda chunk: policy.sample([p for _, p in chunk], count, derive_seed(seed, chunk[0][0])), numbered, size
+        )
         fresh = Samples(tuple(prompts), tuple(tuple(g) for g in groups))
         on_main(lambda: fresh.save(path))
     return Samples.load(path, prompts)

@@ -115,16 +115,7 @@ def train_supervised(
             "supervised.temperature",
             "only a model made `from_scratch` can take a temperature into its weights; use sampling.temperature",
         )
-    rows = [
-        _Row(
-            tuple(encoder(pair.prompt)),
-            (
-                *tokenizer(pair.answer, add_special_tokens=False)["input_ids"][: policy.max_new_tokens - 1],
-                tokenizer.eos_token_id,
-            ),
-        )
-        for pair in pairs
-    ]
+    rows = [_Row(tuple(encoder(p.prompt)), _answer_ids(tokenizer, p.answer, policy.max_new_tokens)) for p in pairs]
     trainer = SupervisedTrainer(
         model=model,
         args=training_arguments(settings, output, derive_seed(seed, "supervised"), settings.batch_size, 1),
@@ -137,6 +128,11 @@ def train_supervised(
         with torch.no_grad():
             model.model.norm.weight /= settings.temperature
     return loss
+
+
+def _answer_ids(tokenizer: Any, answer: str, limit: int) -> tuple[int, ...]:
+    """The answer's tokens, with the end of sequence where the length limit leaves room for it."""
+    return (*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)[:limit]
 
 
 def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None:

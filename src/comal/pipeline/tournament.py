@@ -26,39 +26,37 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
     texts = [p.text for p in prompts]
     checkpoints = _pool(folder, methods, recipe.evaluation.pool_size)
     progress = FileProgress(folder / "progress.json", len(checkpoints))
-    many = max([recipe.evaluation.samples, *recipe.evaluation.best_of])
+    count = recipe.evaluation.samples
+    finals = [START, *methods]
     samples: dict[str, Samples] = {}
     for number, (name, checkpoint) in enumerate(checkpoints.items()):
         progress.stage("final evaluation", number)
         path = folder / "evaluation" / f"{name}.parquet"
-        count = many if name == START or name in methods else recipe.evaluation.samples
+        extra = max(recipe.evaluation.best_of, default=0) if name in finals else 0
         policy = None if path.is_file() else parts.store.open(checkpoint)
-        samples[name] = sample_once(path, policy, prompts, count, derive_seed(recipe.seed, "test", name))
+        samples[name] = sample_once(path, policy, prompts, count + extra, derive_seed(recipe.seed, "test", name))
     field = evaluation_field(parts, texts, samples[START].texts)
-    pool = {name: s.texts for name, s in samples.items()}
+    pool = {name: s.part(0, count).texts for name, s in samples.items()}
     policies: dict[str, Any] = {}
-    for name in [START, *methods]:
-        logp = score(parts.store.open(checkpoints[name]), samples[name])
-        logp_start = score(parts.store.open(checkpoints[START]), samples[name])
-        policies[name] = score_policy(field, name, pool) | {
+    for name in finals:
+        answers = samples[name].part(0, count)
+        logp = score(parts.store.open(checkpoints[name]), answers)
+        logp_start = score(parts.store.open(checkpoints[START]), answers)
+        candidates = {origin: samples[origin].part(count).texts for origin in dict.fromkeys([START, name])}
+        policies[name] = score_policy(field, name, pool, candidates) | {
             "kl_start": estimate((logp - logp_start).mean(axis=1)).to_json(),
             "mean_tokens": samples[name].mean_tokens,
             "unfinished": samples[name].unfinished,
             "comparisons": _comparisons(folder / name) if name in methods else 0,
         }
-    examples = [
-        {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in [START, *methods]}}
-        for x in range(min(40, len(texts)))
-    ]
+    examples = [{"prompt": texts[x], "answers": {n: pool[n][x][0] for n in finals}} for x in range(min(40, len(texts)))]
     return {
         "name": recipe.name,
         "seed": recipe.seed,
         "methods": methods,
         "test_prompts": len(prompts),
         "policies": policies,
-        "cyclic_prompts": cyclic_share(
-            parts.evaluation_oracle, texts, [sorted(set(a)) for a in _joined(pool, [START, *methods])]
-        ),
+        "cyclic_prompts": cyclic_share(parts.evaluation_oracle, texts, [sorted(set(a)) for a in _joined(pool, finals)]),
         "examples": examples,
     }
 

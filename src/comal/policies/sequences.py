@@ -116,8 +116,10 @@ def token_log_probs(model: Any, batch: TokenBatch) -> Tensor:
 
 
 def completion_log_probs(model: Any, batch: TokenBatch) -> Tensor:
-    """Log-probability of each completion given its prompt, summed over its tokens, in nats,
-    float32, shape (completions,), group by group."""
+    """Log-probability of each completion given its prompt, summed over its tokens, in nats.
+
+    Shape (completions,), group by group, float32.
+    """
     token_logp_RC = token_log_probs(model, batch)
     summed_RS = torch.zeros((len(token_logp_RC), batch.segments), device=token_logp_RC.device)
     return summed_RS.scatter_add(1, batch.segment_RC.clamp(min=0), token_logp_RC).flatten()

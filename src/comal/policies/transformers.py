@@ -78,8 +78,8 @@ class PromptEncoder:
 class TransformersPolicy:
     """A causal LM with fixed weights, or one adapter of a shared model.
 
-    Sampling and scoring are repeatable: batches are made of whole prompts in the given order and each draws from a
-    generator seeded by its own first prompt, so neither the number of processes nor an interruption changes a draw.
+    Sampling and scoring are repeatable: batches are made of whole prompts in the given order, and each draws from a
+    generator of its own seed, so neither the number of processes nor an interruption changes a draw.
     """
 
     def __init__(
@@ -125,13 +125,12 @@ class TransformersPolicy:
 
     def sample(self, prompts: Sequence[Prompt], samples: int, seed: int) -> list[list[Completion]]:
         """`samples` answers to each prompt by `generate`, in order."""
-        return list(self.sample_chunks(prompts, samples, seed))
-
-    def sample_chunks(self, prompts: Sequence[Prompt], samples: int, seed: int) -> Iterator[list[Completion]]:
-        """As `sample`, prompt by prompt as the batches come."""
         size = max(1, self.decoding.batch_size // samples)
-        for start in range(0, len(prompts), size):
-            yield from self._generate(prompts[start : start + size], samples, seed)
+        return [
+            completions
+            for start in range(0, len(prompts), size)
+            for completions in self._generate(prompts[start : start + size], samples, derive_seed(seed, start))
+        ]
 
     def log_probs(
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]]
@@ -172,7 +171,7 @@ class TransformersPolicy:
             shared = {}
             if self.share_prompt:
                 shared["past_key_values"] = _prefilled(model, ids, mask, samples)
-            torch.manual_seed(derive_seed(seed, prompts[0].id))
+            torch.manual_seed(seed)
             output = model.generate(
                 input_ids=ids.repeat_interleave(samples, dim=0),
                 attention_mask=mask.repeat_interleave(samples, dim=0),

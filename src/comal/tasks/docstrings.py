@@ -1,18 +1,19 @@
 """The embedded task: write the docstring of a Python function.
 
 The main job must run where there is no model, no network and no data set, so the data is what every Python carries: its own
-standard library, about 6,000 documented functions under sysconfig's `stdlib` path. They are parsed, never imported, and nothing is
-shipped or downloaded. A pair is
+standard library, with about 6,000 functions that somebody documented and 8,600 that nobody did. They are parsed, never imported, and
+nothing is shipped or downloaded.
 
-    prompt   ``def capwords(s, sep):\\n    return``   the function's head and the beginning of its body, cut to a budget
-    answer   ``Capitalize the words of a string.``    the docstring's first sentence, ending in a full stop
+    prompt   ``def capwords(s, sep):\\n return (sep or``    the function's head and the beginning of its body, cut to a budget
+    answer   ``Capitalize the words ...``                 the opening of the docstring's first sentence, or all of a short one
 
-Only short, whole first sentences are kept, rather than longer ones cut off: answers should read like docstrings, and an answer's
-length is what a step of alignment costs.
+Documented functions are for the supervised stage; those without a docstring, for which the tool exists, are the prompts of alignment,
+validation and test. Answers are openings because two CPU cores are the budget: what the reviewers judge is decided by the first words, and with
+whole sentences three quarters of a step's work, and most of its noise, lay in the words after them.
 
-The corpus depends on the running Python's version, not on the machine: files and functions are taken in sorted order and splits are
-decided by a hash of the function's *name*, so a pair stays in its split whatever else is added or removed. Prompts, names and answers
-are each unique to one split; nothing a policy is tested on has been trained on under another disguise.
+The data depends on the running Python's version, not on the machine: files and functions are taken in sorted order, and a prompt's
+split is decided by a hash of the function's *name*, so it stays there whatever else is added or removed. A name that is held out for validation
+or test occurs in no other split, with or without a docstring; prompts are unique altogether.
 """
 
 from __future__ import annotations
@@ -31,19 +32,14 @@ from typing import Final, Literal
 
 Split = Literal["supervised", "alignment", "validation", "test"]
 
-SPLITS: Final[Mapping[Split, float]] = {
-    "supervised": 0.45,
-    "alignment": 0.35,
-    "validation": 0.08,
-    "test": 0.12,
-}
-"""Shares of function *names*; the shares of pairs are close to these."""
+HELD_OUT: Final[Mapping[Split, float]] = {"validation": 0.08, "test": 0.12}
+"""Shares of function *names* held out; the shares of prompts are close to these."""
 
-PROMPT_CHARS: Final = 56
-"""Longest prompt. Longer ones cost every sample of a prompt again, and a tiny model reads little more than the name."""
+PROMPT_CHARS: Final = 28
+"""Longest prompt. Every sample of a prompt pays for it again, and a tiny model reads little more than the name."""
 
-ANSWER_CHARS: Final = 48
-"""Longest answer: whole sentences of about 12 tokens. Longer first sentences are left out, not cut."""
+ANSWER_WORDS: Final = 4
+"""Longest answer. Longer first sentences are cut and end in an ellipsis: an answer's length is the cost of a step, and its noise."""
 
 _SKIPPED_FOLDERS: Final = frozenset(
     {
@@ -64,10 +60,11 @@ _READABLE: Final = re.compile(r"[A-Za-z][A-Za-z'-]*[,:]?( \S+)+")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One documented function: what is asked, what its author wrote, and where."""
+    """One function: what is asked, what its author wrote, and where."""
 
     prompt: str
     answer: str
+    """The author's sentence; empty outside the supervised split, whose functions alone have one."""
     name: str
     source: str
     """File, relative to the standard library, e.g. ``asyncio/queues.py``."""
@@ -79,21 +76,21 @@ def harvest(
     *,
     root: Path | None = None,
     prompt_chars: int = PROMPT_CHARS,
-    answer_chars: int = ANSWER_CHARS,
+    answer_words: int = ANSWER_WORDS,
     seed: int = 0,
 ) -> list[Example]:
-    """All usable pairs of the Python library under `root` (the running Python's by default), shuffled by `seed`.
+    """All usable functions of the Python library under `root` (the running Python's by default), shuffled by `seed`.
 
     Shuffled because neighbours in a file resemble each other, and a sorted prefix would be a biased sample; the order is the same on every
     machine with the same library. `max_examples` keeps the first so many of that order.
     """
     library = Path(sysconfig.get_path("stdlib")) if root is None else root
-    pairs = sorted(
-        {pair for path in _sources(library) for pair in _pairs_in(path, library, prompt_chars, answer_chars)},
-        key=lambda pair: (pair.source, pair.name, pair.prompt, pair.answer),
+    examples = sorted(
+        {found for path in _sources(library) for found in _examples_in(path, library, prompt_chars, answer_words)},
+        key=lambda example: (example.source, example.name, example.prompt, example.answer),
     )
-    random.Random(seed).shuffle(pairs)
-    unique = _without_repeats(pairs)
+    random.Random(seed).shuffle(examples)
+    unique = _without_repeats(examples)
     return unique if max_examples is None else unique[:max_examples]
 
 
@@ -102,14 +99,17 @@ def of_split(examples: Sequence[Example], split: Split) -> list[Example]:
     return [example for example in examples if example.split == split]
 
 
-def split_of(name: str) -> Split:
-    """The split in which every function called `name` lies: its hash as a number in [0, 1), against the cumulated shares."""
+def held_out(name: str) -> Split | None:
+    """The split that every function called `name` is held out for, if any: the name's hash against the cumulated shares.
+
+    A hash rather than a seeded draw: the answer does not depend on which other functions a Python version has.
+    """
     position = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) / 2**64
-    for split, share in SPLITS.items():
+    for split, share in HELD_OUT.items():
         if position < share:
             return split
         position -= share
-    return "test"  # only by rounding of the shares' sum
+    return None
 
 
 def first_sentence(docstring: str) -> str:
@@ -122,18 +122,29 @@ def first_sentence(docstring: str) -> str:
     """
     paragraph = " ".join(inspect.cleandoc(docstring).split("\n\n", 1)[0].split())
     sentence = _SENTENCE_END.split(paragraph, maxsplit=1)[0].rstrip(" .:;,-")
-    return f"{sentence}." if _READABLE.fullmatch(sentence) and sentence.isascii() else ""
+    return f"{sentence}." if _READABLE.fullmatch(sentence) and sentence.isascii() and "=" not in sentence else ""
+
+
+def opening(sentence: str, words: int) -> str:
+    """The sentence if it has at most `words` words, else so many of them and an ellipsis, so that an end is always written.
+
+    >>> opening("Return a list of all the names.", 4)
+    'Return a list of ...'
+    """
+    split = sentence.split()
+    return sentence if len(split) <= words else " ".join([*split[:words], "..."])
 
 
 def prompt_of(function: ast.FunctionDef | ast.AsyncFunctionDef, prompt_chars: int = PROMPT_CHARS) -> str:
-    """The function's head, without annotations and defaults, and what fits of its body, without the docstring."""
+    """The function's head, without annotations, defaults and `self`, and what fits of its first statement that is no docstring."""
     arguments = function.args
     named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
     starred = [f"*{arguments.vararg.arg}"] if arguments.vararg else []
     starred += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
-    head = f"def {function.name}({', '.join([*(name for name in named if name not in ('self', 'cls')), *starred])}):"
-    body = "".join(f"\n {ast.unparse(statement)}" for statement in function.body[1:2])
-    return (head + body)[:prompt_chars].rstrip()
+    shown = [*(name for name in named if name not in ("self", "cls")), *starred]
+    body = function.body if ast.get_docstring(function) is None else function.body[1:]
+    first = f"\n {ast.unparse(body[0])}" if body else ""
+    return f"def {function.name}({', '.join(shown)}):{first}"[:prompt_chars].rstrip()
 
 
 def _sources(library: Path) -> list[Path]:
@@ -142,33 +153,40 @@ def _sources(library: Path) -> list[Path]:
     )
 
 
-def _pairs_in(path: Path, library: Path, prompt_chars: int, answer_chars: int) -> Iterator[Example]:
+def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int) -> Iterator[Example]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in others' files are no concern of our users
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):  # templates and broken samples exist in some distributions
             return
+    source = path.relative_to(library).as_posix()
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            answer = first_sentence(ast.get_docstring(node) or "")
-            if answer and len(answer) <= answer_chars:
-                source = path.relative_to(library).as_posix()
-                yield Example(prompt_of(node, prompt_chars), answer, node.name, source, split_of(node.name))
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        docstring, split = ast.get_docstring(node), held_out(node.name)
+        prompt = prompt_of(node, prompt_chars)
+        if docstring is None:
+            yield Example(prompt, "", node.name, source, split or "alignment")
+        elif split is None:
+            answer = opening(first_sentence(docstring), answer_words)
+            if answer:
+                yield Example(prompt, answer, node.name, source, "supervised")
 
 
 def _without_repeats(examples: Sequence[Example]) -> list[Example]:
-    """The first example of each prompt and of each answer.
+    """The first example of each prompt and of each answer, documented functions first so that none loses its prompt to another.
 
-    Boilerplate ("Internal function.") would otherwise teach a tiny model one sentence, and let a test answer be seen in training.
+    Boilerplate ("Internal function.") would otherwise teach a tiny model one sentence.
     """
     prompts: set[str] = set()
     answers: set[str] = set()
-    kept = []
-    for example in examples:
+    kept: set[Example] = set()
+    for example in sorted(examples, key=lambda example: example.answer == ""):
         answer = example.answer.casefold()
         if example.prompt not in prompts and answer not in answers:
             prompts.add(example.prompt)
-            answers.add(answer)
-            kept.append(example)
-    return kept
+            if answer:
+                answers.add(answer)
+            kept.add(example)
+    return [example for example in examples if example in kept]
