@@ -80,9 +80,9 @@ def result() -> dict[str, Any]:
     }
 
 
-def write_run(folder: Path, *, steps: int = STEPS, finished: bool = True, **changes: Any) -> Path:
-    """Write a run whose methods have taken `steps` proximal steps, with the final evaluation if `finished`."""
-    write_json(folder / "run.json", {"format": 1, "comal": "1.2.3", "recipe": recipe(**changes)})
+def write_run(folder: Path, *, steps: int = STEPS, planned: int = STEPS, finished: bool = True, **changes: Any) -> Path:
+    """Write a run whose methods have taken `steps` of `planned` steps, with the final evaluation if `finished`."""
+    write_json(folder / "run.json", {"format": 1, "comal": "1.2.3", "recipe": recipe(steps=planned, **changes)})
     for name in ("comal", "fixed"):
         (folder / name).mkdir(parents=True)
         lines = []
@@ -113,7 +113,7 @@ def _prox(step: int) -> dict[str, Any]:
 
 
 def _write_step(folder: Path, step: int) -> None:
-    """Answers of every style, commands the more the later; the judge wins 9 of 10 for the style that beats the other."""
+    """Answers of every style, ever more commands; the style that beats the other does so 9 times in 10."""
     answers = [style for style in STYLES for _ in range(3 + step * (style == "command"))]
     ids = [f"{style}-{i}" for i, style in enumerate(answers)]
     write_table(folder / "samples.parquet", {"answer_id": ids, "text": [STYLES[style] for style in answers]})

@@ -12,6 +12,7 @@ import pytest
 
 from comal.errors import RunError
 from comal.pipeline.folder import write_json
+from comal.reports.curves import running_mean
 from comal.reports.run_report import duration, write_report
 from fake_run import SCRIPT, result, write_run
 
@@ -67,6 +68,7 @@ def test_the_verdict_leads(tmp_path: Path) -> None:
     assert "fixed looks best: 65.4% (63.4–67.4%)" in words(text)
     assert "its interval is apart from the other's" in words(text).replace("&#39;", "'")
     assert "command beats label 90% of the time, label beats description 90%, and description beats command 90%" in text
+    assert "comal and fixed each take 4 proximal steps from the same starting model, at 960 judged pairs" in text
     assert "command 33%, label 33%, description 33%" in text
 
 
@@ -197,3 +199,13 @@ def test_reports_load_no_torch() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_running_means_keep_ends_and_straight_lines() -> None:
+    assert running_mean([0, 1, 2, 3, 4], 5) == [0, 1, 2, 3, 4]
+    assert running_mean([0, 9, 0, 0], 3) == [0, 3, 3, 0]
+    assert running_mean([], 5) == []
+
+
+def test_long_runs_say_that_curves_are_smoothed(tmp_path: Path) -> None:
+    assert "mean of 5 steps" in page(write_run(tmp_path / "run", steps=22, planned=22))

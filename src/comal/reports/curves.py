@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comal.reports.class_shares import MALFORMED, ClassData
@@ -11,6 +11,9 @@ from comal.reports.run_data import START, MethodData, RunData
 
 CLASS_COLOURS = (4, 5, 6, 7)  # not those of the first three methods
 MALFORMED_COLOUR = 0
+MANY_STEPS = 20
+SMOOTHING = 5
+"""A run of more than `MANY_STEPS` has its noisiest curves smoothed over so many."""
 
 
 def colours(run: RunData) -> dict[str, int]:
@@ -41,6 +44,7 @@ def result_plots(run: RunData) -> list[DotPlot]:
 def step_plots(run: RunData) -> list[LinePlot]:
     """Win rate, worst case and KL on validation prompts, and the slope of every step."""
     last = int(run.recipe["steps"])
+    smoothed = f", mean of {SMOOTHING} steps" if last > MANY_STEPS else ""
     plots = [
         line_plot(
             "Win rate against the start",
@@ -69,7 +73,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
             "Achieved over asked change of log-ratios",
             [_slope_series(run, m) for m in run.methods],
             last,
-            note="on prompts not trained on; 1 is a whole proximal step",
+            note=f"on prompts not trained on{smoothed}; 1 is a whole proximal step",
             floor_at=0.0,
             rule=(1.0, "all"),
             dots=False,
@@ -128,5 +132,15 @@ def _kl_series(run: RunData, method: MethodData) -> Series:
 
 
 def _slope_series(run: RunData, method: MethodData) -> Series:
-    points = [(step.number + 1, step.slope) for step in method.steps if step.slope is not None]
+    steps = [step.number + 1 for step in method.steps if step.slope is not None]
+    slopes = [step.slope for step in method.steps if step.slope is not None]
+    if int(run.recipe["steps"]) > MANY_STEPS:
+        slopes = running_mean(slopes, SMOOTHING)
+    points = list(zip(steps, slopes, strict=True))
     return Series(method.name, colours(run)[method.name], points, moves=method.moves)
+
+
+def running_mean(values: Sequence[float], width: int) -> list[float]:
+    """The mean of the `width` values around each (odd), fewer but as many on both sides near the ends."""
+    reach = [min(width // 2, i, len(values) - 1 - i) for i in range(len(values))]
+    return [sum(values[i - r : i + r + 1]) / (2 * r + 1) for i, r in enumerate(reach)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from comal.errors import RunError
 from comal.reports.class_shares import ClassData, class_data, classifier
-from comal.reports.curves import colours
+from comal.reports.curves import MANY_STEPS, SMOOTHING, colours, running_mean
 from comal.reports.figures_svg import ON_LIGHT
 from comal.reports.game_figures import save
 from comal.reports.run_data import START, RunData, load_run
@@ -59,9 +59,12 @@ def _paths(axes: Axes, run: RunData, classes: ClassData, colour: dict[str, str])
     for corner, name, offset in zip(_CORNERS, classes.corners, ((0, 6), (0, -15), (0, -15)), strict=True):
         axes.annotate(name, tuple(corner), xytext=offset, textcoords="offset points", ha="center", fontsize=10)
     ends = []
+    smooth = int(run.recipe["steps"]) > MANY_STEPS
     for i, method in enumerate(run.methods):
         if not (path := classes.path(method.name)):
             continue
+        if smooth:  # the ends stay what they are
+            path = list(zip(*(running_mean(shares, SMOOTHING) for shares in zip(*path, strict=True)), strict=True))
         points = np.array(path) @ _CORNERS
         axes.plot(points[:, 0], points[:, 1], color=colour[method.name], lw=1.3, zorder=3 + len(run.methods) - i)
         axes.plot(*points[-1], "o", color=colour[method.name], ms=8, zorder=12)
@@ -77,8 +80,9 @@ def _paths(axes: Axes, run: RunData, classes: ClassData, colour: dict[str, str])
     axes.set_axis_off()
     axes.margins(0.13, 0.1)
     star = "; the star is the Nash policy" if classes.game is not None and len(classes.game.nash) == 3 else ""
+    means = f" (means of {SMOOTHING} steps)" if smooth else ""
     axes.set_title(
-        f"What the answers become\nshares of three classes, from ring to disc{star}", fontsize=10.5, loc="left"
+        f"What the answers become: shares of three classes{means}\nfrom ring to disc{star}", fontsize=10.5, loc="left"
     )
 
 

@@ -80,10 +80,11 @@ def setting_text(run: RunData) -> str:
     """What was aligned, to which judge, how."""
     names = _join([m.name for m in run.methods])
     plural = len(run.methods) > 1
+    was = "is being" if run.result is None else "was"
     text = (
-        f"{_capital(policy_text(run.recipe))} was aligned to {judge_text(run.recipe['judge'])}. "
+        f"{_capital(policy_text(run.recipe))} {was} aligned to {judge_text(run.recipe['judge'])}. "
         f"{names} {'each take' if plural else 'takes'} {run.recipe['steps']} proximal steps from the same starting "
-        f"model{', with answers judged in equal number' if plural and _equal_cost(run) else ''}."
+        f"model{_cost(run)}."
     )
     other = run.recipe["evaluation"]["judge"]
     return text if other is None else f"{text} What follows is judged by another judge: {judge_text(other)}."
@@ -206,10 +207,13 @@ def _cycles(share: float, game: ClassGame | None) -> str:
     return text
 
 
-def _equal_cost(run: RunData) -> bool:
+def _cost(run: RunData) -> str:
     if run.result is None:
-        return False
-    return len({run.result["policies"][m.name]["comparisons"] for m in run.methods}) == 1
+        return ""
+    pairs = sorted({int(run.result["policies"][m.name]["comparisons"]) for m in run.methods})
+    if len(pairs) > 1:
+        return f", at {pairs[0]:,} to {pairs[-1]:,} judged pairs of answers"
+    return f", at {pairs[0]:,} judged pairs of answers{' each' if len(run.methods) > 1 else ''}"
 
 
 def _names(worst: Mapping[str, Any]) -> str:
