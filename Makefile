@@ -1,0 +1,42 @@
+# `make demo` and `make test` are all a fresh machine with Python 3.11+, git and make needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-slow check format docs clean
+
+demo: $(VENV)/.installed  ## align a tiny language model to an intransitive committee, in minutes, without a GPU
+	$(BIN)/comal run
+
+test: check  ## lint, types, import contract and the test suite
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev  ## the minutes-long tests as well
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev  ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing comal and its libraries into $(VENV) (about a minute)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing comal, its libraries and the test tools into $(VENV) (about a minute)"
+	@$(PIP) --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) runs
