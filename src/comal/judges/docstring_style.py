@@ -1,21 +1,24 @@
 """Reviewers of the embedded task, who differ in the grammatical mood they want a docstring to have.
 
-PEP 257 asks for commands ("Return the size."), many projects describe ("Returns the size."), others name what comes back ("Size in
-bytes."). One reviewer has one taste and is perfectly transitive; a committee of three whose rankings are rotations of one another is not:
-two of three always agree on the next style round the circle. It is the smallest honest picture of why people's preferences have
-cycles, and it needs no model to judge.
+PEP 257 asks for commands ("Return the size."), many projects describe ("Returns the size."), others name what
+comes back ("Size in bytes."). One reviewer has one taste and is perfectly transitive; a committee of three
+whose rankings are rotations of one another is not: two of three always agree on the next style round the
+circle. It is the smallest honest picture of why people's preferences have cycles, and it needs no model to
+judge.
 
 The style is told from the first words only, by a list of verbs and not by a parser:
 
-    malformed     empty, not beginning with a letter, fewer than two words, a verb with a doubled ending ("Returnss"), or without a full
-                  stop or ellipsis at its end (so also: cut off by the token limit)
+    malformed     empty, not beginning with a letter, fewer than two words, without a full stop or ellipsis at its
+                  end (so also: cut off by the token limit), or beginning with a word that nobody knows ("Returnss")
     command       begins with a verb of the list in its base form       "Return the size."
     description   begins with one in the third person                   "Returns the size."
-    label         everything else                                       "Size in bytes.", "True if empty.", "Called when ..."
+    label         begins with any other word that Python's own language
+                  reference uses                                        "Size in bytes.", "True if empty."
 
-Adverbs ending in "-ly" before the verb are passed over. What the list cannot tell: English nouns spelled like verbs ("Test case.",
-"Lists of names.") count as verbs, and a verb missing from the list makes a label. No reviewer looks at the prompt, or at whether the
-docstring is *true*: this is a rule about style, to be won by style alone.
+Adverbs ending in "-ly" before the verb are passed over. What the list cannot tell: English nouns spelled like verbs
+("Test case.", "Lists of names.") count as verbs. No reviewer looks at the prompt, at the words after the first, or at
+whether the docstring is *true*: this is a rule about style, to be won by style alone. The word list is there because
+a policy that may begin with anything makes labels of misspelt verbs, the cheapest way to stop being a description.
 """
 
 from __future__ import annotations
@@ -32,27 +35,33 @@ from comal.judges.base import Comparison, Judge
 
 # The verbs that begin docstrings of Python's standard library, 3.11 to 3.14, and their usual neighbours.
 _VERBS: Final = """
-abort accept acquire activate add adjust advance allow alter append apply arrange ask assert associate assume attach attempt authenticate
-avoid become begin bind block bring build byte-compile calculate call cancel cast cause chain change check checkpoint choose clean clear
-clone close coerce collapse collect combine compare compile compress compute configure connect construct control convert copy correct count
-create customize deal debug decide decode decompress decorate decrement decrypt define delay delegate delete dequeue deserialize destroy
-detach detect determine disable disassemble discard dispatch display divide do download drop dump duplicate edit emit emulate enable encode
-encrypt end enqueue ensure enter enumerate escape establish estimate evaluate examine exclude exec execute exit expand expect express
-extend extract fail feed fetch figure fill filter finalize find finish fix flash flush fold follow force fork format free gather generate
-get give go group guess handle hash help hide hold honour identify ignore imitate implement import include increment indent index indicate
-inherit inhibit initialise initialize initiate insert inspect install instantiate instruct interact interleave interpret invalidate invert
-invoke isolate issue iterate join keep kill launch let link list listen load locate lock log look lookup loop lower make manage map mark
-match merge modify monitor move multiply negate normalise normalize notify obtain omit open optimize output override pack parameterize
-parse pass patch pause perform pickle place play poll pop populate position post prepare preprocess present preserve pretty-print print
-process produce prompt propagate provide prune pull push put quantize query queue quit quote raise read rebuild recalculate receive
-recognize reconfigure reconstruct record redo redraw reduce refresh register reinitialize release reload remember remove rename render
-reopen repeat replace report represent request require reschedule reset resize resolve respond restore resume retrieve return reveal
-reverse rewind roll rotate round run sample save scale scan schedule scroll search see seed seek select send separate serialize serve set
-setup shift show shuffle shut shutdown signal simulate skip sleep sort spawn specify split square start stat steal stop store strip submit
-subscribe subtract summarize supply suppress suspend swap switch take tell terminate test toggle tokenize trace track transfer transform
-translate transmit traverse trigger truncate try turn typecheck unbind undefine undo unescape unlink unlock unmap unmark unpack
-unregister unset unsubscribe unwind update upgrade use validate verify visit wait wake walk warn withdraw work wrap write yield
-""".split()
+abort accept acquire activate add adjust advance allow alter append apply arrange ask assert associate assume
+attach attempt authenticate avoid become begin bind block bring build byte-compile calculate call cancel cast
+cause chain change check checkpoint choose clean clear clone close coerce collapse collect combine compare
+compile compress compute configure connect construct control convert copy correct count create customize deal
+debug decide decode decompress decorate decrement decrypt define delay delegate delete dequeue deserialize
+destroy detach detect determine disable disassemble discard dispatch display divide do download drop dump
+duplicate edit emit emulate enable encode encrypt end enqueue ensure enter enumerate escape establish estimate
+evaluate examine exclude exec execute exit expand expect express extend extract fail feed fetch figure fill
+filter finalize find finish fix flash flush fold follow force fork format free gather generate get give go
+group guess handle hash help hide hold honour identify ignore imitate implement import include increment
+indent index indicate inherit inhibit initialise initialize initiate insert inspect install instantiate
+instruct interact interleave interpret invalidate invert invoke isolate issue iterate join keep kill launch
+let link list listen load locate lock log look lookup loop lower make manage map mark match merge modify
+monitor move multiply negate normalise normalize notify obtain omit open optimize output override pack
+parameterize parse pass patch pause perform pickle place play poll pop populate position post prepare
+preprocess present preserve pretty-print print process produce prompt propagate provide prune pull push put
+quantize query queue quit quote raise read rebuild recalculate receive recognize reconfigure reconstruct
+record redo redraw reduce refresh register reinitialize release reload remember remove rename render reopen
+repeat replace report represent request require reschedule reset resize resolve respond restore resume
+retrieve return reveal reverse rewind roll rotate round run sample save scale scan schedule scroll search see
+seed seek select send separate serialize serve set setup shift show shuffle shut shutdown signal simulate skip
+sleep sort spawn specify split square start stat steal stop store strip submit subscribe subtract summarize
+supply suppress suspend swap switch take tell terminate test toggle tokenize trace track transfer transform
+translate transmit traverse trigger truncate try turn typecheck unbind undefine undo unescape unlink unlock
+unmap unmark unpack unregister unset unsubscribe unwind update upgrade use validate verify visit wait wake
+walk warn withdraw work wrap write yield
+""".split()  # noqa: SIM905  a paragraph is easier to read and to extend
 
 
 def _third_person(verb: str) -> str:
@@ -89,13 +98,22 @@ def classify(answer: str) -> Style:
     text = answer.strip()
     if not _SENTENCE.fullmatch(text) or not text.endswith("."):
         return Style.MALFORMED
-    words = [word.strip(",.:;").lower() for word in text.split()]
-    verb = next((word for word in words if not word.endswith("ly") or word in _COMMANDS), "")
-    if verb.endswith("ss") and verb.removesuffix("s") in _DESCRIPTIONS:  # "Returnss": a tiny model's way to be no description
-        return Style.MALFORMED
-    if verb in _COMMANDS:
+    words = [word.strip(",.:;()'\"`").lower() for word in text.split()]
+    first = next((word for word in words if not (word.endswith("ly") and word in _known_words())), "")
+    if first in _COMMANDS:
         return Style.COMMAND
-    return Style.DESCRIPTION if verb in _DESCRIPTIONS else Style.LABEL
+    if first in _DESCRIPTIONS:
+        return Style.DESCRIPTION
+    return Style.LABEL if first in _known_words() else Style.MALFORMED
+
+
+@functools.cache
+def _known_words() -> frozenset[str]:
+    """Words of the language reference, which every Python carries, and some that only docstrings begin with."""
+    from pydoc_data.topics import topics
+
+    found = re.findall(r"[a-z]+(?:-[a-z]+)*", " ".join(topics.values()).lower())
+    return frozenset(found) | {"convenience", "dummy", "helper", "stub", "wrapper"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +122,8 @@ class StyleReviewer(Judge):
 
         Pr(first ≻ second) = sigmoid(sharpness · (rank(second) − rank(first)))
 
-    with the malformed one place below the last of `ranking`. Rankings are Bradley-Terry, so one reviewer alone is transitive. Two answers of
-    one style are an even bet: the reviewer reads nothing else.
+    with the malformed one place below the last of `ranking`. Rankings are Bradley-Terry, so one reviewer
+    alone is transitive. Two answers of one style are an even bet: the reviewer reads nothing else.
     """
 
     ranking: tuple[str, ...]
@@ -114,7 +132,8 @@ class StyleReviewer(Judge):
     def __post_init__(self) -> None:
         if sorted(self.ranking) != sorted(style.value for style in STYLES):
             raise ValueError(
-                f"ranking: need each of {', '.join(style.value for style in STYLES)} once, got {', '.join(self.ranking) or 'none'}"
+                f"ranking: need each of {', '.join(style.value for style in STYLES)} once, "
+                f"got {', '.join(self.ranking) or 'none'}"
             )
         if not (math.isfinite(self.sharpness) and self.sharpness > 0):
             raise ValueError(f"sharpness: need a positive number, got {self.sharpness}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from comal.errors import ComalError, ConfigError, RunError
 from comal.judges.base import Judge
 from comal.judges.oracle import Oracle
 from comal.losses.base import Loss
-from comal.pipeline.backend import refuse_unsampleable
+from comal.pipeline.backend import INITIAL, refuse_unsampleable
 from comal.pipeline.data import Pair, PromptSplits, load_pairs, split_prompts
 from comal.pipeline.distributed import on_main, state
 from comal.pipeline.folder import clear_temporaries, link_folder, read_json, write_json
@@ -28,9 +29,10 @@ from comal.pipeline.method import Method, Parts
 from comal.pipeline.progress import FileProgress
 from comal.pipeline.settings import Recipe
 from comal.pipeline.tournament import evaluate
+from comal.pipeline.training import check_arguments
 from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe
 from comal.policies.base import Prompt
-from comal.policies.transformers import Decoding, LoraConfig, PolicyStore
+from comal.policies.transformers import Decoding, LoraConfig, PolicyStore, require_folder
 
 FORMAT = 1
 HARMLESS = frozenset({"processes", "threads", "sampling.batch_size"})
@@ -39,7 +41,11 @@ HARMLESS = frozenset({"processes", "threads", "sampling.batch_size"})
 
 def method_names(recipe: Recipe) -> dict[str, Any]:
     """The methods of a run and their algorithms' specifications, the main one first."""
-    main = recipe.algorithm["name"] if isinstance(recipe.algorithm, Mapping) else str(recipe.algorithm)
+    main = recipe.algorithm.get("name") if isinstance(recipe.algorithm, Mapping) else recipe.algorithm
+    if not isinstance(main, str):
+        raise ConfigError(
+            "algorithm", f"expected the name of an algorithm, or a mapping with `name`, got {recipe.algorithm!r}"
+        )
     label = main.rpartition(":")[2].lower()
     if label in recipe.baselines:
         raise ConfigError(f"baselines.{label}", "this is the main algorithm's name; call the baseline something else")
@@ -79,6 +85,11 @@ def check(recipe: Recipe) -> None:
         ComalError: the first mistake found.
     """
     build_algorithms(recipe)
+    if recipe.policy.model is not None:
+        require_folder(recipe.policy.model)
+    check_arguments(recipe.training, "training")
+    if recipe.supervised is not None:
+        check_arguments(recipe.supervised, "supervised")
     judge: Judge = JUDGES.build(recipe.judge, "judge")
     judge.check()
     loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
@@ -119,9 +130,11 @@ class Run:
             state().wait_for_everyone()
             return
         marker = self.folder / "run.json"
+        if self.folder.exists() and not self.folder.is_dir():
+            raise RunError(str(self.folder), "this is a file, not a folder; choose another --output-dir")
         if marker.is_file():
-            refuse_other(read_json(marker), plain, self.folder)
-        elif self.folder.exists() and any(p.name != ".lock" for p in self.folder.iterdir()):
+            self._refuse_other_work(plain)
+        elif self.folder.exists() and any(not _left_by_a_claim(p) for p in self.folder.iterdir()):
             raise RunError(str(self.folder), "the folder is not empty and holds no run; choose another --output-dir")
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -131,9 +144,17 @@ class Run:
         except filelock.Timeout as error:
             raise RunError(str(self.folder), "another process is working in this folder; wait for it to end") from error
         clear_temporaries(self.folder)
-        if not marker.is_file():
+        if not marker.is_file() or read_json(marker).get("recipe") != plain:
+            self._refuse_other_work(plain)  # again: another process may have worked here before the lock was ours
+            if not _holds_work(self.folder):
+                shutil.rmtree(self.folder / "data", ignore_errors=True)
             write_json(marker, {"format": FORMAT, "comal": comal.__version__, "recipe": plain})
         state().wait_for_everyone()
+
+    def _refuse_other_work(self, plain: Mapping[str, Any]) -> None:
+        """Refuse what another recipe computed; a run that stopped before it computed anything may be changed."""
+        if (self.folder / "run.json").is_file() and _holds_work(self.folder):
+            refuse_other(read_json(self.folder / "run.json"), plain, self.folder)
 
     def execute(self) -> dict[str, Any]:
         """Do what is left to do; returns the content of result.json."""
@@ -183,8 +204,11 @@ class Run:
     def _deliver(self) -> None:
         main = next(iter(method_names(self.recipe)))
         final = read_json(self.folder / main / "final.json")
-        if not (self.folder / "model").is_dir():
-            link_folder(self.folder / main / "steps" / final["checkpoint"] / "checkpoint", self.folder / "model")
+        source = self.folder / main / "steps" / final["checkpoint"] / "checkpoint"
+        if final["checkpoint"] == INITIAL:
+            source = self.folder / "supervised"
+        if source.is_dir() and not (self.folder / "model").is_dir():
+            link_folder(source, self.folder / "model")
 
 
 _SPLITS = ("train", "validation", "test")
@@ -251,6 +275,15 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping) and value:
         return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
     return {prefix.removesuffix("."): value}
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether anything was computed in a run's folder yet."""
+    return any(p for pattern in ("supervised", "*/steps", "evaluation", "result.json") for p in folder.glob(pattern))
+
+
+def _left_by_a_claim(path: Path) -> bool:
+    return path.name == ".lock" or path.name.startswith(".run.json.tmp-")
 
 
 @contextlib.contextmanager

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from comal.evaluation.adversaries import cyclic_share
 from comal.evaluation.estimates import estimate
 from comal.evaluation.scoreboard import START, score_policy
 from comal.pipeline.backend import INITIAL
+from comal.pipeline.distributed import state
 from comal.pipeline.folder import read_json
 from comal.pipeline.journal import FileJournal
 from comal.pipeline.method import Parts, evaluation_field
@@ -20,7 +22,10 @@ from comal.policies.base import derive_seed
 
 
 def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
-    """The content of result.json: no times in it, so that equal runs have equal results."""
+    """The content of result.json: no times in it, so that equal runs have equal results.
+
+    All processes sample and score; only the main one asks the judge, and only it gets the figures.
+    """
     recipe = parts.recipe
     prompts = parts.splits.test[: recipe.evaluation.test_prompts]
     texts = [p.text for p in prompts]
@@ -35,16 +40,20 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
         extra = max(recipe.evaluation.best_of, default=0) if name in finals else 0
         policy = None if path.is_file() else parts.store.open(checkpoint)
         samples[name] = sample_once(path, policy, prompts, count + extra, derive_seed(recipe.seed, "test", name))
+    log_ratios: dict[str, NDArray[np.float64]] = {}
+    for name in finals:
+        answers = samples[name].part(0, count)
+        logp = score(parts.store.open(checkpoints[name]), answers)
+        log_ratios[name] = (logp - score(parts.store.open(checkpoints[START]), answers)).mean(axis=1)
+    if not state().is_main_process:
+        return {}
     field = evaluation_field(parts, texts, samples[START].texts)
     pool = {name: s.part(0, count).texts for name, s in samples.items()}
     policies: dict[str, Any] = {}
     for name in finals:
-        answers = samples[name].part(0, count)
-        logp = score(parts.store.open(checkpoints[name]), answers)
-        logp_start = score(parts.store.open(checkpoints[START]), answers)
         candidates = {origin: samples[origin].part(count).texts for origin in dict.fromkeys([START, name])}
         policies[name] = score_policy(field, name, pool, candidates) | {
-            "kl_start": estimate((logp - logp_start).mean(axis=1)).to_json(),
+            "kl_start": estimate(log_ratios[name]).to_json(),
             "mean_tokens": samples[name].mean_tokens,
             "unfinished": samples[name].unfinished,
             "comparisons": _comparisons(folder / name) if name in methods else 0,
@@ -68,7 +77,9 @@ def _pool(folder: Path, methods: list[str], size: int) -> dict[str, str | Path]:
     pool: dict[str, str | Path] = {START: start if start.is_dir() else recipe["policy"]["model"]}
     for name in methods:
         final = read_json(folder / name / "final.json")
-        pool[name] = _checkpoint(folder / name, final["checkpoint"])
+        # An extragradient method that is stopped after its first half step has no policy of its own yet.
+        moved = final["checkpoint"] != INITIAL
+        pool[name] = _checkpoint(folder / name, final["checkpoint"]) if moved else pool[START]
     for name in methods:
         earlier = read_json(folder / name / "final.json")["looks"][:-1]
         picks = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))

@@ -138,23 +138,38 @@ class SupervisedTrainer(_BaseTrainer):
         return (loss, None) if return_outputs else loss
 
 
+_RESERVED = frozenset({"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"})
+
+
+def check_arguments(settings: TrainingSettings | SupervisedSettings, place: str) -> None:
+    """Refuse what the Trainer would not take, as far as that does not depend on this machine.
+
+    Raises:
+        ConfigError: an unknown scheduler, an unknown or reserved key in `arguments`.
+    """
+    schedulers = [s.value for s in transformers.SchedulerType]
+    if settings.scheduler not in schedulers:
+        raise ConfigError(
+            f"{place}.scheduler",
+            f"`{settings.scheduler}` is not a scheduler.{near_match(settings.scheduler, schedulers)}",
+        )
+    known = set(transformers.TrainingArguments.__dataclass_fields__)
+    for key in settings.arguments:
+        if key not in known:
+            near = near_match(key, known).partition(" Known:")[0]
+            raise ConfigError(f"{place}.arguments.{key}", f"`transformers.TrainingArguments` has no such field.{near}")
+        if key in _RESERVED:
+            raise ConfigError(f"{place}.arguments.{key}", "this is set by the pipeline; leave it out")
+
+
 def training_arguments(
     settings: TrainingSettings | SupervisedSettings, output: Path, seed: int, device_batch: int, accumulation: int
 ) -> transformers.TrainingArguments:
     """The Trainer's arguments for these settings.
 
     Raises:
-        ConfigError: an unknown or reserved key in `arguments`.
+        ConfigError: values that the Trainer refuses.
     """
-    reserved = {"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"}
-    known = set(transformers.TrainingArguments.__dataclass_fields__)
-    for key in settings.arguments:
-        if key not in known:
-            raise ConfigError(
-                "training.arguments", f"`{key}` is not a TrainingArguments field.{near_match(key, known)}"
-            )
-        if key in reserved:
-            raise ConfigError("training.arguments", f"`{key}` is set by the pipeline; leave it out")
     values: dict[str, Any] = {
         "output_dir": str(output),
         "per_device_train_batch_size": device_batch,
@@ -182,7 +197,11 @@ def training_arguments(
             "adam_beta1": settings.adam_betas[0],
             "adam_beta2": settings.adam_betas[1],
         }
-    return transformers.TrainingArguments(**(values | settings.arguments))
+    try:
+        return transformers.TrainingArguments(**(values | settings.arguments))
+    except (ValueError, TypeError, ImportError) as error:
+        place = "training" if isinstance(settings, TrainingSettings) else "supervised"
+        raise ConfigError(f"{place}.arguments", f"TrainingArguments refuses them: {error}") from error
 
 
 def train_prox(

@@ -1,19 +1,23 @@
-"""The embedded task: write the docstring of a Python function.
+r"""The embedded task: write the docstring of a Python function.
 
-The main job must run where there is no model, no network and no data set, so the data is what every Python carries: its own
-standard library, with about 6,000 functions that somebody documented and 8,600 that nobody did. They are parsed, never imported, and
-nothing is shipped or downloaded.
+The main job must run where there is no model, no network and no data set, so the data is what every Python
+carries: its own standard library, with about 6,000 functions that somebody documented and 8,600 that nobody
+did. They are parsed, never imported, and nothing is shipped or downloaded.
 
-    prompt   ``def capwords(s, sep):\\n return (sep or``    the function's head and the beginning of its body, cut to a budget
-    answer   ``Capitalize the words ...``                 the opening of the docstring's first sentence, or all of a short one
+    prompt   ``def capwords(s, sep):\n return (sep or``    the function's head and the beginning of its
+    body, cut to a budget
+    answer   ``Capitalize the words ...``                 the opening of the docstring's first sentence, or
+    all of a short one
 
-Documented functions are for the supervised stage; those without a docstring, for which the tool exists, are the prompts of alignment,
-validation and test. Answers are openings because two CPU cores are the budget: what the reviewers judge is decided by the first words, and with
-whole sentences three quarters of a step's work, and most of its noise, lay in the words after them.
+Documented functions are for the supervised stage; those without a docstring, for which the tool exists, are
+the prompts of alignment, validation and test. Answers are openings because two CPU cores are the budget: what
+the reviewers judge is decided by the first words, and with whole sentences three quarters of a step's work,
+and most of its noise, lay in the words after them.
 
-The data depends on the running Python's version, not on the machine: files and functions are taken in sorted order, and a prompt's
-split is decided by a hash of the function's *name*, so it stays there whatever else is added or removed. A name that is held out for validation
-or test occurs in no other split, with or without a docstring; prompts are unique altogether.
+The data depends on the running Python's version, not on the machine: files and functions are taken in sorted
+order, and a prompt's split is decided by a hash of the function's *name*, so it stays there whatever else is
+added or removed. A name that is held out for validation or test occurs in no other split, with or without a
+docstring; prompts are unique altogether.
 """
 
 from __future__ import annotations
@@ -36,10 +40,12 @@ HELD_OUT: Final[Mapping[Split, float]] = {"validation": 0.08, "test": 0.12}
 """Shares of function *names* held out; the shares of prompts are close to these."""
 
 PROMPT_CHARS: Final = 28
-"""Longest prompt. Every sample of a prompt pays for it again, and a tiny model reads little more than the name."""
+"""Longest prompt. Every sample of a prompt pays for it again, and a tiny model reads little more than the
+name."""
 
 ANSWER_WORDS: Final = 4
-"""Longest answer. Longer first sentences are cut and end in an ellipsis: an answer's length is the cost of a step, and its noise."""
+"""Longest answer. Longer first sentences are cut and end in an ellipsis: an answer's length is the cost of
+a step, and its noise."""
 
 _SKIPPED_FOLDERS: Final = frozenset(
     {
@@ -79,10 +85,11 @@ def harvest(
     answer_words: int = ANSWER_WORDS,
     seed: int = 0,
 ) -> list[Example]:
-    """All usable functions of the Python library under `root` (the running Python's by default), shuffled by `seed`.
+    """All usable functions of the Python library under `root`, the running one by default, shuffled by `seed`.
 
-    Shuffled because neighbours in a file resemble each other, and a sorted prefix would be a biased sample; the order is the same on every
-    machine with the same library. `max_examples` keeps the first so many of that order.
+    Shuffled because neighbours in a file resemble each other, and a sorted prefix would be a biased sample;
+    the order is the same on every machine with the same library. `max_examples` keeps the first so many of
+    that order.
     """
     library = Path(sysconfig.get_path("stdlib")) if root is None else root
     examples = sorted(
@@ -100,9 +107,10 @@ def of_split(examples: Sequence[Example], split: Split) -> list[Example]:
 
 
 def held_out(name: str) -> Split | None:
-    """The split that every function called `name` is held out for, if any: the name's hash against the cumulated shares.
+    """The split that every function called `name` is held out for, if any: its hash against cumulated shares.
 
-    A hash rather than a seeded draw: the answer does not depend on which other functions a Python version has.
+    A hash rather than a seeded draw: the answer does not depend on which other functions a Python version
+    has.
     """
     position = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) / 2**64
     for split, share in HELD_OUT.items():
@@ -113,9 +121,9 @@ def held_out(name: str) -> Split | None:
 
 
 def first_sentence(docstring: str) -> str:
-    """The docstring's first sentence on one line, ended by a full stop; empty if it does not begin as prose.
+    r"""The first sentence on one line, ended by a full stop; empty if it does not begin as prose.
 
-    >>> first_sentence("Return a copy.\\n\\nMore text.")
+    >>> first_sentence("Return a copy.\n\nMore text.")
     'Return a copy.'
     >>> first_sentence(">>> f(1)")
     ''
@@ -126,7 +134,7 @@ def first_sentence(docstring: str) -> str:
 
 
 def opening(sentence: str, words: int) -> str:
-    """The sentence if it has at most `words` words, else so many of them and an ellipsis, so that an end is always written.
+    """The sentence if it has at most `words` words, else so many and an ellipsis: an end is always written.
 
     >>> opening("Return a list of all the names.", 4)
     'Return a list of ...'
@@ -136,7 +144,10 @@ def opening(sentence: str, words: int) -> str:
 
 
 def prompt_of(function: ast.FunctionDef | ast.AsyncFunctionDef, prompt_chars: int = PROMPT_CHARS) -> str:
-    """The function's head, without annotations, defaults and `self`, and what fits of its first statement that is no docstring."""
+    """The function's head and what fits of its first statement.
+
+    Annotations, defaults, `self` and the docstring are left out.
+    """
     arguments = function.args
     named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
     starred = [f"*{arguments.vararg.arg}"] if arguments.vararg else []
@@ -175,7 +186,7 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
 
 
 def _without_repeats(examples: Sequence[Example]) -> list[Example]:
-    """The first example of each prompt and of each answer, documented functions first so that none loses its prompt to another.
+    """The first example of each prompt and of each answer, documented functions first.
 
     Boilerplate ("Internal function.") would otherwise teach a tiny model one sentence.
     """
