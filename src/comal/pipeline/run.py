@@ -345,8 +345,8 @@ def _worker_error(folder: Path, name: str, code: int) -> ComalError:
 def _young_garbage_only() -> Iterator[None]:
     """Keep what is alive now out of garbage collection.
 
-    Accelerate collects garbage at the end of every training; walking all that torch and Transformers have imported takes
-    0.3 s each time, more than a proximal step of a small model.
+    Accelerate collects garbage at the end of every training; walking all that torch and Transformers have imported
+    takes 0.3 s each time, more than a proximal step of a small model.
     """
     gc.freeze()
     try:
