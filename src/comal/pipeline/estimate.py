@@ -34,11 +34,13 @@ def estimate_cost(recipe: Recipe) -> dict[str, Any]:
     comparisons = sum(m["comparisons"] for m in methods)
     answers = sum(m["answers"] for m in methods)
     looks = sum(m["looks"] for m in methods)
-    policies = len(methods) * (1 + evaluation.pool_size) + 1
+    policies = len(methods) * (2 + evaluation.pool_size) + 1
     tests = min(evaluation.test_prompts, len(splits.test))
     validations = min(evaluation.validation_prompts, len(splits.validation))
     per_pair = evaluation.samples**2
-    evaluation_comparisons = looks * validations * 5 * per_pair + (len(methods) + 1) * (policies + 6) * tests * per_pair
+    evaluation_comparisons = (
+        looks * validations * 5 * per_pair + (2 * len(methods) + 1) * (policies + 6) * tests * per_pair
+    )
     width = {"float32": 4, "bfloat16": 2, "float16": 2}[recipe.policy.dtype]
     size = None if parameters is None else parameters * width
     if size is not None and recipe.policy.lora is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,28 @@ from comal.policies.base import derive_seed
 def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
     """The content of result.json: no times in it, so that equal runs have equal results.
 
+    Scored are the starting policy, every method's last policy and, where it is another one, the policy of each method
+    that a validation win rate against the start would pick, since that is how policies usually are picked.
+
     All processes sample and score; only the main one asks the judge, and only it gets the figures.
     """
     recipe = parts.recipe
     prompts = parts.splits.test[: recipe.evaluation.test_prompts]
     texts = [p.text for p in prompts]
-    checkpoints = _pool(folder, methods, recipe.evaluation.pool_size)
+    picked = {name: _picked(folder, name) for name in methods}
+    checkpoints = _pool(folder, picked, recipe.evaluation.pool_size)
     progress = FileProgress(folder / "progress.json", len(checkpoints))
     count = recipe.evaluation.samples
-    finals = [START, *methods]
+    rows = list(dict.fromkeys([START, *(row for name, pick in picked.items() for row in (name, pick))]))
     samples: dict[str, Samples] = {}
     for number, (name, checkpoint) in enumerate(checkpoints.items()):
         progress.stage("final evaluation", number)
         path = folder / "evaluation" / f"{name}.parquet"
-        extra = max(recipe.evaluation.best_of, default=0) if name in finals else 0
+        extra = max(recipe.evaluation.best_of, default=0) if name in rows else 0
         policy = None if path.is_file() else parts.store.open(checkpoint)
         samples[name] = sample_once(path, policy, prompts, count + extra, derive_seed(recipe.seed, "test", name))
     log_ratios: dict[str, NDArray[np.float64]] = {}
-    for name in finals:
+    for name in rows:
         answers = samples[name].part(0, count)
         logp = score(parts.store.open(checkpoints[name]), answers)
         log_ratios[name] = (logp - score(parts.store.open(checkpoints[START]), answers)).mean(axis=1)
@@ -50,7 +55,7 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
     field = evaluation_field(parts, texts, samples[START].texts)
     pool = {name: s.part(0, count).texts for name, s in samples.items()}
     policies: dict[str, Any] = {}
-    for name in finals:
+    for name in rows:
         candidates = {origin: samples[origin].part(count).texts for origin in dict.fromkeys([START, name])}
         policies[name] = score_policy(field, name, pool, candidates) | {
             "kl_start": estimate(log_ratios[name]).to_json(),
@@ -58,35 +63,50 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
             "unfinished": samples[name].unfinished,
             "comparisons": _comparisons(folder / name) if name in methods else 0,
         }
-    examples = [{"prompt": texts[x], "answers": {n: pool[n][x][0] for n in finals}} for x in range(min(40, len(texts)))]
+    examples = [
+        {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in [START, *methods]}}
+        for x in range(min(40, len(texts)))
+    ]
     return {
         "name": recipe.name,
         "seed": recipe.seed,
         "methods": methods,
+        "picked": picked,
         "test_prompts": len(prompts),
         "policies": policies,
-        "cyclic_prompts": cyclic_share(parts.evaluation_oracle, texts, [sorted(set(a)) for a in _joined(pool, finals)]),
+        "cyclic_prompts": cyclic_share(
+            parts.evaluation_oracle, texts, [sorted(set(a)) for a in _joined(pool, [START, *methods])]
+        ),
         "examples": examples,
     }
 
 
-def _pool(folder: Path, methods: list[str], size: int) -> dict[str, str | Path]:
-    """Checkpoints of the starting policy, every method's last and `size` of its earlier ones."""
+def _picked(folder: Path, method: str) -> str:
+    """The policy of a method with the best win rate against the start on the validation prompts: `method@step`."""
+    last = read_json(folder / method / "final.json")["looks"][-1]
+    looks = [read_json(path) for path in sorted((folder / method / "looks").glob("*.json"))]
+    best = max(looks, key=lambda look: float(look.get("win_rate", {"mean": 0.0})["mean"]))
+    return method if best["step"] == last else f"{method}@{best['step']}"
+
+
+def _pool(folder: Path, picked: Mapping[str, str], size: int) -> dict[str, str | Path]:
+    """Checkpoints of the starting policy, every method's last and picked ones, and `size` of its earlier ones."""
     start = folder / "supervised"
     recipe = read_json(folder / "run.json")["recipe"]
     pool: dict[str, str | Path] = {START: start if start.is_dir() else recipe["policy"]["model"]}
-    for name in methods:
+    for name in picked:
         final = read_json(folder / name / "final.json")
         # An extragradient method that is stopped after its first half step has no policy of its own yet.
         moved = final["checkpoint"] != INITIAL
         pool[name] = _checkpoint(folder / name, final["checkpoint"]) if moved else pool[START]
-    for name in methods:
+    for name, pick in picked.items():
         earlier = read_json(folder / name / "final.json")["looks"][:-1]
-        picks = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))
-        for look in [earlier[i] for i in picks]:
+        even = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))
+        steps = {earlier[i] for i in even} | ({int(pick.rpartition("@")[2])} if pick != name else set())
+        for look in sorted(steps):
             checkpoint = read_json(folder / name / "looks" / f"{look:05d}.json")["checkpoint"]
-            if checkpoint != INITIAL:
-                pool[f"{name}@{look}"] = _checkpoint(folder / name, checkpoint)
+            moved = checkpoint != INITIAL
+            pool[f"{name}@{look}"] = _checkpoint(folder / name, checkpoint) if moved else pool[START]
     return pool
 
 

@@ -18,7 +18,9 @@ SMOOTHING = 5
 
 def colours(run: RunData) -> dict[str, int]:
     """Number of each policy's colour: 0 is the starting policy's grey; after seven methods they begin again."""
-    return {name: (i - 1) % 7 + 1 if i else 0 for i, name in enumerate(run.policies)}
+    known = {name: (i - 1) % 7 + 1 if i else 0 for i, name in enumerate(run.policies)}
+    scored = run.result["policies"] if run.result is not None else {}
+    return known | {name: known[name.partition("@")[0]] for name in scored}  # an earlier policy has its method's
 
 
 def result_plots(run: RunData) -> list[DotPlot]:

@@ -99,7 +99,7 @@ def cross_play(run: RunData) -> dict[str, Any] | None:
         return None
     policies = run.result["policies"]
     finals = list(policies)
-    others = {a for policy in policies.values() for a in policy["adversaries"] if "@" in a}
+    others = {a for policy in policies.values() for a in policy["adversaries"] if "@" in a and a not in policies}
     earlier = sorted(others, key=lambda a: (a.partition("@")[0], int(a.partition("@")[2]) if _numbered(a) else 0))
     return {
         "columns": finals,

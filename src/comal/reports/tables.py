@@ -82,9 +82,16 @@ def print_result(result: Mapping[str, Any]) -> None:
     """Print the final table with what its columns mean."""
     console = Console(width=max(Console().width, 130)) if not Console().is_terminal else Console()
     console.print(result_table(result))
-    console.print(
-        "\nagainst start: how often the policy beats the one it started from. worst case: how often the strongest of all "
-        "adversaries beats the policy (the Nash policy's is 0.5); half of the prompts choose that adversary, the other "
-        f"half measure it. {result['cyclic_prompts']:.0%} of the prompts have answers that beat each other in a strict cycle.",
-        highlight=False,
-    )
+    picked = [pick for name, pick in result["picked"].items() if pick != name]
+    notes = [
+        "against start: how often the policy beats the one it started from. worst case: how often the strongest of all "
+        "adversaries beats the policy (a Nash policy: 0.5 at most); half of the prompts choose that adversary, the "
+        f"other half measure it. {result['cyclic_prompts']:.0%} of the prompts have answers that beat each other in a "
+        "strict cycle."
+    ]
+    if picked:
+        notes.append(
+            f"{', '.join(picked)}: the method's policy after so many steps, which the validation win rate against the "
+            "start would pick."
+        )
+    console.print("\n" + " ".join(notes), highlight=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comal.reports.class_shares import ClassGame
-from comal.reports.run_data import RunData
+from comal.reports.run_data import START, RunData
 
 GROUPS = ("another policy", "one class only", "best of N")
 
@@ -113,7 +113,7 @@ def verdict(run: RunData, game: ClassGame | None) -> Verdict:
         headline,
         (
             setting_text(run),
-            _flattering(policies, methods, worst),
+            _flattering(policies, worst),
             _exposed(policies, methods, worst),
             _separation(best, rest, apart, worst, methods[0]),
         ),
@@ -125,19 +125,22 @@ def verdict(run: RunData, game: ClassGame | None) -> Verdict:
     )
 
 
-def _flattering(policies: Mapping[str, Any], methods: list[str], worst: Mapping[str, Any]) -> str:
-    looks = max(methods, key=lambda name: float(policies[name]["win_rate"]["mean"]))
+def _flattering(policies: Mapping[str, Any], worst: Mapping[str, Any]) -> str:
+    scored = [name for name in policies if name != START]
+    looks = max(scored, key=lambda name: float(policies[name]["win_rate"]["mean"]))
     rate = policies[looks]["win_rate"]
+    method, _, step = looks.partition("@")
+    who = f"{method} after {step} steps, the policy that this measure would pick," if step else looks
     text = (
-        f"By the usual measure, how often a policy beats the model it started from, {looks} looks best: "
+        f"By the usual measure, how often a policy beats the model it started from, {who} looks best: "
         f"{pct(rate['mean'])} ({span(rate)})."
     )
-    level = [n for n in methods if n != looks and policies[n]["win_rate"]["high"] >= rate["low"]]
+    level = [n for n in scored if n != looks and policies[n]["win_rate"]["high"] >= rate["low"]]
     if level:
         text += f" {_join(level)} {'is' if len(level) == 1 else 'are'} within the noise of it."
     return (
-        f"{text} But that measure asks about one opponent only. Against {_names(worst[looks])} {looks} loses "
-        f"{pct(worst[looks]['mean'])} of the time."
+        f"{text} But that measure asks about one opponent only. Against {_names(worst[looks])} "
+        f"{'it' if step else looks} loses {pct(worst[looks]['mean'])} of the time."
     )
 
 
