@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -31,14 +32,20 @@ def run(
     folder = output_dir or Path("runs") / plan.name
     typer.echo(f"run folder: {folder}", err=True)
     from comal.cli.display import RunDisplay
+    from comal.pipeline.distributed import on_main, state
     from comal.pipeline.run import Run, method_names
     from comal.pipeline.setup import prepare_process
     from comal.reports.run_report import write_report
 
     prepare_process(plan.threads)
-    with Run(folder, plan) as started, RunDisplay(folder, list(method_names(plan)), plan.steps):
-        result = started.execute()
-        write_report(folder)
+    shown = state().is_main_process
+    with Run(folder, plan) as started:
+        display = RunDisplay(folder, list(method_names(plan)), plan.steps) if shown else contextlib.nullcontext()
+        with display:
+            result = started.execute()
+            on_main(lambda: write_report(folder))
+    if not shown:
+        return
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
         return

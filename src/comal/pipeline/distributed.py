@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from comal.policies.device import state
+
+__all__ = ["map_chunks", "on_main", "state"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def state() -> Any:
-    """Accelerate's view of the processes: rank, world size, device, barrier."""
-    from accelerate import PartialState
-
-    return PartialState()
 
 
 def map_chunks(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], size: int) -> list[R]:

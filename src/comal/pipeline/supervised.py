@@ -17,7 +17,7 @@ from comal.pipeline.data import Pair
 from comal.pipeline.distributed import on_main
 from comal.pipeline.folder import atomic_path
 from comal.pipeline.settings import LoraSettings, PolicySettings, Recipe, ScratchModel, SupervisedSettings
-from comal.pipeline.training import SupervisedTrainer, _train, training_arguments
+from comal.pipeline.training import SupervisedTrainer, _train, mean_loss, training_arguments
 from comal.policies.base import derive_seed
 from comal.policies.sequences import TokenBatch
 from comal.policies.transformers import PromptEncoder, load_causal_lm, load_tokenizer
@@ -122,7 +122,7 @@ def train_supervised(
         train_dataset=rows,
         data_collator=_Collator(tokenizer.pad_token_id or 0, settings.loss_on == "all"),
     )
-    loss = float(_train(trainer).training_loss)
+    loss = mean_loss(trainer, _train(trainer))
     if settings.temperature != 1.0:
         # logits = W · norm(h) · g: dividing the last norm's gain g by T divides every logit, also with tied weights.
         with torch.no_grad():

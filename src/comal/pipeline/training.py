@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from comal.errors import ConfigError, near_match
+from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
 from comal.pipeline.settings import SupervisedSettings, TrainingSettings
+from comal.policies.device import on_cpu
 from comal.policies.sequences import TokenBatch, completion_log_probs, token_log_probs
 
 
@@ -187,7 +189,7 @@ def training_arguments(
         "disable_tqdm": True,
         "log_level": "error",
         "remove_unused_columns": False,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": on_cpu(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "average_tokens_across_devices": False,
     }
@@ -227,7 +229,28 @@ def train_prox(
     )
     trainer.optimizer_state = optimizer_state
     result = _train(trainer)
-    return TrainedStep(float(result.training_loss), float(trainer.start_gap or 0.0), int(result.global_step)), trainer
+    start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
+    return TrainedStep(mean_loss(trainer, result), start_gap, int(result.global_step)), trainer
+
+
+def over_processes(trainer: _BaseTrainer, value: float) -> Tensor:
+    """The value that each process has; the Trainer's own figures are those of its process."""
+    gathered: Tensor = trainer.accelerator.gather(torch.tensor([value], device=trainer.accelerator.device))
+    return gathered
+
+
+def mean_loss(trainer: _BaseTrainer, result: Any) -> float:
+    """Mean training loss of all processes.
+
+    Raises:
+        RunError: it is not finite.
+    """
+    loss = float(over_processes(trainer, float(result.training_loss)).mean())
+    if not math.isfinite(loss):
+        raise RunError(
+            "training", f"the loss became {loss}: training diverged; lower the learning rate, in another --output-dir"
+        )
+    return loss
 
 
 def _train(trainer: _BaseTrainer) -> Any:

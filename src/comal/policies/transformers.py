@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from comal.errors import PolicyError
 from comal.policies.base import Completion, Prompt, derive_seed
+from comal.policies.device import state
 from comal.policies.sequences import Group, TokenBatch, completion_log_probs
 
 logger = logging.getLogger(__name__)
@@ -430,9 +431,7 @@ def _cannot_load(name: str, error: Exception) -> PolicyError:
 
 
 def _default_device() -> torch.device:
-    from accelerate import PartialState
-
-    return torch.device(PartialState().device)
+    return torch.device(state().device)
 
 
 def _without_dropout(model: Any) -> None:
