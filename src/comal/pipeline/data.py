@@ -6,6 +6,7 @@ import functools
 import gzip
 import json
 import random
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,8 @@ def load_prompts(source: DataSource, place: str, seed: int) -> list[Prompt]:
         DataError: a missing file, a broken line (named), a missing or empty column.
     """
     found: dict[str, Prompt] = {}
-    for number, row in enumerate(_rows(source, place), start=1):
-        prompt = _prompt(row, source, f"{source.source}, row {number}")
+    for where, row in _rows(source, place):
+        prompt = _prompt(row, source, where)
         found.setdefault(prompt.id, prompt)
     return _shuffled(list(found.values()), seed, source.limit)
 
@@ -57,8 +58,7 @@ def load_pairs(source: DataSource, place: str, seed: int) -> list[Pair]:
         DataError: as `load_prompts`, and an answer that is no text.
     """
     pairs = []
-    for number, row in enumerate(_rows(source, place), start=1):
-        where = f"{source.source}, row {number}"
+    for where, row in _rows(source, place):
         answer = _column(row, source.answer, "answer", where)
         if not isinstance(answer, str) or not answer.strip():
             raise DataError(where, f"`{source.answer}` should be a text, got {answer!r}")
@@ -84,10 +84,12 @@ def split_prompts(settings: PromptSettings, seed: int) -> PromptSplits:
     held_out = tested | {p.id for p in validation}
     train = [p for p in train if p.id not in held_out]
     for name, prompts in (("train", train), ("validation", validation), ("test", test)):
-        if not prompts:
+        needed = 1 if name == "train" else 2  # an interval needs two
+        if len(prompts) < needed:
+            left = "no prompts are left" if not prompts else "one prompt is left, two are needed,"
             raise DataError(
                 f"prompts.{name}",
-                f"no prompts are left for {name}; give more prompts or lower prompts.held_out ({settings.held_out})",
+                f"{left} for {name}; give more prompts or lower prompts.held_out ({settings.held_out})",
             )
     return PromptSplits(tuple(train), tuple(validation), tuple(test))
 
@@ -140,7 +142,15 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
 
 
-def _rows(source: DataSource, place: str) -> list[Any]:
+def _rows(source: DataSource, place: str) -> list[tuple[str, Any]]:
+    """Rows, each with the place to name when something is wrong with it."""
+    name = source.source
+    if name.endswith((".jsonl", ".jsonl.gz")) and Path(name).expanduser().is_file():
+        return _json_lines(Path(name).expanduser())
+    return [(f"{name}, row {number}", row) for number, row in enumerate(_whole_rows(source, place), start=1)]
+
+
+def _whole_rows(source: DataSource, place: str) -> list[Any]:
     name = source.source
     if name.startswith("task:"):
         return _task_rows(name.removeprefix("task:"), source.split, place)
@@ -149,27 +159,24 @@ def _rows(source: DataSource, place: str) -> list[Any]:
         if not path.is_file():
             near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
             raise DataError(place, f"there is no file `{name}`.{near}")
-        if name.endswith((".jsonl", ".jsonl.gz")):
-            return _json_lines(path)
         return _data_file(path, place)
     if path.exists() or name.startswith((".", "/", "~")):
         raise DataError(place, f"`{name}` is not a data file; known endings: {', '.join(SUFFIXES)}")
     return _hub_rows(source, place)
 
 
-def _json_lines(path: Path) -> list[Any]:
+def _json_lines(path: Path) -> list[tuple[str, Any]]:
     # Not `datasets`: it infers one schema, so it cannot name the line that is broken, and a stray key breaks the rest.
     rows = []
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     try:
-        text = data.decode("utf-8")
+        text = _bytes(path).decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise DataError(str(path), f"not UTF-8 at byte {error.start}") from error
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            rows.append(json.loads(line))
+            rows.append((f"{path}:{number}", json.loads(line)))
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{path}:{number}", f"this line is not JSON ({error.msg} at column {error.colno}): {line[:60]!r}"
@@ -179,11 +186,21 @@ def _json_lines(path: Path) -> list[Any]:
     return rows
 
 
+def _bytes(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(path), f"not a gzip file, though it is called one ({error})") from error
+
+
 def _data_file(path: Path, place: str) -> list[Any]:
     import datasets
 
     if path.name.endswith((".json", ".json.gz")):
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = _bytes(path)
         try:
             rows = json.loads(data)
         except ValueError as error:

@@ -402,6 +402,7 @@ def load_causal_lm(name: str, dtype: torch.dtype, revision: str | None = None, t
     Raises:
         PolicyError: it cannot be found or read.
     """
+    import safetensors
     import transformers
 
     require_folder(name)
@@ -409,7 +410,7 @@ def load_causal_lm(name: str, dtype: torch.dtype, revision: str | None = None, t
         return transformers.AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, safetensors.SafetensorError) as error:
         raise _cannot_load(name, error) from error
 
 
