@@ -38,5 +38,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable ".[dev]"
 	@touch $@ $(VENV)/.installed
 
+docs: $(VENV)/.installed-dev  ## write docs/commands.md from the code
+	$(BIN)/python docs/make_commands.py
+
 clean:
 	rm -rf $(VENV) runs

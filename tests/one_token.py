@@ -1,4 +1,4 @@
-"""A real language model whose answers are single tokens, one finite game a prompt: the LLM pipeline on known equilibria."""
+"""A real language model whose answers are single tokens, one finite game a prompt: known equilibria for the pipeline."""
 
 from __future__ import annotations
 

@@ -122,7 +122,8 @@ def describe(member: object) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
-    if any(isinstance(value, family.base) for family in FAMILIES):
+    # Only a dataclass can be a member: asking the families first would import torch for every number.
+    if dataclasses.is_dataclass(value) and any(isinstance(value, family.base) for family in FAMILIES):
         return describe(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

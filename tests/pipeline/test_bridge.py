@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from one_token import ANSWERS, games, recipe
 
 from comal.config.load import validate
 from comal.games import PreferenceGame, nash_policy
 from comal.pipeline.folder import read_json
 from comal.pipeline.run import Run, parts
 from comal.policies.base import Prompt
+from one_token import ANSWERS, games, recipe
 
 INPO = {"name": "inpo", "eta": 2.0, "tau": 0.2}
 COMAL = {"name": "comal", "inner": INPO, "inner_steps": 8, "update": "copy"}

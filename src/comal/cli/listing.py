@@ -26,12 +26,13 @@ def list_(
         typer.echo(json.dumps(found))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     for title, entries in found.items():
         table = Table("name", "what it is", "options", title=title, title_justify="left", box=None, pad_edge=False)
         for entry in entries:
-            table.add_row(entry["name"], entry["summary"], entry["options"])
+            table.add_row(*(escape(entry[column]) for column in ("name", "summary", "options")))
         Console().print(table)
         Console().print()
 

@@ -25,6 +25,7 @@ from comal.algorithms.base import (
     Certify,
     Copy,
     ExactOnly,
+    FixedPartitionStep,
     Instruction,
     Mix,
     ProxStep,
@@ -74,6 +75,12 @@ def refuse_unsampleable(algorithm: Algorithm, place: str, look_ahead: int = 64) 
                 place,
                 f"its program needs the whole preference matrix ({type(instruction).__name__}), which a language model "
                 "does not have; choose a sampled inner algorithm, such as `inner: {name: inpo, eta: ..., tau: ...}`",
+            )
+        if isinstance(instruction, FixedPartitionStep):
+            raise ConfigError(
+                place,
+                "its step fixes the log-partition, which the prox losses here do not; `mwu` is the same self-play "
+                "with the exact step",
             )
         if isinstance(instruction, ProxStep):
             for _, mix in instruction.opponent.terms:

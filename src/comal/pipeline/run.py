@@ -28,7 +28,7 @@ from comal.pipeline.folder import clear_temporaries, link_folder, read_json, wri
 from comal.pipeline.method import Method, Parts
 from comal.pipeline.progress import FileProgress
 from comal.pipeline.settings import Recipe
-from comal.pipeline.tournament import evaluate
+from comal.pipeline.tournament import answer_test_prompts, evaluate
 from comal.pipeline.training import check_arguments
 from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe
 from comal.policies.base import Prompt
@@ -254,7 +254,9 @@ def run_method(folder: Path, recipe: Recipe, name: str, parent: int | None) -> N
     (folder / name).mkdir(exist_ok=True)
     with _worker_lock(folder, name), _young_garbage_only():
         progress = FileProgress(folder / name / "progress.json", recipe.steps, parent)
-        Method(folder / name, build_algorithms(recipe)[name], parts(folder, recipe), progress).run()
+        shared = parts(folder, recipe)
+        Method(folder / name, build_algorithms(recipe)[name], shared, progress).run()
+        answer_test_prompts(folder, shared, name)
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:

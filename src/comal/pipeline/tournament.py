@@ -35,16 +35,9 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
     texts = [p.text for p in prompts]
     picked = {name: _picked(folder, name) for name in methods}
     checkpoints = _pool(folder, picked, recipe.evaluation.pool_size)
-    progress = FileProgress(folder / "progress.json", len(checkpoints))
     count = recipe.evaluation.samples
     rows = list(dict.fromkeys([START, *(row for name, pick in picked.items() for row in (name, pick))]))
-    samples: dict[str, Samples] = {}
-    for number, (name, checkpoint) in enumerate(checkpoints.items()):
-        progress.stage("final evaluation", number)
-        path = folder / "evaluation" / f"{name}.parquet"
-        extra = max(recipe.evaluation.best_of, default=0) if name in rows else 0
-        policy = None if path.is_file() else parts.store.open(checkpoint)
-        samples[name] = sample_once(path, policy, prompts, count + extra, derive_seed(recipe.seed, "test", name))
+    samples = _answers(folder, parts, checkpoints, rows)
     log_ratios: dict[str, NDArray[np.float64]] = {}
     for name in rows:
         answers = samples[name].part(0, count)
@@ -79,6 +72,29 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
         ),
         "examples": examples,
     }
+
+
+def answer_test_prompts(folder: Path, parts: Parts, method: str) -> None:
+    """Draw the answers of one method's policies that `evaluate` will want: methods side by side can do that at once."""
+    pick = _picked(folder, method)
+    pool = _pool(folder, {method: pick}, parts.recipe.evaluation.pool_size)
+    del pool[START]
+    _answers(folder, parts, pool, [method, pick])
+
+
+def _answers(folder: Path, parts: Parts, checkpoints: Mapping[str, str | Path], rows: list[str]) -> dict[str, Samples]:
+    """Answers of policies to the test prompts; those that are scored get best-of-N candidates on top."""
+    settings = parts.recipe.evaluation
+    prompts = parts.splits.test[: settings.test_prompts]
+    progress = FileProgress(folder / "progress.json", len(checkpoints))
+    samples: dict[str, Samples] = {}
+    for number, (name, checkpoint) in enumerate(checkpoints.items()):
+        progress.stage("final evaluation", number)
+        path = folder / "evaluation" / f"{name}.parquet"
+        count = settings.samples + (max(settings.best_of, default=0) if name in rows else 0)
+        policy = None if path.is_file() else parts.store.open(checkpoint)
+        samples[name] = sample_once(path, policy, prompts, count, derive_seed(parts.recipe.seed, "test", name))
+    return samples
 
 
 def _picked(folder: Path, method: str) -> str:
