@@ -30,7 +30,7 @@ def test_head_to_head_of_a_policy_with_itself_is_even() -> None:
 
 
 def test_best_of_n_answers_with_what_one_half_selects_and_the_other_half_judges() -> None:
-    """Target b | a. Against b the best of (a, c) is a (.9 > .3), judged by a: .5. Against a it is c, judged by b: .3."""
+    """Target b | a. Against b the best of a, c is a (.9 > .3), judged by a: .5. Against a it is c, judged by b: .3."""
     found = best_of_n(oracle("x"), ["x"], [["a", "c"]], [["b", "a"]], 2)
     assert found == pytest.approx([(0.5 + 0.3) / 2])
     # By the answers that selected it, the winner would have had (.9 + .8)/2.

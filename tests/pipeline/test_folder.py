@@ -29,9 +29,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     write_json(tmp_path / "v.json", 1)
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "v.json", math.nan)
-    with pytest.raises(RuntimeError, match="torn"), atomic_path(tmp_path / "v.json") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("torn")
+
+    def torn() -> None:
+        with atomic_path(tmp_path / "v.json") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("torn")
+
+    with pytest.raises(RuntimeError, match="torn"):
+        torn()
     assert read_json(tmp_path / "v.json") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
 

@@ -185,6 +185,7 @@ def training_arguments(
         "data_seed": seed,
         "save_strategy": "no",
         "logging_strategy": "no",
+        "logging_nan_inf_filter": False,  # a diverged loss must be seen
         "report_to": "none",
         "disable_tqdm": True,
         "log_level": "error",
