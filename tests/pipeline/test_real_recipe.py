@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny_models
+import tiny_run
 from comal.config.load import validate
 from comal.pipeline.folder import read_json
 from comal.pipeline.run import Run

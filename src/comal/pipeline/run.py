@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import filelock
 import comal
 from comal.algorithms.base import Algorithm
 from comal.errors import ComalError, ConfigError, RunError
+from comal.evaluation.scoreboard import START
 from comal.judges.base import Judge
 from comal.judges.oracle import Oracle
 from comal.losses.base import Loss
@@ -39,6 +41,10 @@ HARMLESS = frozenset({"processes", "threads", "sampling.batch_size"})
 """Settings that may differ when a run is continued, since they do not change what is computed, only how fast."""
 
 
+_TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})
+"""Names that mean something else in a run's folder or among an evaluation's policies."""
+
+
 def method_names(recipe: Recipe) -> dict[str, Any]:
     """The methods of a run and their algorithms' specifications, the main one first."""
     main = recipe.algorithm.get("name") if isinstance(recipe.algorithm, Mapping) else recipe.algorithm
@@ -47,6 +53,12 @@ def method_names(recipe: Recipe) -> dict[str, Any]:
             "algorithm", f"expected the name of an algorithm, or a mapping with `name`, got {recipe.algorithm!r}"
         )
     label = main.rpartition(":")[2].lower()
+    for name in recipe.baselines:
+        if name in _TAKEN or not re.fullmatch(r"\w[\w.-]*", name):
+            raise ConfigError(
+                f"baselines.{name}",
+                "a folder of the run or a policy cannot have this name; call the baseline something else",
+            )
     if label in recipe.baselines:
         raise ConfigError(f"baselines.{label}", "this is the main algorithm's name; call the baseline something else")
     return {label: recipe.algorithm, **recipe.baselines}

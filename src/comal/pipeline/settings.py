@@ -242,6 +242,4 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.policy.from_scratch is not None and self.supervised is None:
             raise ValueError("a model made `from_scratch` needs a `supervised` stage to learn from")
-        if "supervised" in self.baselines:
-            raise ValueError("`supervised` is the starting policy's name; call the baseline something else")
         return self
