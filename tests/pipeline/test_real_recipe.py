@@ -46,11 +46,11 @@ def recipe(made: dict[str, str], **training: Any) -> dict[str, Any]:
         "policy": {"model": made["model"], "max_prompt_tokens": 48, "max_new_tokens": 8},
         "prompts": {"train": {"source": made["prompts"]}, "held_out": 4},
         "judge": {"name": "reward_model", "models": [made["judge"]]},
-        "algorithm": tiny_run.COMAL,
+        "algorithm": tiny_run.COMAL | {"inner": {"name": "inpo", "eta": 4.0, "tau": 0.1}},
         "steps": 3,
         "sampling": {"prompts": 16, "samples": 4},
         "training": {"learning_rate": 5e-3, "prompts_per_batch": 4} | training,
-        "evaluation": {"validation_prompts": 4, "test_prompts": 4, "samples": 4, "best_of": [2]},
+        "evaluation": {"validation_prompts": 4, "test_prompts": 4, "samples": 8, "best_of": [2]},
         "threads": 1,
     }
 

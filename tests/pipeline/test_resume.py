@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import tiny_run
 
+import tiny_run
 from comal.pipeline.folder import read_json
 
 TESTS = Path(__file__).parents[1]

@@ -33,10 +33,26 @@ def recipe_text(name: str) -> str:
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise ConfigError("recipe", f"there is no file `{name}`")
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(name, f"not UTF-8 at byte {error.start}") from error
     if name not in recipe_names():
         raise ConfigError("recipe", f"`{name}` is neither a YAML file nor a recipe.{near_match(name, recipe_names())}")
     return (resources.files("comal.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that is there twice is a mistake; plainly the last one would win, in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(problem=f"`{key.value}` is there twice,{key.start_mark}")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
@@ -46,7 +62,7 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
         ConfigError: no such recipe, not YAML, an unknown key (with the nearest known), a wrong value.
     """
     try:
-        values = yaml.safe_load(recipe_text(name))
+        values = yaml.load(recipe_text(name), _UniqueKeys)
     except yaml.YAMLError as error:
         raise ConfigError(name, f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

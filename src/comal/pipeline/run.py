@@ -32,7 +32,7 @@ from comal.pipeline.progress import FileProgress
 from comal.pipeline.settings import Recipe
 from comal.pipeline.tournament import answer_test_prompts, evaluate
 from comal.pipeline.training import check_arguments
-from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe
+from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe, load_object
 from comal.policies.base import Prompt
 from comal.policies.transformers import Decoding, LoraConfig, PolicyStore, require_folder
 
@@ -113,6 +113,8 @@ def check(recipe: Recipe) -> None:
         raise ConfigError("training.pairing", "this loss takes all samples of a prompt; leave `pairing` out")
     if recipe.evaluation.judge is not None:
         JUDGES.build(recipe.evaluation.judge, "evaluation.judge").check()
+    if recipe.evaluation.classes is not None:
+        load_object(recipe.evaluation.classes, "evaluation.classes")
 
 
 class Run:

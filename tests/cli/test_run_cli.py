@@ -1,0 +1,200 @@
+"""`comal run`, `plan`, `status` and `list` as a person types them, above all with mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import tiny_models
+import tiny_run
+from comal.cli import app
+
+
+def comal(*arguments: object):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
+
+
+def refused(outcome, *parts: str) -> None:
+    assert outcome.exit_code == 2, outcome.output
+    assert outcome.stdout == ""
+    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, outcome.stderr
+    for part in parts:
+        assert part in errors[0]
+    assert "Traceback" not in outcome.stderr
+
+
+MISTAKES = [
+    (["algorithm=nashmd"], ["algorithm.name: `nashmd` is not an algorithm. Did you mean `nash_md`?"]),
+    (["algorithm.inner.name=inop"], ["algorithm.inner.name", "Did you mean `inpo`?"]),
+    (["algorithm.tua=0.1"], ["algorithm.tua: `comal` has no such option."]),
+    (["algorithm.inner.tua=0.1"], ["algorithm.inner.tua: `inpo` has no such option. Did you mean `tau`?"]),
+    (["algorithm.inner.tau=-1"], ["algorithm.inner", "-1"]),
+    (["algorithm=3"], ["algorithm: ", "got 3"]),
+    (["algorithm=[a]"], ["algorithm: "]),
+    (["judge=matrx"], ["judge.name: `matrx` is not a judge. Did you mean `matrix`?"]),
+    (["training.loss.name=grup"], ["training.loss.name: `grup` is not a loss. Did you mean `group`?"]),
+    (["training.loss=pair"], ["training.pairing: this loss takes one pair a prompt"]),
+    (["training.pairing=best-worst"], ["training.pairing: this loss takes all samples"]),
+    (["training.arguments.bf17=true"], ["training.arguments.bf17", "Did you mean `bf16`?"]),
+    (["training.scheduler=cosin"], ["training.scheduler", "Did you mean `cosine`?"]),
+    (["sampling.sample=3"], ["sampling.sample: there is no such setting. Did you mean `samples`?"]),
+    (["steps=-2"], ["steps: ", "got -2"]),
+    (["nonsense"], ["--set: `nonsense` is not key=value"]),
+    (["steps=[1"], ["steps: cannot read the value `[1`"]),
+    (["prompts.train.source=no.jsonl"], ["prompts.train: there is no file `no.jsonl`"]),
+    (["prompts.train.prompt=promt"], ["there is no column `promt`", "Did you mean `prompt`?"]),
+    (["evaluation.classes=no_such_module:f"], ["evaluation.classes: cannot import `no_such_module`"]),
+    (["baselines.data=mwu"], ["baselines.data: "]),
+]
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(("settings", "parts"), MISTAKES, ids=[m[0][0] for m in MISTAKES])
+def test_a_mistake_is_one_message_and_exit_2(
+    tmp_path: Path, recipe: Path, command: str, settings: list[str], parts: list[str]
+) -> None:
+    folder = ["--output-dir", tmp_path / "run"] if command == "run" else []
+    refused(comal(command, recipe, *folder, *(a for s in settings for a in ("--set", s))), *parts)
+    assert not list((tmp_path / "run").glob("[!.]*/*")), "nothing was computed"
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_missing_model_is_one_message(tmp_path: Path, command: str) -> None:
+    values = tiny_run.values(tmp_path / "data") | {"policy": {"model": str(tmp_path / "nowhere")}}
+    recipe = tiny_run.write(tmp_path, values)
+    folder = ["--output-dir", tmp_path / "run"] if command == "run" else []
+    refused(comal(command, recipe, *folder), "policy.model: there is no folder", "nowhere", "give a model folder")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_broken_prompt_line_is_named(tmp_path: Path, recipe: Path, command: str) -> None:
+    prompts = tmp_path / "data" / "train.jsonl"
+    prompts.write_text(prompts.read_text() + '{"prompt": \n')
+    folder = ["--output-dir", tmp_path / "run"] if command == "run" else []
+    refused(comal(command, recipe, *folder), f"{prompts}:5: this line is not JSON")
+
+
+def test_an_algorithm_without_a_name_is_one_message(tmp_path: Path) -> None:
+    recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data", {"eta": 1.0}))
+    refused(comal("plan", recipe), "algorithm: expected the name of an algorithm, or a mapping with `name`")
+
+
+def test_recipes_that_are_none(tmp_path: Path) -> None:
+    refused(comal("run", tmp_path / "no.yaml"), "recipe: there is no file")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    refused(comal("run", tmp_path / "bad.yaml"), "bad.yaml: not YAML")
+    refused(comal("plan", "docstring"), "Did you mean `docstrings`?")
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path, recipe: Path) -> None:
+    refused(comal("run", recipe, "--output-dir", tmp_path / "data"), "is not empty and holds no run")
+    (tmp_path / "file").write_text("mine")
+    refused(comal("run", recipe, "--output-dir", tmp_path / "file"), "this is a file, not a folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_plan_prints_what_is_derived_and_what_it_costs(recipe: Path) -> None:
+    outcome = comal("plan", recipe, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    plan = json.loads(outcome.stdout)
+    (method,) = plan["methods"]
+    assert method["derived"] == pytest.approx(
+        {"η": 2.0, "INPO's eta (1/η)": 0.5, "regression margin (η/2)": 1.0, "τ": 0.2, "reference's weight ητ": 0.4}
+    )
+    assert method["program"][0].startswith("policy ← prox of P(· ≻ policy) from reference^0.4 · policy^0.6, η = 2")
+    total = plan["total"]
+    # 4 steps × 8 prompts × 4·3/2 pairs; the matrix judge is symmetric, so one order is asked.
+    assert total["comparisons"] == total["judge_calls"] == 4 * 8 * 6
+    assert total["answers"] == 4 * 8 * 4
+    assert total["tokens"] == total["answers"]
+    assert total["disk_bytes"] > 0
+    text = comal("plan", recipe)
+    assert text.exit_code == 0
+    for part in ("ητ = 0.4", "INPO's eta (1/η) = 0.5", "regression margin (η/2) = 1", "judge calls, at most", "192"):
+        assert part in text.stdout
+
+
+def test_plan_counts_both_orders_of_a_judge_that_is_not_symmetric(tmp_path: Path) -> None:
+    judge = tiny_models.save_causal_lm(tmp_path / "judge")
+    values = tiny_run.values(tmp_path / "data") | {"judge": {"name": "pairwise_lm", "model": judge}}
+    total = json.loads(comal("plan", tiny_run.write(tmp_path, values), "--json").stdout)["total"]
+    assert total["judge_calls"] == 2 * total["comparisons"]
+
+
+def test_plan_loads_no_weights_and_leaves_no_files(tmp_path: Path) -> None:
+    model = Path(tiny_models.save_causal_lm(tmp_path / "model"))
+    (model / "model.safetensors").write_bytes(b"not weights")
+    values = tiny_run.values(tmp_path / "data") | {"policy": {"model": str(model)}}
+    recipe = tiny_run.write(tmp_path, values)
+    before = sorted(tmp_path.rglob("*"))
+    outcome = comal("plan", recipe)
+    assert outcome.exit_code == 0, outcome.output
+    assert "parameters" in outcome.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_status_before_and_after(tmp_path: Path, recipe: Path) -> None:
+    folder = tmp_path / "run"
+    refused(comal("status", folder), "there is no run here")
+    done = comal("run", recipe, "--output-dir", folder, "--set", "steps=1")
+    assert done.exit_code == 0, done.output
+    assert "against start" in done.stdout
+    assert "report" in done.stderr
+    found = json.loads(comal("status", folder, "--json").stdout)
+    assert found["finished"] is True
+    assert (found["steps"], found["steps_left"]) == ({"comal": 1}, 0)
+    assert found["parts"] == {"supervised": "done", "comal": "1/1 steps, done", "evaluation": "done"}
+    (folder / "result.json").unlink()
+    (folder / "comal" / "final.json").unlink()
+    half = comal("status", folder)
+    assert half.exit_code == 0
+    assert "to do" in half.stdout
+    assert "to continue" in half.stderr
+    refused(
+        comal("run", recipe, "--output-dir", folder, "--set", "steps=2"), "steps was 1, is 2", "another configuration"
+    )
+
+
+def test_list_names_everything_there_is() -> None:
+    found = json.loads(comal("list", "--json").stdout)
+    names = {kind: {entry["name"] for entry in entries} for kind, entries in found.items()}
+    assert names["algorithms"] >= {"comal", "inpo", "mwu", "nash_md", "egpo", "omwu", "mpo"}
+    assert names["judges"] >= {"committee", "matrix", "reward_model", "pairwise_lm"}
+    assert names["losses"] >= {"group", "pair"}
+    assert {"paper"} <= names["games"]
+    assert "docstrings" in names["recipes"]
+    assert all(entry["summary"] for entries in found.values() for entry in entries)
+    assert comal("list", "losses").stdout.count("group") == 1
+    refused(comal("list", "judgs"), "Did you mean `judges`?")
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["status"], ["list"], ["solve"], ["reproduce"]])
+def test_every_command_explains_itself(command: list[str]) -> None:
+    outcome = comal(*command, "--help")
+    assert outcome.exit_code == 0
+    assert "Usage: " in outcome.stdout
+
+
+def test_importing_comal_and_asking_for_help_load_no_torch() -> None:
+    for statement in (
+        "import comal",
+        "from comal.cli import app; app(['--help'], standalone_mode=False)",
+        "from comal.cli import app; app(['run', '--help'], standalone_mode=False)",
+        "import comal.algorithms.comal, comal.games",
+    ):
+        check = "for m in ('torch', 'transformers', 'peft', 'datasets'): assert m not in sys.modules, m"
+        code = f"import sys\n{statement}\n{check}"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
