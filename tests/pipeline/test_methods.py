@@ -127,6 +127,16 @@ def test_another_configuration_in_the_folder_is_refused_and_nothing_destroyed(tm
     run(tmp_path / "run", values | {"threads": None})  # changes no figure
 
 
+def test_a_finished_run_is_not_run_again(tmp_path: Path, base: str) -> None:
+    values = recipe(tmp_path, base, tiny_run.COMAL, steps=2)
+    result = run(tmp_path / "run", values)
+    before = {
+        p: time for p, time in snapshot(tmp_path / "run").items() if p.name not in ("progress.json", "timing.json")
+    }
+    assert run(tmp_path / "run", values) == result
+    assert before.items() <= snapshot(tmp_path / "run").items()
+
+
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path: Path, base: str) -> None:
     foreign = tmp_path / "foreign"
     foreign.mkdir()

@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 import tiny_run
+from comal.config.load import load_recipe
 from comal.pipeline.folder import read_json
+from comal.pipeline.run import Run
 
 TESTS = Path(__file__).parents[1]
 
@@ -50,22 +52,9 @@ def test_killed_at_every_kind_of_moment_the_result_is_that_of_an_uninterrupted_r
     assert not list((tmp_path / "run").rglob(".*.tmp-*"))
 
 
-def test_a_finished_run_is_not_run_again(uninterrupted: Path) -> None:
-    watched = [
-        p for p in uninterrupted.rglob("*") if p.is_file() and p.suffix in (".parquet", ".safetensors", ".jsonl")
-    ]
-    before = {p: p.stat().st_mtime_ns for p in [*watched, uninterrupted / "result.json"]}
-    done = tiny_run.call(tiny_run.command(uninterrupted.parent / "recipe.yaml", uninterrupted))
-    assert done.returncode == 0, done.stderr
-    assert {p: p.stat().st_mtime_ns for p in before} == before
-
-
-def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path) -> None:
-    recipe = tiny_run.values(tmp_path / "data", baselines={"self-play": {"name": "mwu", "eta": 2.0}})
-    in_turn = tiny_run.write(tmp_path, recipe, "in_turn.yaml")
-    assert tiny_run.call(tiny_run.command(in_turn, tmp_path / "in_turn")).returncode == 0
-    beside = tiny_run.write(tmp_path, recipe | {"processes": 2}, "beside.yaml")
-    folder = tmp_path / "beside"
+def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path, uninterrupted: Path) -> None:
+    values = tiny_run.values(uninterrupted.parent / "data", baselines={"self-play": {"name": "mwu", "eta": 2.0}})
+    beside, folder = tiny_run.write(tmp_path, values | {"processes": 2}), tmp_path / "run"
     with (tmp_path / "log").open("w") as log:
         parent = subprocess.Popen(
             tiny_run.command(beside, folder), stdout=log, stderr=log, env=tiny_run.environment(), start_new_session=True
@@ -79,25 +68,21 @@ def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path) -
     assert not (folder / "result.json").exists()
     done = tiny_run.call(tiny_run.command(beside, folder))
     assert done.returncode == 0, done.stderr
-    assert (folder / "result.json").read_bytes() == (tmp_path / "in_turn" / "result.json").read_bytes()
+    assert read_json(folder / "result.json")["methods"] == ["comal", "self-play"]
+    alone = sorted(p.relative_to(uninterrupted) for p in uninterrupted.glob("comal/*/**/*.parquet"))
+    assert len(alone) > 8
+    for path in [*alone, "comal/looks/00004.json", "comal/steps/00003/trained.json"]:
+        assert (folder / path).read_bytes() == (uninterrupted / path).read_bytes(), path
 
 
 def test_a_second_run_on_the_folder_waits_a_little_and_is_refused(tmp_path: Path) -> None:
-    recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data", steps=2000))
-    with (tmp_path / "log").open("w") as log:
-        first = subprocess.Popen(
-            tiny_run.command(recipe, tmp_path / "run"), stdout=log, stderr=log, env=tiny_run.environment()
-        )
-        try:
-            wait_until((tmp_path / "run" / "comal" / "journal.jsonl").is_file, "the first run's first step")
-            second = tiny_run.call(tiny_run.command(recipe, tmp_path / "run"))
-            assert first.poll() is None, "the first run goes on"
-        finally:
-            first.kill()
-            first.wait()
+    recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
+    with Run(tmp_path / "run", load_recipe(str(recipe))):
+        second = tiny_run.call(tiny_run.command(recipe, tmp_path / "run"))
     assert second.returncode == 2
     assert f"error: {tmp_path / 'run'}: another process is working in this folder" in second.stderr
     assert "Traceback" not in second.stderr
+    assert not (tmp_path / "run" / "data").exists()
 
 
 def wait_until(condition, what: str, seconds: float = 60) -> None:
