@@ -61,6 +61,16 @@ def test_a_few_steps_on_a_language_model(tmp_path: Path, base: str, algorithm: d
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
+def test_the_constant_is_pinned_by_the_policy_that_drew_the_samples(tmp_path: Path, base: str) -> None:
+    """EGPO's second step trains the policy on samples of the half step."""
+    run(tmp_path / "run", recipe(tmp_path, base, {"name": "egpo", "eta": 2.0, "tau": 0.1}))
+    steps = tmp_path / "run" / "egpo" / "steps"
+    for step, same in (("00000", True), ("00001", False), ("00003", False)):
+        targets = read_table(steps / step / "targets.parquet")
+        assert (targets["policy_logp"] == targets["sampler_logp"]) == same
+        assert targets["policy_logp"] == targets["logp_policy"]
+
+
 def test_a_certificate_decides_when_the_inner_game_is_solved(tmp_path: Path, base: str) -> None:
     algorithm = {"name": "comal", "inner": tiny_run.INPO, "update": "copy"}
     run(tmp_path / "run", recipe(tmp_path, base, algorithm, steps=3))

@@ -35,7 +35,7 @@ def groups(opened: PolicyStore, count: int = 16) -> list[Group]:
         prompt = tuple(opened.encoder(Prompt.of_text(f"prompt {i}")))
         completions = tuple((40 + i + k,) for k in range(4))
         logp = policy.score_groups([(prompt, completions)])[0]
-        made.append(Group(prompt, completions, logp, logp, np.array([0.9, 0.6, 0.4, 0.1])))
+        made.append(Group(prompt, completions, logp, logp, logp, np.array([0.9, 0.6, 0.4, 0.1])))
     return made
 
 

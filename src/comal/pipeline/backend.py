@@ -103,11 +103,13 @@ class Targets:
 
     Attributes:
         policy_logp: log-probabilities under the policy that training starts from.
+        sampler_logp: under the policy that drew the samples, the opponent, which need not be the same.
         role_logp: under each role of the anchor.
         win_rate: w(y) against the step's opponents; NaN where the judge gave no verdict at all.
     """
 
     policy_logp: NDArray[np.float64]
+    sampler_logp: NDArray[np.float64]
     role_logp: dict[Role, NDArray[np.float64]]
     win_rate: NDArray[np.float64]
 
@@ -233,11 +235,13 @@ class LanguageModelBackend:
             with self._stage("score"):
                 start = self._checkpoint(POLICY)
                 by_checkpoint: dict[str, NDArray[np.float64]] = {}
-                for checkpoint in [start, *(self._checkpoint(role) for role in roles)]:
+                drawn_by = self._checkpoint(sampler)
+                for checkpoint in [start, drawn_by, *(self._checkpoint(role) for role in roles)]:
                     if checkpoint not in by_checkpoint:
                         by_checkpoint[checkpoint] = score(self.store.open(self.path(checkpoint)), samples)
                 columns = {"answer_id": [a for group in samples.answer_ids() for a in group]}
                 columns |= {"win_rate": list(win_rate.ravel()), "policy_logp": list(by_checkpoint[start].ravel())}
+                columns["sampler_logp"] = list(by_checkpoint[drawn_by].ravel())
                 columns |= {f"logp_{role}": list(by_checkpoint[self._checkpoint(role)].ravel()) for role in roles}
                 on_main(lambda: write_table(path, columns))
         table = read_table(path)
@@ -246,7 +250,9 @@ class LanguageModelBackend:
         def column(name: str) -> NDArray[np.float64]:
             return np.array(table[name], dtype=np.float64).reshape(shape)
 
-        return Targets(column("policy_logp"), {r: column(f"logp_{r}") for r in roles}, column("win_rate"))
+        return Targets(
+            column("policy_logp"), column("sampler_logp"), {r: column(f"logp_{r}") for r in roles}, column("win_rate")
+        )
 
     def _judge(self, folder: Path, step: ProxStep, sampler: Role, samples: Samples) -> NDArray[np.float64]:
         """Win rate of every sample against the step's opponents."""
@@ -341,6 +347,7 @@ class LanguageModelBackend:
                     tuple(self.store.encoder(samples.prompts[i])),
                     tuple(samples.completions[i][k].token_ids for k in picks),
                     targets.policy_logp[i, picks],
+                    targets.sampler_logp[i, picks],
                     anchor[i, picks],
                     targets.win_rate[i, picks],
                 )
@@ -404,8 +411,10 @@ class LanguageModelBackend:
             asked_c = asked - asked.mean(axis=1, keepdims=True)
             if (norm := float((asked_c**2).sum())) > 0:
                 metrics["slope"] = float((moved_c * asked_c).sum()) / norm
-            # KL(new || old) from samples of old: E_old[r log r - r + 1], r = new/old, is unbiased and never negative.
-            kl_moved = float(np.mean(np.exp(moved) * moved - np.expm1(moved)))
+            # KL(new || old) = E_old[r log r - r + 1], r = new/old, is never negative; samples of another sampler are
+            # weighted by old/sampler.
+            weight = np.exp((targets.policy_logp - targets.sampler_logp)[held_out])
+            kl_moved = float(np.mean(weight * (np.exp(moved) * moved - np.expm1(moved))))
             metrics["kl_moved"] = kl_moved
         return Report(kl_moved=kl_moved, kl_reference=kl_reference)
 
@@ -438,6 +447,8 @@ class LanguageModelBackend:
             logp = score(self.store.open(self.path(self._checkpoint(instruction.policy))), policy)
             logp_reference = score(self.store.open(self.path(self._checkpoint(instruction.reference))), policy)
         usable = np.isfinite(rates).all(axis=1)
+        if not usable.any():
+            raise JudgeError("judge", f"no prompt of certificate {index} got a verdict on all of its answers")
         kl_reference = (logp - logp_reference).mean(axis=1)[usable]
         payoff = (rates[usable] - 0.5) / instruction.tau
         peak = payoff.max(axis=1, keepdims=True)
@@ -445,9 +456,10 @@ class LanguageModelBackend:
         certificate = kl_reference + log_mean
         self.journal.metrics |= {
             "certificate": float(certificate.mean()),
-            "certificate_stderr": float(certificate.std(ddof=1) / np.sqrt(len(certificate))),
             "comparisons": len(prompts) * self.recipe.sampling.samples**2,
         }
+        if len(certificate) > 1:
+            self.journal.metrics["certificate_stderr"] = float(certificate.std(ddof=1) / np.sqrt(len(certificate)))
         return Report(kl_reference=float(kl_reference.mean()), kl_best_response=float(certificate.mean()))
 
     def _checkpoint(self, role: Role) -> str:

@@ -30,6 +30,7 @@ class Group:
         prompt: token ids.
         completions: token ids of each sample.
         policy_logp: under the policy as training starts.
+        sampler_logp: under the policy that drew the samples.
         anchor_logp: under the anchor mixture, up to a constant.
         win_rate: estimates of P(sample > opponent).
     """
@@ -37,6 +38,7 @@ class Group:
     prompt: tuple[int, ...]
     completions: tuple[tuple[int, ...], ...]
     policy_logp: NDArray[np.float64]
+    sampler_logp: NDArray[np.float64]
     anchor_logp: NDArray[np.float64]
     win_rate: NDArray[np.float64]
 
@@ -70,6 +72,7 @@ class _Collator:
         return {
             **batch.tensors(),
             "policy_logp": column("policy_logp"),
+            "sampler_logp": column("sampler_logp"),
             "anchor_logp": column("anchor_logp"),
             "win_rate": column("win_rate"),
         }
@@ -119,7 +122,7 @@ class ProxTrainer(_BaseTrainer):
         if self.start_gap is None:
             self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
         loss = self.prox_loss(
-            logp_BK, inputs["anchor_logp"], inputs["win_rate"], self.eta, inputs["policy_logp"]
+            logp_BK, inputs["anchor_logp"], inputs["win_rate"], self.eta, inputs["sampler_logp"]
         ).mean()
         return (loss, None) if return_outputs else loss
 
