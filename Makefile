@@ -10,7 +10,7 @@ demo: $(VENV)/.installed  ## align a tiny language model to an intransitive comm
 	$(BIN)/comal run
 
 test: check  ## lint, types, import contract and the test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the minutes-long tests as well
 	$(BIN)/python -m pytest -m "slow or not slow"

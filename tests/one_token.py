@@ -1,4 +1,4 @@
-"""A real language model whose answers are single tokens, one finite game a prompt: known equilibria for the pipeline."""
+"""A real language model whose answers are single tokens, one finite game a prompt: equilibria that are known."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class RunDisplay:
             # Without a terminal there is no live bar; say now and then where the run is.
             line = state.description
             if not self.console.is_terminal and (line != last_line and time.monotonic() - last_time > 20):
-                self.console.print(f"{line}  {state.steps}/{self.steps * len(self.methods)} steps")
+                self.console.print(f"{line}  {state.steps}/{self.steps * len(self.methods)} steps", soft_wrap=True)
                 last_line, last_time = line, time.monotonic()
 
     def _update(self) -> RunState:

@@ -37,8 +37,8 @@ from comal.policies.base import Prompt
 from comal.policies.transformers import Decoding, LoraConfig, PolicyStore, require_folder
 
 FORMAT = 1
-HARMLESS = frozenset({"processes", "threads", "sampling.batch_size"})
-"""Settings that may differ when a run is continued, since they do not change what is computed, only how fast."""
+HARMLESS = frozenset({"processes"})
+"""Settings that may differ when a run is continued: they change how fast it goes, and no figure (threads change rounding)."""
 
 
 _TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})

@@ -143,19 +143,26 @@ def opening(sentence: str, words: int) -> str:
     return sentence if len(split) <= words else " ".join([*split[:words], "..."])
 
 
-def prompt_of(function: ast.FunctionDef | ast.AsyncFunctionDef, prompt_chars: int = PROMPT_CHARS) -> str:
-    """The function's head and what fits of its first statement.
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def prompt_of(definition: Definition, prompt_chars: int = PROMPT_CHARS) -> str:
+    """The head of a function or class and what fits of its first statement.
 
     Annotations, defaults, `self` and the docstring are left out.
     """
-    arguments = function.args
-    named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    starred = [f"*{arguments.vararg.arg}"] if arguments.vararg else []
-    starred += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
-    shown = [*(name for name in named if name not in ("self", "cls")), *starred]
-    body = function.body if ast.get_docstring(function) is None else function.body[1:]
+    if isinstance(definition, ast.ClassDef):
+        head = f"class {definition.name}({', '.join(ast.unparse(base) for base in definition.bases)})"
+    else:
+        arguments = definition.args
+        named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        starred = [f"*{arguments.vararg.arg}"] if arguments.vararg else []
+        starred += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
+        shown = [*(name for name in named if name not in ("self", "cls")), *starred]
+        head = f"def {definition.name}({', '.join(shown)})"
+    body = definition.body if ast.get_docstring(definition) is None else definition.body[1:]
     first = f"\n {ast.unparse(body[0])}" if body else ""
-    return f"def {function.name}({', '.join(shown)}):{first}"[:prompt_chars].rstrip()
+    return f"{head}:{first}"[:prompt_chars].rstrip()
 
 
 def _sources(library: Path) -> list[Path]:
@@ -173,7 +180,7 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
             return
     source = path.relative_to(library).as_posix()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if not isinstance(node, Definition):
             continue
         docstring, split = ast.get_docstring(node), held_out(node.name)
         prompt = prompt_of(node, prompt_chars)
