@@ -74,7 +74,7 @@ def save_causal_lm(
     corpus: Iterable[str] = CORPUS,
     vocab_size: int = 320,
 ) -> str:
-    """A random causal LM with its tokenizer: close to uniform with `initializer_range` near 0.02, opinionated at 0.2."""
+    """A random causal LM and its tokenizer: close to uniform with `initializer_range` near 0.02, sharp at 0.2."""
     tokenizer = make_tokenizer(chat_template=chat_template, pad=pad, corpus=corpus, vocab_size=vocab_size)
     config = _config(architecture, tokenizer, hidden_size, layers, initializer_range)
     model_class = LlamaForCausalLM if architecture == "llama" else Qwen2ForCausalLM

@@ -38,7 +38,7 @@ from comal.policies.transformers import Decoding, LoraConfig, PolicyStore, requi
 
 FORMAT = 1
 HARMLESS = frozenset({"processes"})
-"""Settings that may differ when a run is continued: they change how fast it goes, and no figure (threads change rounding)."""
+"""Settings that may differ when a run is continued: they change how fast it goes and no figure (threads round)."""
 
 
 _TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})

@@ -1,18 +1,15 @@
-r"""The embedded task: write the docstring of a Python function.
+r"""The embedded task: write the docstring of a Python function or class.
 
 The main job must run where there is no model, no network and no data set, so the data is what every Python
-carries: its own standard library, with about 6,000 functions that somebody documented and 8,600 that nobody
-did. They are parsed, never imported, and nothing is shipped or downloaded.
+carries: its own standard library. It is parsed, never imported, and nothing is shipped or downloaded.
 
-    prompt   ``def capwords(s, sep):\n return (sep or``    the function's head and the beginning of its
-    body, cut to a budget
-    answer   ``Capitalize the words ...``                 the opening of the docstring's first sentence, or
-    all of a short one
+    prompt   ``def capwords(s, sep):\n return (sep or``    the head and the beginning of the body, cut to a budget
+    answer   ``Capitalize the words ...``                 the opening of the docstring's first sentence, or all of
+                                                          a short one
 
-Documented functions are for the supervised stage; those without a docstring, for which the tool exists, are
-the prompts of alignment, validation and test. Answers are openings because two CPU cores are the budget: what
-the reviewers judge is decided by the first words, and with whole sentences three quarters of a step's work,
-and most of its noise, lay in the words after them.
+What somebody documented is for the supervised stage; what nobody did, for which the tool exists, are the prompts of
+alignment, validation and test. Answers are openings because two CPU cores are the budget: what the reviewers judge is
+decided by the first words, and an answer's length is what a step costs.
 
 The data depends on the running Python's version, not on the machine: files and functions are taken in sorted
 order, and a prompt's split is decided by a hash of the function's *name*, so it stays there whatever else is
