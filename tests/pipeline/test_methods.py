@@ -134,7 +134,7 @@ def test_another_configuration_in_the_folder_is_refused_and_nothing_destroyed(tm
     with pytest.raises(RunError, match=r"seed was 0, is 1; steps was 1, is 2"):
         run(tmp_path / "run", values | {"seed": 1, "steps": 2})
     assert snapshot(tmp_path / "run") == before
-    run(tmp_path / "run", values | {"threads": None})  # changes no figure
+    run(tmp_path / "run", values | {"processes": 2})  # changes no figure
 
 
 def test_a_finished_run_is_not_run_again(tmp_path: Path, base: str) -> None:
