@@ -16,11 +16,11 @@ from comal.errors import ConfigError
 from comal.pipeline.data import Pair
 from comal.pipeline.distributed import on_main
 from comal.pipeline.folder import atomic_path
-from comal.pipeline.settings import LoraSettings, PolicySettings, Recipe, ScratchModel, SupervisedSettings
+from comal.pipeline.settings import PolicySettings, Recipe, ScratchModel, SupervisedSettings
 from comal.pipeline.training import SupervisedTrainer, _train, mean_loss, training_arguments
 from comal.policies.base import derive_seed
 from comal.policies.sequences import TokenBatch
-from comal.policies.transformers import PromptEncoder, load_causal_lm, load_tokenizer
+from comal.policies.transformers import LoraConfig, PromptEncoder, load_causal_lm, load_tokenizer, with_adapters
 
 PAD, END, ASK, ANSWER = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 TEMPLATE = (
@@ -149,7 +149,8 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
         dtype = getattr(torch, policy.dtype)
         model = load_causal_lm(policy.model, dtype, policy.revision, policy.trust_remote_code)
     if policy.lora is not None:
-        model = _with_adapters(model, policy.lora, recipe.seed)
+        lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
+        model = with_adapters(model, lora, derive_seed(recipe.seed, "supervised-lora"))
     has_template = getattr(tokenizer, "chat_template", None) is not None and policy.chat_template == "auto"
     encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
     trainer_output = folder.parent / ".supervised-trainer"
@@ -165,17 +166,3 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
 
     on_main(save)
     shutil.rmtree(trainer_output, ignore_errors=True)
-
-
-def _with_adapters(model: Any, lora: LoraSettings, seed: int) -> Any:
-    import peft
-
-    target = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(seed, "supervised-lora"))
-        return peft.get_peft_model(
-            model,
-            peft.LoraConfig(
-                r=lora.r, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules=target, task_type="CAUSAL_LM"
-            ),
-        )

@@ -363,22 +363,29 @@ class PolicyStore:
             assert self.lora is not None
             model = self._load_model(self.base)
             _without_dropout(model)
-            target = self.lora.target_modules
-            with torch.random.fork_rng():
-                torch.manual_seed(derive_seed(self.seed, "lora"))
-                self._host = peft.get_peft_model(
-                    model,
-                    peft.LoraConfig(
-                        r=self.lora.r,
-                        lora_alpha=self.lora.alpha,
-                        lora_dropout=0.0,  # dropout would move the log-ratio away from 0 before the first step
-                        target_modules=target if isinstance(target, str) else list(target),
-                        task_type="CAUSAL_LM",
-                    ),
-                )
+            self._host = with_adapters(model, self.lora, derive_seed(self.seed, "lora"))
             state = peft.get_peft_model_state_dict(self._host, adapter_name=TRAINED)
             self._fresh_adapter = {k: v.detach().clone() for k, v in state.items()}
         return self._host
+
+
+def with_adapters(model: Any, lora: LoraConfig, seed: int) -> Any:
+    """`model` with a fresh trainable adapter called `TRAINED`, which changes nothing yet."""
+    import peft
+
+    target = lora.target_modules
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return peft.get_peft_model(
+            model,
+            peft.LoraConfig(
+                r=lora.r,
+                lora_alpha=lora.alpha,
+                lora_dropout=0.0,  # dropout would move the log-ratio away from 0 before the first step
+                target_modules=target if isinstance(target, str) else list(target),
+                task_type="CAUSAL_LM",
+            ),
+        )
 
 
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
