@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import tiny_models
 import tiny_run
-from comal.cli import app
+from command_line import comal
 
 JUDGE = {"name": "rules", "rules": [{"measure": "characters", "prefer": "less"}]}
 COMMANDS = {
@@ -32,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["policy"] = {"model": base, "lora": {"r": 2, "alpha": 4.0}, "max_new_tokens": 4}
     values["training"]["learning_rate"] = 0.05  # far enough for start and end to differ
     recipe = tiny_run.write(folder, values)
-    done = CliRunner().invoke(app, ["run", str(recipe), "--output-dir", str(folder / "run")])
+    done = comal("run", recipe, "--output-dir", folder / "run")
     assert done.exit_code == 0, done.output
     assert (folder / "run" / "model" / "adapter_config.json").is_file()
     return folder / "run"
@@ -44,7 +43,7 @@ def words(command: str, run: Path, folder: Path) -> list[str]:
 
 
 def one_process(command: str, run: Path, folder: Path) -> Any:
-    done = CliRunner().invoke(app, words(command, run, folder))
+    done = comal(*words(command, run, folder))
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from comal.cli import app
+import command_line
 
 CYCLE = {"a": "Return it.", "b": "Returns it.", "c": "The result."}
 LONGER = "name=python function=judge_functions:longer"
 
 
 def comal(*arguments):
-    return CliRunner().invoke(app, ["audit", *map(str, arguments)])
+    return command_line.comal("audit", *arguments)
 
 
 def as_json(*arguments):

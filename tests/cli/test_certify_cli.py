@@ -7,28 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import tiny_models
 import tiny_run
-from comal.cli import app
 from comal.pipeline.folder import read_json
+from command_line import comal, refused
 
 QUICK = ["--set", "steps=2", "--set", "every=1", "--set", "starts=[start]"]
-
-
-def comal(*arguments: object):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def refused(outcome, *parts: str) -> None:
-    assert outcome.exit_code == 2, outcome.output
-    assert outcome.stdout == ""
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, outcome.stderr
-    for part in parts:
-        assert part in errors[0]
-    assert "Traceback" not in outcome.stderr
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import yaml
 from scipy import stats
-from typer.testing import CliRunner
 
+import command_line
 import tiny_models
 import tiny_run
-from comal.cli import app
 from comal.games import PreferenceGame, duality_gap, nash_policy, read_game
 from comal.policies.base import Prompt
+from command_line import refused
 
 PROMPTS = ["p1", "p2", "p3", "p4"]
 MATRIX = [[0.5, 0.2, 0.9], [0.8, 0.5, 0.3], [0.1, 0.7, 0.5]]
@@ -32,17 +32,7 @@ LONGER = "{name: python, function: 'judge_functions:longer'}"
 
 
 def comal(*arguments: object):
-    return CliRunner().invoke(app, ["eval", *map(str, arguments)])
-
-
-def refused(outcome, *parts: str) -> None:
-    assert outcome.exit_code == 2, outcome.output
-    assert outcome.stdout == ""
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, outcome.stderr
-    for part in parts:
-        assert part in errors[0]
-    assert "Traceback" not in outcome.stderr
+    return command_line.comal("eval", *arguments)
 
 
 def outputs(folder: Path, name: str, answers: dict[str, str], **more: str) -> Path:
@@ -164,7 +154,7 @@ def test_every_number_of_a_toy_of_three_policies(toy, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert json.loads((out / "result.json").read_text()) == found
     assert pytest.approx(np.array(found["matrix"])) == read_game(out / "matrix.csv").P
-    solved = CliRunner().invoke(app, ["solve", str(out / "matrix.csv"), "--json"])
+    solved = command_line.comal("solve", out / "matrix.csv", "--json")
     assert json.loads(solved.stdout)["policy"] == pytest.approx(nash, abs=1e-6)
     annotations = json.loads((out / "annotations.json").read_text())
     of_b = [a["preference"] for a in annotations if (a["generator_1"], a["generator_2"]) == ("A", "B")]
@@ -350,7 +340,7 @@ def run(tmp_path_factory) -> Path:
     """A finished tiny run."""
     folder = tmp_path_factory.mktemp("run")
     recipe = tiny_run.write(folder, tiny_run.values(folder / "data"))
-    done = CliRunner().invoke(app, ["run", str(recipe), "--output-dir", str(folder / "run")])
+    done = command_line.comal("run", recipe, "--output-dir", folder / "run")
     assert done.exit_code == 0, done.output
     return folder / "run"
 

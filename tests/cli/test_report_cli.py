@@ -7,26 +7,12 @@ import webbrowser
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import tiny_run
-from comal.cli import app
 from comal.pipeline.folder import read_json
+from command_line import comal, refused
 from fake_run import write_run
 from parsed_page import parse
-
-
-def comal(*arguments: object):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def refused(outcome, *parts: str) -> None:
-    assert outcome.exit_code == 2, outcome.output
-    assert outcome.stdout == ""
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, outcome.stderr
-    assert all(part in errors[0] for part in parts)
-    assert "Traceback" not in outcome.stderr
 
 
 def test_a_run_gets_its_page_and_stdout_says_where(tmp_path: Path) -> None:

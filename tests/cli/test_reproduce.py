@@ -1,13 +1,12 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from comal.cli import app
+import command_line
 
 
 def synthetic(*arguments):
-    return CliRunner().invoke(app, ["reproduce", "synthetic", *map(str, arguments)])
+    return command_line.comal("reproduce", "synthetic", *arguments)
 
 
 def test_only_comal_reaches_the_nash_policy(tmp_path):

@@ -7,24 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
+import command_line
 import tiny_lm
 import tiny_run
-from comal.cli import app
 from comal.pipeline.folder import read_json
+from command_line import refused
 
 
 def lm(*arguments: object):
-    return CliRunner().invoke(app, ["reproduce", "lm", *map(str, arguments)])
-
-
-def refused(outcome, *parts: str) -> None:
-    assert outcome.exit_code == 2, outcome.output
-    assert outcome.stdout == ""
-    assert "Traceback" not in outcome.stderr
-    for part in parts:
-        assert part in outcome.stderr
+    return command_line.comal("reproduce", "lm", *arguments)
 
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:

@@ -9,32 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import tiny_models
 import tiny_run
-from comal.cli import app
 from comal.config.load import load_recipe
 from comal.pipeline.folder import write_json
-
-
-def comal(*arguments: object):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+from command_line import comal, refused
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     return tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
-
-
-def refused(outcome, *parts: str) -> None:
-    assert outcome.exit_code == 2, outcome.output
-    assert outcome.stdout == ""
-    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, outcome.stderr
-    for part in parts:
-        assert part in errors[0]
-    assert "Traceback" not in outcome.stderr
 
 
 MISTAKES = [

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from comal.cli import app
+import command_line
 from random_games import random_table
 
 MATRICES = Path(__file__).parents[2].parent / "shared" / "data" / "preference_matrices"
@@ -15,7 +14,7 @@ PNG = b"\x89PNG"
 
 
 def comal(*arguments):
-    return CliRunner().invoke(app, ["solve", *map(str, arguments)])
+    return command_line.comal("solve", *arguments)
 
 
 def as_json(*arguments):

@@ -3,16 +3,15 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 import tiny_run
-from comal.cli import app
 from comal.config.load import load_recipe
 from comal.errors import RunError
 from comal.pipeline.audit_run import audit_run, run_answers
 from comal.pipeline.folder import read_json, write_json, write_table
 from comal.pipeline.run import canonical
 from comal.plugins import JUDGES
+from command_line import comal
 from parsed_page import parse
 
 STYLES = ("Return it.", "Returns it.", "The result.")
@@ -80,7 +79,7 @@ def test_a_real_run_is_audited_and_its_report_shows_the_audit(tmp_path):
     page = tmp_path / "run" / "report.html"
     assert "Audit of the judge" not in page.read_text(encoding="utf-8")
 
-    audited = CliRunner().invoke(app, ["audit", str(tmp_path / "run"), "--json"])
+    audited = comal("audit", tmp_path / "run", "--json")
     assert audited.exit_code == 0, audited.stderr
     assert "audit.json" in audited.stderr
     found = json.loads(audited.stdout)
@@ -89,7 +88,7 @@ def test_a_real_run_is_audited_and_its_report_shows_the_audit(tmp_path):
     assert found["failures"] == 0
     assert set(found["structure"]["labels"]) >= {"start", "comal"}
 
-    assert CliRunner().invoke(app, ["report", str(tmp_path / "run")]).exit_code == 0
+    assert comal("report", tmp_path / "run").exit_code == 0
     section = parse(page.read_text(encoding="utf-8")).one("section", id="judge")
     shown = section.one("div", aria_label="Audit of the judge").one("table").rows
     share = found["prompt_cycles"]["share"]

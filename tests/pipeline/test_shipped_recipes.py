@@ -16,14 +16,13 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 import scripted_server
 import tiny_chat_models
 import tiny_models
-from comal.cli import app
 from comal.config.load import load_recipe, recipe_names, recipe_text, validate
 from comal.pipeline.run import Run
+from command_line import comal
 
 CHAT: dict[str, tiny_models.Architecture] = {
     "qwen2-1.5b": "qwen2",
@@ -49,7 +48,7 @@ def test_plan_of_a_shipped_recipe_asks_nobody(name: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("datasets.load_dataset", refuse)
     monkeypatch.setattr("socket.socket.connect", refuse)
-    outcome = CliRunner().invoke(app, ["plan", name, "--json"])
+    outcome = comal("plan", name, "--json")
     assert outcome.exit_code == 0, outcome.output
     total = json.loads(outcome.stdout)["total"]
     recipe = load_recipe(name)

@@ -232,6 +232,23 @@ class Regularised(Algorithm):
     tau: float
 
 
+@dataclass(frozen=True, slots=True)
+class SelfPlay(Algorithm):
+    """An algorithm that plays against itself, with a step size and no regularisation.
+
+    Attributes:
+        eta: step size.
+
+    Raises:
+        ValueError: unless eta > 0.
+    """
+
+    eta: float
+
+    def __post_init__(self) -> None:
+        require_positive(eta=self.eta)
+
+
 def require_positive(**values: float) -> None:
     """Raise ValueError unless every value is finite and above 0."""
     for name, value in values.items():

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comal.algorithms.base import POLICY, Algorithm, BradleyTerryStep, Program, against, only, require_positive
+from comal.algorithms.base import POLICY, BradleyTerryStep, Program, SelfPlay, against, only
 
 
 @dataclass(frozen=True, slots=True)
-class IterativeDPO(Algorithm):
+class IterativeDPO(SelfPlay):
     """DPO anchored at the policy of the round before.
 
     Attributes:
@@ -27,11 +27,6 @@ class IterativeDPO(Algorithm):
     Raises:
         ValueError: unless eta > 0.
     """
-
-    eta: float
-
-    def __post_init__(self) -> None:
-        require_positive(eta=self.eta)
 
     def program(self) -> Program:
         """One fit of scores and one tilt by them a round."""

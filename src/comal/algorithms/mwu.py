@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comal.algorithms.base import POLICY, Algorithm, Program, ProxStep, against, only, require_positive
+from comal.algorithms.base import POLICY, Program, ProxStep, SelfPlay, against, only
 
 
 @dataclass(frozen=True, slots=True)
-class MWU(Algorithm):
+class MWU(SelfPlay):
     """Multiplicative weights against oneself.
 
     Attributes:
@@ -23,11 +23,6 @@ class MWU(Algorithm):
     Raises:
         ValueError: unless eta > 0.
     """
-
-    eta: float
-
-    def __post_init__(self) -> None:
-        require_positive(eta=self.eta)
 
     def program(self) -> Program:
         """One prox step a turn, anchored at the policy."""

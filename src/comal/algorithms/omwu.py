@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 from comal.algorithms.base import (
     POLICY,
-    Algorithm,
     Copy,
     Opponents,
     Program,
     ProxStep,
+    SelfPlay,
     only,
-    require_positive,
 )
 
 CURRENT = "current"
@@ -28,7 +27,7 @@ PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, slots=True)
-class OMWU(Algorithm):
+class OMWU(SelfPlay):
     """Multiplicative weights with a prediction of the next payoff.
 
     Attributes:
@@ -39,9 +38,6 @@ class OMWU(Algorithm):
     """
 
     eta: float = 0.125
-
-    def __post_init__(self) -> None:
-        require_positive(eta=self.eta)
 
     def program(self) -> Program:
         """One prox step a turn, with the payoff of the step before remembered as a policy."""

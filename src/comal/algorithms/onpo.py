@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comal.algorithms.base import POLICY, Algorithm, Copy, Program, ProxStep, against, only, require_positive
+from comal.algorithms.base import POLICY, Copy, Program, ProxStep, SelfPlay, against, only
 
 BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
-class ONPO(Algorithm):
+class ONPO(SelfPlay):
     """Optimistic Nash policy optimisation.
 
     Attributes:
@@ -29,11 +29,6 @@ class ONPO(Algorithm):
     Raises:
         ValueError: unless eta > 0.
     """
-
-    eta: float
-
-    def __post_init__(self) -> None:
-        require_positive(eta=self.eta)
 
     def program(self) -> Program:
         """The base moves by the policy's payoff, then the policy is made from it by the same payoff."""

@@ -14,17 +14,16 @@ from dataclasses import dataclass
 
 from comal.algorithms.base import (
     POLICY,
-    Algorithm,
     FixedPartitionStep,
     Program,
+    SelfPlay,
     against,
     only,
-    require_positive,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class SPPO(Algorithm):
+class SPPO(SelfPlay):
     """Self-play preference optimisation.
 
     Attributes:
@@ -33,11 +32,6 @@ class SPPO(Algorithm):
     Raises:
         ValueError: unless eta > 0.
     """
-
-    eta: float
-
-    def __post_init__(self) -> None:
-        require_positive(eta=self.eta)
 
     def program(self) -> Program:
         """One regression a turn, anchored at the policy and sampled from it."""
