@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.algorithms.base import (
-    INITIAL_ROLES,
     POLICY,
     Certify,
     Copy,
@@ -27,7 +26,6 @@ from comal.algorithms.base import (
     ProxStep,
     Report,
     Role,
-    Step,
     only,
 )
 from comal.errors import JudgeError
@@ -39,6 +37,7 @@ from comal.pipeline.distributed import on_main
 from comal.pipeline.folder import read_json, read_table, remove_folder, write_json, write_table
 from comal.pipeline.journal import FileJournal
 from comal.pipeline.movement import measure_movement
+from comal.pipeline.roles import INITIAL, Roles
 from comal.pipeline.sampled_certificate import sampled_certificate
 from comal.pipeline.samples import Samples, sample_once, score
 from comal.pipeline.settings import Recipe
@@ -51,9 +50,6 @@ from comal.pipeline.verdicts import Design, Judged, judge_once, target_win_rates
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.store import PolicyStore
 from comal.policies.transformers import TransformersPolicy
-
-INITIAL = "initial"
-"""Name of the checkpoint that alignment starts from."""
 
 
 class Progress(Protocol):
@@ -100,30 +96,14 @@ class LanguageModelBackend:
         self.prompts = prompts
         self.journal = journal
         self.progress = progress
-        # Named by their paths, so that roles that were given the same checkpoint are known to be the same policy.
-        self._given = {str(path): path for path in (given or {}).values() if str(path) != store.initial}
-        names = {role: str(path) for role, path in (given or {}).items() if str(path) in self._given}
-        self.roles: dict[Role, str] = dict.fromkeys(INITIAL_ROLES, INITIAL) | names
-        self.keep: set[str] = set()
-        self.step = 0
+        self.roles = Roles(folder, store.initial, given)
         self._seconds: dict[str, float] = {}
 
-    def mixture(self, mix: Mix) -> dict[str, float]:
-        """Weights of the checkpoints that a mixture of roles is of; roles of one checkpoint count together."""
-        weights: dict[str, float] = {}
-        for role, weight in mix.weights.items():
-            checkpoint = self._checkpoint(role)
-            weights[checkpoint] = weights.get(checkpoint, 0.0) + weight
-        return weights
-
     def _open(self, weights: Mapping[str, float]) -> TransformersPolicy:
-        return self.store.open_mixture({self.path(name): weight for name, weight in weights.items()})
+        return self.store.open_mixture({self.roles.path(name): weight for name, weight in weights.items()})
 
-    def path(self, checkpoint: str) -> str | Path:
-        """Where a checkpoint named in `roles` lies."""
-        if checkpoint in self._given:
-            return self._given[checkpoint]
-        return self.store.initial if checkpoint == INITIAL else self.folder / "steps" / checkpoint / "checkpoint"
+    def _open_role(self, role: Role) -> TransformersPolicy:
+        return self.store.open(self.roles.path(self.roles[role]))
 
     def execute(self, index: int, instruction: Instruction) -> Report:
         """Carry out an instruction; see `comal.engine.Backend`."""
@@ -145,42 +125,19 @@ class LanguageModelBackend:
     def replay(self, index: int, instruction: Instruction, report: Report) -> None:  # noqa: ARG002
         """Take up the roles that an instruction of an earlier process left."""
         self.journal.check(index, instruction)
-        self.advance(instruction)
-
-    def advance(self, instruction: Instruction) -> None:
-        """Move the roles as `instruction` says, once it is journaled, and delete what no role needs."""
-        if isinstance(instruction, Step):
-            self.roles[instruction.out] = _step_name(self.step)
-            self.step += 1
-        elif isinstance(instruction, Copy):
-            self.roles[instruction.out] = self.roles[instruction.src]
-
-    def collect_garbage(self) -> None:
-        """Delete checkpoints that no role names and nobody asked to keep, and optimiser states not needed again."""
-        live = set(self.roles.values()) | self.keep
-
-        def clean() -> None:
-            for folder in sorted((self.folder / "steps").glob("[0-9]*")):
-                if folder.name >= _step_name(self.step):
-                    continue
-                if folder.name not in live:
-                    remove_folder(folder / "checkpoint")
-                if folder.name != self.roles[POLICY]:
-                    (folder / "optimizer.pt").unlink(missing_ok=True)
-
-        on_main(clean)
+        self.roles.advance(instruction)
 
     # The stages of a proximal step.
 
     def _prox(self, step: ProxStep) -> Report:
-        folder = self.folder / "steps" / _step_name(self.step)
-        prompts = prompts_of_step(self.prompts, self.step, self.recipe.sampling.prompts, self.recipe.seed)
+        folder = self.roles.folder_of_step
+        prompts = prompts_of_step(self.prompts, self.roles.step, self.recipe.sampling.prompts, self.recipe.seed)
         sampler = sampler_of(step)
         samples = self._sample(folder / "samples.parquet", sampler, prompts)
         targets = self._targets(folder, step, sampler, samples)
         usable = np.isfinite(targets.win_rate).all(axis=1)
         if not usable.any():
-            raise JudgeError("judge", f"no prompt of step {self.step} got a verdict on all of its answers")
+            raise JudgeError("judge", f"no prompt of step {self.roles.step} got a verdict on all of its answers")
         monitored = min(round(self.recipe.training.monitor * len(prompts)), int(usable.sum()) - 1)
         chosen = np.flatnonzero(usable)
         held_out, trained_on = chosen[:monitored], chosen[monitored:]
@@ -189,8 +146,8 @@ class LanguageModelBackend:
 
     def _sample(self, path: Path, mix: Mix, prompts: Sequence[Prompt]) -> Samples:
         with self._stage("sample"):
-            policy = None if path.is_file() else self._open(self.mixture(mix))
-            seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.step, _label(mix))
+            policy = None if path.is_file() else self._open(self.roles.mixture(mix))
+            seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.roles.step, _label(mix))
             return sample_once(path, policy, prompts, self.recipe.sampling.samples, seed)
 
     def _targets(self, folder: Path, step: ProxStep, sampler: Mix, samples: Samples) -> Targets:
@@ -199,19 +156,19 @@ class LanguageModelBackend:
         if not path.is_file():
             win_rate = self._judge(folder, step, sampler, samples)
             with self._stage("score"):
-                start = self._checkpoint(POLICY)
+                start = self.roles[POLICY]
                 by_checkpoint = {
-                    checkpoint: score(self.store.open(self.path(checkpoint)), samples)
-                    for checkpoint in dict.fromkeys([start, *(self._checkpoint(role) for role in roles)])
+                    checkpoint: score(self.store.open(self.roles.path(checkpoint)), samples)
+                    for checkpoint in dict.fromkeys([start, *(self.roles[role] for role in roles)])
                 }
-                drawn_by = self.mixture(sampler)
+                drawn_by = self.roles.mixture(sampler)
                 sampler_logp = by_checkpoint.get(next(iter(drawn_by))) if len(drawn_by) == 1 else None
                 if sampler_logp is None:
                     sampler_logp = score(self._open(drawn_by), samples)
                 columns = {"answer_id": [a for group in samples.answer_ids() for a in group]}
                 columns |= {"win_rate": list(win_rate.ravel()), "policy_logp": list(by_checkpoint[start].ravel())}
                 columns["sampler_logp"] = list(sampler_logp.ravel())
-                columns |= {f"logp_{role}": list(by_checkpoint[self._checkpoint(role)].ravel()) for role in roles}
+                columns |= {f"logp_{role}": list(by_checkpoint[self.roles[role]].ravel()) for role in roles}
                 on_main(lambda: write_table(path, columns))
         table = read_table(path)
         shape = (len(samples.prompts), -1)
@@ -227,7 +184,7 @@ class LanguageModelBackend:
         """Win rate of every sample against the step's opponents."""
         total = np.zeros((len(samples.prompts), self.recipe.sampling.samples))
         for number, (weight, mix) in enumerate(step.opponent.terms):
-            self_play = self.mixture(mix) == self.mixture(sampler)
+            self_play = self.roles.mixture(mix) == self.roles.mixture(sampler)
             opponents = None
             if not self_play:
                 opponents = self._sample(folder / f"opponent-{_label(mix)}.parquet", mix, samples.prompts)
@@ -238,7 +195,7 @@ class LanguageModelBackend:
     def _design(self, number: int) -> Design | None:
         """Which pairs a proximal step asks about its opponent `number`; None: all."""
         degree = self.recipe.sampling.degree
-        seed = derive_seed(self.recipe.seed, "design", self.folder.name, self.step, number)
+        seed = derive_seed(self.recipe.seed, "design", self.folder.name, self.roles.step, number)
         return None if degree is None else Design(degree, seed)
 
     def _ask(self, path: Path, samples: Samples, opponents: Samples | None, design: Design | None) -> Judged:
@@ -264,16 +221,16 @@ class LanguageModelBackend:
         checkpoint = folder / "checkpoint"
         if not (measured.is_file() and checkpoint.is_dir()):
             with self._stage("train"):
-                start = self.path(self._checkpoint(POLICY))
+                start = self.roles.path(self.roles[POLICY])
                 model = self.store.trainable(start)
                 pad = self.store.open(start).pad_token if self.store.lora is None else self.store.tokenizer.pad_token_id
-                seed = derive_seed(self.recipe.seed, "train", self.folder.name, self.step)
+                seed = derive_seed(self.recipe.seed, "train", self.folder.name, self.roles.step)
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
                     self.loss,
                     step.eta,
-                    self.recipe.training.for_step(self.step, self.recipe.steps),
+                    self.recipe.training.for_step(self.roles.step, self.recipe.steps),
                     pad=pad or 0,
                     seed=seed,
                     output=folder / "trainer",
@@ -313,12 +270,12 @@ class LanguageModelBackend:
         random = self.recipe.training.pairing == "random"
         tables = self._self_play_tables(folder, step, samples) if random else []
         encoder, recipe = self.store.encoder, self.recipe
-        return training_groups(samples, targets, step.anchor, chosen, tables, encoder, recipe, self.step)
+        return training_groups(samples, targets, step.anchor, chosen, tables, encoder, recipe, self.roles.step)
 
     def _optimizer_state(self) -> dict[str, Any] | None:
-        if not self.recipe.training.keep_optimizer or self._checkpoint(POLICY) == INITIAL:
+        if not self.recipe.training.keep_optimizer or self.roles[POLICY] == INITIAL:
             return None
-        return optimizer_state(self.folder / "steps" / self._checkpoint(POLICY))
+        return optimizer_state(self.roles.folder_of(self.roles[POLICY]))
 
     def _measure(
         self,
@@ -332,7 +289,7 @@ class LanguageModelBackend:
         """How far the step moved, on prompts it was not trained on."""
         metrics = self.journal.metrics
         metrics |= {
-            "step": self.step,
+            "step": self.roles.step,
             "mean_tokens": samples.mean_tokens,
             "unfinished": samples.unfinished,
             "dropped_prompts": dropped,
@@ -347,7 +304,7 @@ class LanguageModelBackend:
         return sum(
             pairs_judged(
                 self.recipe.sampling,
-                self.mixture(mix) == self.mixture(sampler_of(step)),
+                self.roles.mixture(mix) == self.roles.mixture(sampler_of(step)),
             )
             * prompts
             for _, mix in step.opponent.terms
@@ -357,7 +314,7 @@ class LanguageModelBackend:
 
     def _play(self, play: PlayOnline) -> Report:
         """Train and save a checkpoint in one go: a kill repeats all of it, with the verdicts that were kept."""
-        folder = self.folder / "steps" / _step_name(self.step)
+        folder = self.roles.folder_of_step
         measured, checkpoint = folder / "trained.json", folder / "checkpoint"
         if not (measured.is_file() and checkpoint.is_dir()):
             with self._stage("train"):
@@ -375,9 +332,9 @@ class LanguageModelBackend:
             (folder / left).unlink(missing_ok=True)
         remove_folder(folder / "updates")
         count, seed = self.recipe.sampling.prompts, self.recipe.seed
-        first = self.step * play.updates
+        first = self.roles.step * play.updates
         prompts = [p for u in range(first, first + play.updates) for p in prompts_of_step(self.prompts, u, count, seed)]
-        model = self.store.trainable(self.path(self._checkpoint(play.out)))
+        model = self.store.trainable(self.roles.path(self.roles[play.out]))
 
         def judge(update: int, samples: Samples) -> NDArray[np.float64]:
             # The first update's answers are the policy's as the step begins: where every step's samples lie.
@@ -385,25 +342,25 @@ class LanguageModelBackend:
             samples.save(folder / f"{stem}samples.parquet")
             design = self._design(update)
             judged = self._ask(folder / f"{stem}verdicts-0.parquet", samples, None, design)
-            self.progress.stage("train", self.step)
+            self.progress.stage("train", self.roles.step)
             return target_win_rates(judged, self_play=True, unbiased=True)
 
         rewards, trainer = play_online(
             play,
             model,
             self.store.policy_of(model),
-            self.store.open(self.path(self._checkpoint(play.reference))),
+            self._open_role(play.reference),
             prompts,
             judge,
             self.recipe,
-            self.step,
-            seed=derive_seed(seed, "train", self.folder.name, self.step),
+            self.roles.step,
+            seed=derive_seed(seed, "train", self.folder.name, self.roles.step),
             output=folder / "trainer",
             optimizer_state=self._optimizer_state(),
         )
         save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
         return {
-            "step": self.step,
+            "step": self.roles.step,
             "mean_tokens": float(np.mean(rewards.mean_tokens)),
             "unfinished": float(np.mean(rewards.unfinished)),
             "dropped_prompts": rewards.dropped,
@@ -417,15 +374,15 @@ class LanguageModelBackend:
     def _certify(self, index: int, instruction: Certify) -> Report:
         """Sample and judge what `sampled_certificate` is computed from."""
         folder = self.folder / "certificates" / f"{index:05d}"
-        prompts = prompts_of_step(self.prompts, self.step, self.recipe.sampling.prompts, self.recipe.seed)
+        prompts = prompts_of_step(self.prompts, self.roles.step, self.recipe.sampling.prompts, self.recipe.seed)
         policy = self._sample(folder / "policy.parquet", only(instruction.policy), prompts)
         reference = self._sample(folder / "reference.parquet", only(instruction.reference), prompts)
         # All pairs: noise of an unbiased win rate is a bias of its exponential.
         judged = self._ask(folder / "verdicts.parquet", reference, policy, None)
         rates = target_win_rates(judged, self_play=False)
         with self._stage("score"):
-            logp = score(self.store.open(self.path(self._checkpoint(instruction.policy))), policy)
-            logp_reference = score(self.store.open(self.path(self._checkpoint(instruction.reference))), policy)
+            logp = score(self._open_role(instruction.policy), policy)
+            logp_reference = score(self._open_role(instruction.reference), policy)
         usable = np.isfinite(rates).all(axis=1)
         if not usable.any():
             raise JudgeError("judge", f"no prompt of certificate {index} got a verdict on all of its answers")
@@ -442,22 +399,14 @@ class LanguageModelBackend:
             kl_best_response_stderr=found.stderr,
         )
 
-    def _checkpoint(self, role: Role) -> str:
-        """The checkpoint of a role; a role that was never written starts as the policy."""
-        return self.roles.get(role, self.roles[POLICY])
-
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        self.progress.stage(name, self.step)
+        self.progress.stage(name, self.roles.step)
         started = time.perf_counter()
         try:
             yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-def _step_name(step: int) -> str:
-    return f"{step:05d}"
 
 
 def _label(mix: Mix) -> str:

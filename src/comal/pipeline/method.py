@@ -14,11 +14,12 @@ from comal.engine import run as run_program
 from comal.evaluation.scoreboard import START, Field, score_policy
 from comal.judges.oracle import Oracle
 from comal.losses.base import Loss
-from comal.pipeline.backend import INITIAL, LanguageModelBackend, Progress
+from comal.pipeline.backend import LanguageModelBackend, Progress
 from comal.pipeline.data import PromptSplits
 from comal.pipeline.distributed import on_main
 from comal.pipeline.folder import read_json, write_json
 from comal.pipeline.journal import FileJournal
+from comal.pipeline.roles import INITIAL
 from comal.pipeline.samples import Samples, sample_once, score
 from comal.pipeline.settings import EvaluationSettings, Recipe
 from comal.plugins import load_object
@@ -80,11 +81,11 @@ class Method:
         """Run or continue to the end; `final.json` then names the last checkpoint."""
         adapter = _Recorded(self)
         run_program(self.algorithm, self.backend, adapter, adapter.after)
-        final = self.backend.roles[POLICY]
+        final, steps = self.backend.roles[POLICY], self.backend.roles.step
 
         def finish() -> None:
             looks = sorted(int(p.stem) for p in (self.folder / "looks").glob("*.json"))
-            write_json(self.folder / "final.json", {"checkpoint": final, "steps": self.backend.step, "looks": looks})
+            write_json(self.folder / "final.json", {"checkpoint": final, "steps": steps, "looks": looks})
 
         on_main(finish)
 
@@ -110,8 +111,8 @@ class Method:
             pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
             assert best is not None
             pool["best"] = Samples.load(best.with_suffix(".parquet"), prompts).texts
-        logp_now = score(self.parts.store.open(self.backend.path(checkpoint)), now)
-        logp_start = score(self.parts.store.open(self.backend.path(INITIAL)), now)
+        logp_now = score(self.parts.store.open(self.backend.roles.path(checkpoint)), now)
+        logp_start = score(self.parts.store.open(self.backend.roles.path(INITIAL)), now)
 
         def write() -> None:
             field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
@@ -136,7 +137,7 @@ class Method:
         on_main(write)
 
     def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
-        policy = None if path.is_file() else self.parts.store.open(self.backend.path(checkpoint))
+        policy = None if path.is_file() else self.parts.store.open(self.backend.roles.path(checkpoint))
         return sample_once(path, policy, prompts, count, seed)
 
 
@@ -156,22 +157,22 @@ class _Recorded:
 
     def append(self, index: int, instruction: Instruction, report: Report) -> None:
         on_main(lambda: self.method.journal.append(index, instruction, report))
-        self.method.backend.advance(instruction)
+        self.method.backend.roles.advance(instruction)
 
     def after(self, index: int, instruction: Instruction, report: Report) -> bool:  # noqa: ARG002
         """Look at the validation prompts when it is time; whether the method has taken all its steps."""
         method, recipe = self.method, self.method.parts.recipe
-        backend = method.backend
-        done = backend.step >= recipe.steps and backend.roles.get(POLICY) is not None
+        roles = method.backend.roles
+        done = roles.step >= recipe.steps
         every = recipe.evaluation.every
         moved = isinstance(instruction, Copy) and instruction.out == REFERENCE
-        turn = moved if every is None else isinstance(instruction, Step) and backend.step % every == 0
+        turn = moved if every is None else isinstance(instruction, Step) and roles.step % every == 0
         if turn or done:
-            backend.keep.add(backend.roles[POLICY])
+            roles.keep.add(roles[POLICY])
             if index >= self._replayed - 1:
-                method.look(backend.step)
+                method.look(roles.step)
         if index >= self._replayed - 1:
-            backend.collect_garbage()
+            on_main(roles.collect_garbage)
         return done
 
 

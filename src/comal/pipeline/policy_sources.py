@@ -22,9 +22,9 @@ from comal.errors import ComalError, DataError, PolicyError, RunError, near_matc
 from comal.evaluation.alpaca_eval import Outputs, parse_outputs
 from comal.evaluation.scoreboard import START
 from comal.judges.loading import state_of
-from comal.pipeline.backend import INITIAL
 from comal.pipeline.data import read_rows
 from comal.pipeline.folder import read_json
+from comal.pipeline.roles import INITIAL
 from comal.pipeline.run import method_names, parts
 from comal.pipeline.settings import Recipe
 from comal.plugins import JUDGES

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from comal.evaluation.adversaries import cyclic_share
 from comal.evaluation.estimates import estimate
 from comal.evaluation.scoreboard import START, score_policy
-from comal.pipeline.backend import INITIAL
 from comal.pipeline.distributed import state
 from comal.pipeline.folder import read_json
 from comal.pipeline.journal import FileJournal
 from comal.pipeline.method import Parts, evaluation_field
 from comal.pipeline.progress import FileProgress
+from comal.pipeline.roles import INITIAL
 from comal.pipeline.samples import Samples, sample_once, score
 from comal.policies.base import derive_seed
 
