@@ -150,6 +150,30 @@ def test_nash_md_rests_at_the_best_response_to_a_slightly_stronger_regularised_n
     np.testing.assert_allclose(backend.policies()[0], pi, atol=1e-9)
 
 
+@quick
+@given(games(max_n=6), seeds, st.floats(0.1, 1.0), st.floats(0.05, 0.9))
+def test_a_reference_moved_by_nash_md_comes_nearer_by_what_its_mixture_says(game, seed, tau, eta_tau):
+    """KL(pi* || pi) ≤ KL(pi* || ref) − KL(mu || ref) + KL(mu || pi), with equality where pi* has full support."""
+    nash = nash_policy(game)
+    log_nash = np.log(np.maximum(nash, 1e-300))
+    reference = random_policy(game.n, seed)
+    mu = regularised_nash(game, reference, tau / (1 - eta_tau))
+    pi = reference * np.exp(game.A @ mu / tau)
+    ref, mu, pi = np.log(reference), np.log(mu), np.log(pi / pi.sum())
+    moved, promised = kl(log_nash, pi) - kl(log_nash, ref), kl(mu, pi) - kl(mu, ref)
+    assert moved <= promised + 1e-9
+    if nash.min() > 1e-6:
+        assert moved == pytest.approx(promised, abs=1e-6)
+
+
+@pytest.mark.parametrize(("eta_tau", "arrives"), [(0.3, True), (0.4, True), (0.6, False), (0.75, False)])
+def test_comal_over_nash_md_arrives_only_below_one_half(eta_tau, arrives):
+    rule = COMAL(inner=NashMD(eta_tau / 0.15, 0.15), inner_steps=300, update="copy")
+    found = solve(named_game("paper"), rule, 1e-3, 60_000, PAPER_START)
+    assert found.converged == arrives
+    assert arrives or found.duality_gap > 0.1
+
+
 def test_nash_md_comes_within_order_eta_of_the_regularised_nash_policy():
     game = named_game("paper")
     target = regularised_nash(game, PAPER_START, 0.1)

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from comal.pipeline.certify import Certification, fresh_prompts
 from comal.pipeline.certify_plan import Plan, model_name
 from comal.pipeline.certify_settings import CertifySettings, defaults
 from comal.pipeline.folder import read_json, read_table
+from comal.pipeline.run import HARMLESS, refuse_other
 from comal.pipeline.step_samples import sampler_of
 from comal.policies.base import Prompt
 from comal.reports.progress_state import journal_entries
@@ -272,6 +274,25 @@ def test_another_configuration_or_policy_in_the_folder_is_refused(models: Path, 
     ):
         pass
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("of", ["", "of."])
+@pytest.mark.parametrize("setting", [*sorted(HARMLESS), "seed"])
+def test_what_changes_no_figure_may_differ_in_the_certified_runs_recipe_too(
+    models: Path, tmp_path: Path, setting: str, of: str
+) -> None:
+    plain = certification(tmp_path / "c", models, ["pure"], "steps=1").plan.to_json()
+    other = deepcopy(plain["recipe"])
+    *sections, name = (of + setting).split(".")
+    inside = other
+    for section in sections:
+        inside = inside[section]
+    inside[name] = "another"
+    if setting in HARMLESS:
+        refuse_other(plain, other, tmp_path)
+    else:
+        with pytest.raises(RunError, match=f"another configuration: {of}seed was 0, is 'another'"):
+            refuse_other(plain, other, tmp_path)
 
 
 def test_a_model_of_another_vocabulary_is_refused(models: Path, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class COMAL(Algorithm):
 
     Attributes:
         tau: weight of the KL to the reference; with `inner` it is the inner algorithm's and may be left out.
-        inner: the algorithm that solves the inner games by prox steps; None for Newton's method.
+        inner: the algorithm that solves the inner games by prox steps; None for Newton's method. Nash-MD, which rests
+            beside their solutions, needs eta·tau < 1/2 (see there).
         inner_steps: prox steps an inner game; None lets the certificate decide, at one product a step.
         update: what the reference becomes: the best response to the policy, as the certificate's guarantee wants, or a
             copy of the policy, which is the same when the inner game is solved exactly and costs a language model no

@@ -6,8 +6,18 @@
 INPO with one word changed: the opponent is the mixture, not the policy. The last iterate converges to a neighbourhood
 of the Nash policy of the tau-regularised game, KL(pi*_tau || pi_{k+1}) ≤ (1 - eta tau) KL(pi*_tau || pi_k) + 2 eta².
 For a constant eta it rests beside it: there mu solves the game regularised by tau / (1 - eta tau) exactly, and pi is
-the best response to mu; both tend to pi*_tau as eta → 0. On language models mu is sampled token by token, which is
-another mixture for answers of more than one token: see `comal.policies.mixture`.
+the best response to mu; both tend to pi*_tau as eta → 0.
+
+COMAL over Nash-MD wants eta tau < 1/2 (our derivation). The reference then moves from ref to that pi, and as
+log pi - log ref = A mu / tau up to a constant,
+
+    KL(pi* || pi) ≤ KL(pi* || ref) - KL(mu || ref) + KL(mu || pi)
+
+where mu lies, in log-probabilities, the fraction 1 - eta tau of the way from ref to pi: close to the Nash policy the
+sum of the last two is negative for eta tau < 1/2, and above it the references move away.
+
+On language models mu is sampled token by token, which is another mixture for answers of more than one token: see
+`comal.policies.mixture`.
 """
 
 from __future__ import annotations

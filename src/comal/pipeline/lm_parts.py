@@ -102,6 +102,8 @@ def _ablation(base: Basis) -> Part:
     entries += [
         Entry("certificate", "COMAL, the certificate moves the reference", base.comal(inner_steps=None)),
         Entry("no-knobs", "COMAL without knobs (EGPO, falling τ)", {"name": "comal_sampled"}),
+        # COMAL moves away over Nash-MD at the recipe's eta·tau, which is above its 1/2 (`comal.algorithms.nash_md`).
+        Entry("nash-md-eta-x0.5", "COMAL over Nash-MD, η × 0.5", base.comal("nash_md", eta=base.eta / 2)),
     ]
     return part_of("ablation", "Step size, regularisation and schedule", PARTS["ablation"], base, entries)
 

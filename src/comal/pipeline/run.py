@@ -21,7 +21,6 @@ from comal.judges.cache import cache_path
 from comal.judges.cache_file import check_cache
 from comal.judges.oracle import Oracle
 from comal.losses.base import Loss
-from comal.pipeline.backend import INITIAL
 from comal.pipeline.data import Pair, PromptSplits, load_pairs, split_prompts
 from comal.pipeline.distributed import on_main, state
 from comal.pipeline.folder import SUPERVISED_STATE, clear_temporaries, link_folder, read_json, write_json
@@ -30,6 +29,7 @@ from comal.pipeline.method import Method, Parts
 from comal.pipeline.online_fit import refuse_unplayable
 from comal.pipeline.progress import FileProgress
 from comal.pipeline.provenance import record
+from comal.pipeline.roles import INITIAL
 from comal.pipeline.settings import Recipe
 from comal.pipeline.tournament import answer_test_prompts, evaluate
 from comal.pipeline.training import check_arguments
@@ -299,7 +299,7 @@ def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: P
     if written.get("format") != FORMAT:
         raise RunError(str(folder), f"the run has format {written.get('format')}, this comal writes {FORMAT}")
     old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
-    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k) and k not in HARMLESS]
+    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if changed:
         listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:5])
         more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
@@ -309,11 +309,23 @@ def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: P
 
 
 def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with of its judges only what changes a verdict: a larger budget continues a run."""
+    """The recipe without `HARMLESS`, and of its judges only what changes a verdict: a larger budget continues a run.
+
+    The recipe that an exploiter's settings are `of` is treated alike.
+    """
     evaluation = dict(recipe.get("evaluation", {}))
     if evaluation.get("judge") is not None:
         evaluation["judge"] = _essentials(evaluation["judge"], "evaluation.judge")
-    return dict(recipe) | {"judge": _essentials(recipe["judge"], "judge"), "evaluation": evaluation}
+    kept = dict(recipe) | {"judge": _essentials(recipe["judge"], "judge"), "evaluation": evaluation}
+    if isinstance(kept.get("of"), Mapping):
+        kept["of"] = _without_harmless(kept["of"])
+    for place in HARMLESS:
+        section, _, name = place.rpartition(".")
+        inside = kept.get(section) if section else kept
+        if isinstance(inside, Mapping) and name in inside:
+            rest = {k: v for k, v in inside.items() if k != name}
+            kept = kept | {section: rest} if section else rest
+    return kept
 
 
 def _essentials(spec: Any, place: str) -> Any:

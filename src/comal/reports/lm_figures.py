@@ -17,53 +17,42 @@ _ROW = 0.3  # inches
 
 
 def worst_case_figure(table: ResultTable) -> Figure:
-    """The strongest adversary's win rate against every method's last policy: each seed, mean and interval."""
+    """The strongest adversary's win rate against every method's last policy, and how far that policy went for it.
+
+    Each seed, mean and interval; the KL to the starting model on a logarithmic axis.
+    """
     methods = sorted(table.methods, key=lambda m: m.worst_case.mean)
-    figure = figure_of(7.2, 1.1 + _ROW * len(methods))
-    axes = figure.subplots()
+    figure = figure_of(8.6, 1.1 + _ROW * len(methods))
+    rates, kls = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     for row, method in enumerate(methods):
         colour = _colour(method)
         # an interval of two or three seeds can reach far beyond what a share can be
         low, high = max(method.worst_case.low, 0.0), min(method.worst_case.high, 1.0)
-        axes.plot([low, high], [row, row], color=colour, lw=1.2, alpha=0.55, solid_capstyle="round")
-        axes.plot([seed.mean for seed in method.worst_case.seeds], [row] * len(table.seeds), "|", color=colour, ms=9)
-        axes.plot(method.worst_case.mean, row, "o", color=colour, ms=5.5)
-        axes.plot(method.picked.mean, row, "o", mfc="none", mec=colour, ms=8.5, mew=0.9)
+        rates.plot([low, high], [row, row], color=colour, lw=1.2, alpha=0.55, solid_capstyle="round")
+        rates.plot([seed.mean for seed in method.worst_case.seeds], [row] * len(table.seeds), "|", color=colour, ms=9)
+        rates.plot(method.worst_case.mean, row, "o", color=colour, ms=5.5)
+        rates.plot(method.picked.mean, row, "o", mfc="none", mec=colour, ms=8.5, mew=0.9)
+        if method.key != "start":
+            kls.plot([seed.mean for seed in method.kl.seeds], [row] * len(table.seeds), "|", color=colour, ms=9)
+            kls.plot(method.kl.mean, row, "o", color=colour, ms=5.5)
     means = [m.worst_case.mean for m in methods] + [m.picked.mean for m in methods]
     seeds = [seed.mean for m in methods for seed in m.worst_case.seeds]
-    axes.set_xlim(min(0.48, *seeds) - 0.01, max(*means, *seeds) + 0.03)
-    axes.axvline(0.5, color=_SOFT, lw=0.9, ls="--")
-    axes.set_yticks(range(len(methods)), [m.title for m in methods], fontsize=9)
-    axes.invert_yaxis()
-    axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.grid(axis="x", color="0.93")
-    axes.set_xlabel("win rate of the strongest adversary (a Nash policy: .5)", fontsize=9)
-    axes.set_title(
+    rates.set_xlim(min(0.48, *seeds) - 0.01, max(*means, *seeds) + 0.03)
+    rates.axvline(0.5, color=_SOFT, lw=0.9, ls="--")
+    rates.set_yticks(range(len(methods)), [m.title for m in methods], fontsize=9)
+    rates.invert_yaxis()
+    rates.set_xlabel("win rate of the strongest adversary (a Nash policy: .5)", fontsize=9)
+    kls.set_xscale("log")
+    kls.xaxis.set_major_formatter("{x:g}")
+    kls.set_xlabel("KL to the start, nats an answer", fontsize=9)
+    for axes in (rates, kls):
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.grid(axis="x", color="0.93")
+    rates.set_title(
         f"{table.part}, {table.judge}: disc the last policy (| its seeds), ring the best checkpoint by validation",
-        fontsize=9, loc="left", x=0, wrap=True,
+        fontsize=9, loc="left", x=0,
     )  # fmt: skip
-    return figure
-
-
-def kl_figure(table: ResultTable) -> Figure:
-    """How far each method's last policy went from the starting model, and how exploitable it is there."""
-    figure = figure_of(7.2, 4.6)
-    axes = figure.subplots()
-    placed: list[tuple[float, float]] = []
-    for method in sorted(table.methods, key=lambda m: m.worst_case.mean):
-        x, y, colour = method.kl.mean, method.worst_case.mean, _colour(method)
-        axes.plot([s.mean for s in method.kl.seeds], [s.mean for s in method.worst_case.seeds], ".", color=colour,
-                  ms=4, alpha=0.5)  # fmt: skip
-        axes.plot(x, y, "o", color=colour, ms=5)
-        placed.append((x, y))
-        axes.annotate(method.title, (x, y), xytext=(6, 3 if len(placed) % 2 else -8), textcoords="offset points",
-                      fontsize=7.5, color=colour)  # fmt: skip
-    axes.axhline(0.5, color=_SOFT, lw=0.9, ls="--")
-    axes.margins(x=0.18)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("KL to the supervised model, nats an answer", fontsize=9)
-    axes.set_ylabel("win rate of the strongest adversary", fontsize=9)
     return figure
 
 

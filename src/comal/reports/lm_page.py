@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from comal.evaluation.over_seeds import OverSeeds
 from comal.pipeline.lm_results import ExploitedResult, PartResult, ResultTable
 from comal.reports.game_figures import save
-from comal.reports.lm_figures import cross_play_figure, kl_figure, worst_case_figure
+from comal.reports.lm_figures import cross_play_figure, worst_case_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,14 +127,11 @@ def write_page(folder: Path, results: Sequence[PartResult], commands: Mapping[st
 
 def _figures(folder: Path, table: ResultTable) -> list[tuple[str, Path]]:
     stem = f"lm-{table.part}" if table.judge == "the judge" else f"lm-{table.part}-{table.judge.replace(' ', '-')}"
-    drawn = [
+    found = []
+    for what, figure, name in (
         ("Worst cases", worst_case_figure(table), "worst-case"),
         ("Cross-play", cross_play_figure(table), "cross-play"),
-    ]
-    if table.part == "methods":
-        drawn.append(("KL and worst case", kl_figure(table), "kl"))
-    found = []
-    for what, figure, name in drawn:
+    ):
         path = folder / "images" / f"{stem}-{name}.png"
         save(figure, path)
         found.append((what, path))
