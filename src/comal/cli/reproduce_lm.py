@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from comal.recipes import DEFAULT_RECIPE
+
 if TYPE_CHECKING:
     from comal.pipeline.lm_plan import Part
     from comal.pipeline.lm_results import PartResult
@@ -37,7 +39,7 @@ def lm(
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="Recipe whose algorithm is COMAL; everything is derived from it.")
-    ] = "docstrings",
+    ] = DEFAULT_RECIPE,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of it, as for `comal run`.")
     ] = None,
@@ -165,7 +167,7 @@ def _plain_cost(cost: Any) -> dict[str, Any]:
 
 def _options(recipe: str, settings: list[str], seeds: list[int], quick: bool, folder: Path) -> list[str]:
     given: list[str] = []
-    if recipe != "docstrings":
+    if recipe != DEFAULT_RECIPE:
         given += ["--recipe", recipe]
     for setting in settings:
         given += ["--set", setting]

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from comal.recipes import DEFAULT_RECIPE
+
 
 def run(
     recipe: Annotated[
         str, typer.Argument(help="A recipe's name or YAML file; the default needs no model, network or GPU.")
-    ] = "docstrings",
+    ] = DEFAULT_RECIPE,
     output_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the run.", show_default="runs/NAME")
     ] = None,

@@ -16,8 +16,6 @@ from comal.pipeline.settings import Recipe, Settings
 
 S = TypeVar("S", bound=Settings)
 
-DEFAULT_RECIPE = "docstrings"
-
 
 def recipe_names() -> list[str]:
     """Recipes that ship with comal."""

@@ -1,16 +1,13 @@
-"""What a policy is: something that samples answers to prompts and scores them."""
+"""Prompts and the answers that policies give to them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -55,20 +52,6 @@ class Completion:
     text: str
     token_ids: tuple[int, ...]
     finished: bool
-
-
-class Policy(Protocol):
-    """Samples and scores answers."""
-
-    def sample(self, prompts: Sequence[Prompt], samples: int, seed: int) -> list[list[Completion]]:
-        """`samples` answers to each prompt, in order; the same seed gives the same answers."""
-        ...
-
-    def log_probs(
-        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]]
-    ) -> list[NDArray[np.float64]]:
-        """For each prompt the log-probabilities of its completions, summed over tokens, in nats."""
-        ...
 
 
 def answer_id(prompt: Prompt, completion: Completion) -> str:
