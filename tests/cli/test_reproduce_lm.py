@@ -11,7 +11,10 @@ import pytest
 import command_line
 import tiny_lm
 import tiny_run
-from comal.pipeline.folder import read_json
+from comal.config.load import load_recipe
+from comal.pipeline.folder import read_json, write_json
+from comal.pipeline.lm_parts import plan_part
+from comal.pipeline.lm_results import finished
 from command_line import refused
 
 
@@ -140,6 +143,10 @@ def test_exploiters_and_held_out_judges_use_the_runs_that_are_there(recipe: Path
     again = lm("--part", "exploiters", *given)
     assert again.stdout == done.stdout
     assert files(tmp_path) == before
+    planned, marker = plan_part("exploiters", load_recipe(str(recipe), [])), tmp_path / "exploiters/seed0/certify.json"
+    assert finished(tmp_path, planned, [0]) is not None
+    write_json(marker, (written := read_json(marker)) | {"recipe": written["recipe"] | {"seed": 9}})
+    assert finished(tmp_path, planned, [0]) is None, "another configuration's, which other parts' pages leave out"
 
 
 @pytest.mark.slow

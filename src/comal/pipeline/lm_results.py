@@ -233,9 +233,13 @@ def _exploiter_cost(part: Part, seed: int, folder: Path) -> Cost:
 def finished(folder: Path, part: Part, seeds: Sequence[int]) -> PartResult | None:
     """What a part found earlier, if it was carried out for all these seeds on this recipe."""
     try:
-        if not all(is_done(folder, run, seed) for run in part.runs for seed in seeds):
-            return None
+        return _finished(folder, part, seeds)
     except RunError:  # another recipe's
+        return None
+
+
+def _finished(folder: Path, part: Part, seeds: Sequence[int]) -> PartResult | None:
+    if not all(is_done(folder, run, seed) for run in part.runs for seed in seeds):
         return None
     tables = []
     for judge in part.judges:

@@ -57,7 +57,7 @@ def worst_case_figure(table: ResultTable) -> Figure:
 
 
 def cross_play_figure(table: ResultTable) -> Figure:
-    """Win rates of rows against columns in percent, means over seeds, with half of each interval below."""
+    """Win rates of rows against columns in percent, means over seeds, with half of each interval over prompts."""
     n = len(table.policies)
     figure = figure_of(2.6 + 0.52 * n, 1.9 + 0.46 * n)
     axes = figure.subplots()
@@ -73,7 +73,9 @@ def cross_play_figure(table: ResultTable) -> Figure:
     axes.set_yticks(range(n), table.policies, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("win rate of the row against the column, %", fontsize=9, loc="left")
+    axes.set_title(
+        "win rate of the row against the column, %, mean over seeds (± of these prompts)", fontsize=9, loc="left"
+    )
     return figure
 
 
