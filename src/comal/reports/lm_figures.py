@@ -21,6 +21,8 @@ def worst_case_figure(table: ResultTable) -> Figure:
 
     Each seed, mean and interval; the KL to the starting model on a logarithmic axis.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     methods = sorted(table.methods, key=lambda m: m.worst_case.mean)
     figure = figure_of(8.6, 1.1 + _ROW * len(methods))
     rates, kls = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
@@ -43,7 +45,9 @@ def worst_case_figure(table: ResultTable) -> Figure:
     rates.invert_yaxis()
     rates.set_xlabel("win rate of the strongest adversary (a Nash policy: .5)", fontsize=9)
     kls.set_xscale("log")
+    kls.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     kls.xaxis.set_major_formatter("{x:g}")
+    kls.xaxis.set_minor_formatter(NullFormatter())
     kls.set_xlabel("KL to the start, nats an answer", fontsize=9)
     for axes in (rates, kls):
         axes.tick_params(axis="y", length=0)
