@@ -66,6 +66,8 @@ def test_sentences_are_longer_answers_of_the_task(parts: Mapping[str, Part], rec
     run, _ = parts["sentences"].sources["comal"]
     assert run.recipe.supervised is not None
     assert "words=16" in run.recipe.supervised.data.source
+    rates = [(r.training.learning_rate, r.training.final_learning_rate) for r in (run.recipe, recipe)]
+    assert rates[0] == tuple(None if rate is None else rate / 2 for rate in rates[1])
     assert run.recipe.policy.max_new_tokens > 2 * recipe.policy.max_new_tokens
     scratch = run.recipe.policy.from_scratch
     assert scratch is not None
