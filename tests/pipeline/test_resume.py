@@ -91,7 +91,7 @@ def test_a_second_run_on_the_folder_waits_a_little_and_is_refused(tmp_path: Path
     assert not (tmp_path / "run" / "data").exists()
 
 
-def wait_until(condition, what: str, seconds: float = 60) -> None:
+def wait_until(condition, what: str, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
