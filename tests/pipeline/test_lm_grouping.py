@@ -16,16 +16,6 @@ from comal.pipeline.settings import Recipe
 from comal.plugins import ALGORITHMS
 
 
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return load_recipe("docstrings")
-
-
-@pytest.fixture(scope="module")
-def parts(recipe: Recipe) -> Mapping[str, Part]:
-    return {name: plan_part(name, recipe) for name in PARTS}
-
-
 @pytest.mark.parametrize("name", PARTS)
 def test_every_method_has_the_same_pairs_and_takes_as_many_steps_as_they_pay_for(
     name: str, parts: Mapping[str, Part], recipe: Recipe

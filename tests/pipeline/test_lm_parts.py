@@ -11,21 +11,11 @@ import pytest
 import tiny_run
 from comal.config.load import load_recipe, validate
 from comal.errors import ConfigError
-from comal.pipeline.lm_parts import ETA_FACTORS, PARTS, held_out_judges, plan_part
+from comal.pipeline.lm_parts import ETA_FACTORS, held_out_judges, plan_part
 from comal.pipeline.lm_plan import Part
 from comal.pipeline.run import method_names
 from comal.pipeline.settings import Recipe
 from comal.plugins import JUDGES
-
-
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return load_recipe("docstrings")
-
-
-@pytest.fixture(scope="module")
-def parts(recipe: Recipe) -> Mapping[str, Part]:
-    return {name: plan_part(name, recipe) for name in PARTS}
 
 
 def specs(part: Part) -> dict[str, Any]:
