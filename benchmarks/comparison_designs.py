@@ -7,7 +7,7 @@ standard deviation 1.5) and `committee` (the demo's judge on its four styles, as
 prompt has K answers drawn uniformly. Errors are root mean squares in units of a win rate:
 
     ŵ       of a sample's win rate against its opponents' true mean: all pairs, the plain mean over the k judged
-            neighbours, and completed as in `comal.judges.completion`
+            neighbours, and completed as in `comal.judges.asking.completion`
     step    of the proximal step that group regression over the prompts makes, as (log-ratio − its mean)/η: all pairs,
             the design with as many prompts and k/(K−1) of the calls, and all pairs with as many calls and therefore
             fewer prompts
@@ -34,11 +34,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from comal.config.load import load_recipe
+from comal.judges.asking.completion import complete_self_play
+from comal.judges.asking.design import regular_graph
 from comal.judges.base import Comparison
-from comal.judges.completion import complete_self_play
-from comal.judges.design import regular_graph
 from comal.plugins import JUDGES
+from comal.recipes.load import load_recipe
 
 Array = NDArray[np.float64]
 ANSWERS = 40

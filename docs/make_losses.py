@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from comal.losses.base import Loss
-from comal.pipeline.settings import SamplingSettings
-from comal.pipeline.step_samples import pairs_judged
+from comal.pipeline.step.sampler import pairs_judged
 from comal.plugins import LOSSES
+from comal.recipes.settings import SamplingSettings
 from loss_guarantees import ETA, LENGTHS, PREFERENCES, SAMPLES, SAMPLINGS, VARIANTS, measure
 
 HEAD = f"""# Prox losses and what they guarantee

@@ -10,4 +10,4 @@ settings.load_profile("comal")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no process is left alone with them at the end."""
-    items.sort(key=lambda item: item.path.parent.name != "pipeline")
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)

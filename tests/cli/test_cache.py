@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from comal.cli import app
 from comal.judges.base import Comparison
-from comal.judges.cache import VerdictCache, shared_cache_path
+from comal.judges.kept.cache import VerdictCache, shared_cache_path
 
 
 def cache(*arguments: object, answer: str | None = None):

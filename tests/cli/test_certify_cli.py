@@ -10,7 +10,7 @@ import pytest
 
 import tiny_models
 import tiny_run
-from comal.pipeline.folder import read_json
+from comal.pipeline.disk.files import read_json
 from command_line import comal, refused
 
 QUICK = ["--set", "steps=2", "--set", "every=1", "--set", "starts=[start]"]

@@ -346,9 +346,9 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_policies_of_a_run_play_on_its_test_prompts(run: Path, tmp_path: Path) -> None:
-    from comal.pipeline.policy_sources import find_model, read_recipe
-    from comal.pipeline.run import parts
-    from comal.pipeline.samples import Samples, score
+    from comal.pipeline.crossplay.sources import find_model, read_recipe
+    from comal.pipeline.run.resources import parts
+    from comal.pipeline.step.samples import Samples, score
 
     common = ["--judge", run, "--draws", 20, "--answers", 3, "--json"]
     outcome = comal(run, f"{run}:comal@2", *common, "--output-dir", tmp_path / "o")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiny_run
-from comal.pipeline.folder import read_json
+from comal.pipeline.disk.files import read_json
 from command_line import comal, refused
 from fake_run import write_run
 from parsed_page import parse

@@ -59,7 +59,7 @@ def test_comparisons_have_names(tmp_path):
 def small(monkeypatch):
     import dataclasses
 
-    from comal.evaluation import synthetic as comparison
+    from comal.experiments.matrix_games import cells as comparison
 
     monkeypatch.setattr(
         comparison, "QUICK", dataclasses.replace(comparison.QUICK, seeds=2, comparisons=40, steps=20, sizes=(4, 5))

@@ -11,10 +11,10 @@ import pytest
 import command_line
 import tiny_lm
 import tiny_run
-from comal.config.load import load_recipe
-from comal.pipeline.folder import read_json, write_json
-from comal.pipeline.lm_parts import plan_part
-from comal.pipeline.lm_results import finished
+from comal.experiments.language_model.parts import plan_part
+from comal.experiments.language_model.results import finished
+from comal.pipeline.disk.files import read_json, write_json
+from comal.recipes.load import load_recipe
 from command_line import refused
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import tiny_models
 import tiny_run
-from comal.config.load import load_recipe
-from comal.pipeline.folder import write_json
+from comal.pipeline.disk.files import write_json
+from comal.recipes.load import load_recipe
 from command_line import comal, refused
 
 

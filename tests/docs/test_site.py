@@ -87,8 +87,8 @@ def test_a_wrong_example_would_be_found(line: str) -> None:
 
 @pytest.mark.parametrize("text", of("yaml"))
 def test_yaml_examples_are_settings(text: str) -> None:
-    from comal.pipeline.settings import Recipe
     from comal.plugins import JUDGES
+    from comal.recipes.settings import Recipe
 
     values = yaml.safe_load(text)
     if "steps" in values:

@@ -11,7 +11,7 @@ import scripted_server
 import tiny_models
 from comal.errors import JudgeError
 from comal.judges.base import Comparison
-from comal.judges.loading import release
+from comal.judges.words.models import release
 from comal.plugins import JUDGES, describe
 
 REVIEWERS = [

@@ -11,9 +11,9 @@ import tiny_models
 from comal.errors import JudgeError
 from comal.judges import reward_model
 from comal.judges.base import Comparison
-from comal.judges.loading import load, release
 from comal.judges.pairwise_lm import PairwiseLM
 from comal.judges.reward_model import RewardModel
+from comal.judges.words.models import load, release
 from comal.plugins import JUDGES
 
 QUESTION = Comparison("Which size?", "The size.", "Returns the size of the queue, if it has one.")

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from comal.errors import ConfigError, JudgeError
+from comal.judges.asking.oracle import Oracle
 from comal.judges.openai import OpenAI
-from comal.judges.oracle import Oracle
 from comal.plugins import JUDGES
 from openai_judge import FAST, QUESTIONS
 from scripted_server import log_probs, serving

@@ -10,9 +10,9 @@ import torch
 from comal.algorithms.base import INITIAL_ROLES, Copy, InformedProxStep, ProxStep, Report
 from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
-from comal.judges.completion import self_play_estimate
-from comal.judges.design import regular_graph
-from comal.judges.tables import win_rates, win_rates_against_others
+from comal.judges.asking.completion import self_play_estimate
+from comal.judges.asking.design import regular_graph
+from comal.judges.asking.tables import win_rates, win_rates_against_others
 from comal.losses.group import Group
 from comal.losses.pair import Pair
 from comal.plugins import ALGORITHMS

@@ -5,12 +5,12 @@ import json
 import pytest
 
 import tiny_run
-from comal.config.load import load_recipe
 from comal.errors import RunError
 from comal.pipeline.audit_run import audit_run, run_answers
-from comal.pipeline.folder import read_json, write_json, write_table
-from comal.pipeline.run import canonical
+from comal.pipeline.disk.files import read_json, write_json, write_table
+from comal.pipeline.run.check import canonical
 from comal.plugins import JUDGES
+from comal.recipes.load import load_recipe
 from command_line import comal
 from parsed_page import parse
 

@@ -21,10 +21,10 @@ is one update, which is INPO's step (see inpo.py, with its theorem). `updates` o
 models `GRPOTrainer` of TRL takes sampled plain gradients preconditioned by Adam: the same points of rest, another path,
 and noise that a falling learning rate must quench; `eta` is not used there.
 
-Deviations from GRPO as published, all for that point of rest (`comal.pipeline.online_rewards` derives them): rewards
-are not divided by their standard deviation, losses not by answers' lengths, and the KL is a part of the reward. The
-published k3 penalty would rest at pi (w - <pi, w>) = tau (pi - pi_ref) instead, and TRL's corrected one is exact for
-single tokens only.
+Deviations from GRPO as published, all for that point of rest (derived in `comal.pipeline.step.online_rewards`):
+rewards are not divided by their standard deviation, losses not by answers' lengths, and the KL is a part of the reward.
+The published k3 penalty would rest at pi (w - <pi, w>) = tau (pi - pi_ref) instead, and TRL's corrected one is exact
+for single tokens only.
 
 The policy converges, where it does, to the Nash policy of the regularised game; to the original game's with COMAL
 around it, COMAL(inner=OnlineGRPO(...), inner_steps=..., update="copy"), which moves the reference.

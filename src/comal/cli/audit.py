@@ -65,8 +65,8 @@ def audit(
     else:
         result = _of_files(inputs, judge, labels, counts, prompts, cache, seed, options)
     if plot is not None:
-        from comal.reports.audit_figure import audit_figure
-        from comal.reports.game_figures import save
+        from comal.reports.figures.audit import audit_figure
+        from comal.reports.figures.games import save
 
         save(audit_figure(result), plot)
     if as_json:
@@ -74,7 +74,7 @@ def audit(
 
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
         return
-    from comal.reports.audit_tables import print_audit
+    from comal.reports.terminal.audit import print_audit
 
     print_audit(result)
 
@@ -87,8 +87,8 @@ def _of_run(
     counts: int | None,
     options: dict[str, Any],
 ) -> AuditResult:
-    from comal.cli.progress import judging
-    from comal.config.judge_spec import build_judge
+    from comal.cli.display.judging import judging
+    from comal.cli.judge_spec import build_judge
     from comal.pipeline.audit_run import PROMPTS, audit_run
 
     _refuse(labels=labels, counts=counts, why="does nothing to a run")
@@ -140,8 +140,8 @@ def _asked(
     options: dict[str, Any],
     inputs: list[Path],
 ) -> Any:
-    from comal.cli.progress import judging
-    from comal.config.judge_spec import build_judge
+    from comal.cli.display.judging import judging
+    from comal.cli.judge_spec import build_judge
     from comal.errors import ConfigError
     from comal.evaluation.audit.asking import ask
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from comal.judges.cache_upkeep import CacheStats
+    from comal.judges.kept.upkeep import CacheStats
 
 app = typer.Typer(help="Look into, copy out and clear kept verdicts.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def cache() -> None:
 @app.command()
 def stats(place: Place = None, as_json: AsJson = False) -> None:
     """How many verdicts of which judges there are, how old and how large."""
-    from comal.judges.cache_upkeep import read_stats
+    from comal.judges.kept.upkeep import read_stats
 
     found = read_stats(_file(place))
     if as_json:
@@ -86,7 +86,7 @@ def export(
     """Copy verdicts out as JSON lines: judge, prompt, answers in the order shown, probability, time."""
     import json
 
-    from comal.judges.cache_upkeep import Selection, count_verdicts, export_verdicts, read_stats
+    from comal.judges.kept.upkeep import Selection, count_verdicts, export_verdicts, read_stats
 
     path = _file(place)
     selection = Selection(_fingerprints(read_stats(path), judges))
@@ -113,8 +113,8 @@ def prune(
 ) -> None:
     """Delete verdicts and give their space back. Deleted ones are asked, and paid, for again when a run needs them."""
     from comal.errors import ConfigError
-    from comal.judges.cache_upkeep import Selection, count_verdicts, read_stats
-    from comal.judges.cache_upkeep import prune as prune_cache
+    from comal.judges.kept.upkeep import Selection, count_verdicts, read_stats
+    from comal.judges.kept.upkeep import prune as prune_cache
 
     if everything == bool(judges or older_than):
         raise ConfigError("cache prune", "say what to delete: --judge, --older-than, both, or --all alone")
@@ -156,7 +156,7 @@ def parse_age(text: str) -> float:
 def _file(place: Path | None) -> Path:
     """The cache that is meant: a file, a run's, or the user's own."""
     from comal.errors import JudgeError
-    from comal.judges.cache import FILE_NAME, shared_cache_path
+    from comal.judges.kept.cache import FILE_NAME, shared_cache_path
 
     if place is None:
         path = shared_cache_path()
@@ -200,7 +200,7 @@ def _writing(output: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     from comal.errors import ConfigError
-    from comal.pipeline.folder import atomic_path
+    from comal.pipeline.disk.files import atomic_path
 
     try:
         with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as stream:

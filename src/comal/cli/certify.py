@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from comal.pipeline.certify import Certification
+    from comal.pipeline.certify.certification import Certification
 
 
 def certify(
@@ -44,15 +44,15 @@ def certify(
     Every win rate is measured on fresh prompts with its 95% interval; the verdict says what was found, and how many
     prompts it takes to see less. Killed at any moment, the same command continues and ends with the same certificate.
     """
-    from comal.cli.display import RunDisplay
-    from comal.pipeline.setup import prepare_process
-    from comal.reports.certificate_table import look_heading, look_row, print_certificates
+    from comal.cli.display.run import RunDisplay
+    from comal.pipeline.processes.distributed import prepare_process
+    from comal.reports.terminal.certificate import look_heading, look_row, print_certificates
 
     work = _prepare(policy, recipe, method or [], against or [], output_dir, settings or [])
     prepare_process(work.plan.settings.threads)
     from contextlib import nullcontext
 
-    from comal.pipeline.distributed import state
+    from comal.pipeline.processes.distributed import state
 
     steps = work.plan.settings.steps
     shown = state().is_main_process
@@ -84,10 +84,9 @@ def _prepare(
     settings: list[str],
 ) -> Certification:
     """What the command line asks for."""
-    from comal.config.load import changed, load_recipe
     from comal.errors import ConfigError, RunError
-    from comal.pipeline.certify import Certification
-    from comal.pipeline.certify_plan import (
+    from comal.pipeline.certify.certification import Certification
+    from comal.pipeline.certify.plan import (
         Plan,
         chosen_policies,
         model_name,
@@ -95,8 +94,9 @@ def _prepare(
         recipe_of_run,
         require_kind,
     )
-    from comal.pipeline.certify_settings import CertifySettings, defaults
-    from comal.pipeline.run import method_names
+    from comal.pipeline.certify.settings import CertifySettings, defaults
+    from comal.pipeline.run.check import method_names
+    from comal.recipes.load import changed, load_recipe
 
     given = {str(path): path for path in against}
     if recipe is None:

@@ -80,13 +80,12 @@ def eval_(
     """
     import pydantic
 
-    from comal.config.judge_spec import load_judge
+    from comal.cli.judge_spec import load_judge
     from comal.errors import ConfigError
-    from comal.pipeline.distributed import state
-    from comal.pipeline.eval_settings import EvalSettings, SamplingOptions
-    from comal.pipeline.evaluate_policies import Evaluation
-    from comal.pipeline.settings import DataSource
-    from comal.pipeline.setup import prepare_process
+    from comal.pipeline.crossplay.evaluation import Evaluation
+    from comal.pipeline.crossplay.settings import EvalSettings, SamplingOptions
+    from comal.pipeline.processes.distributed import prepare_process, state
+    from comal.recipes.settings import DataSource
 
     prepare_process(None)
     try:
@@ -117,7 +116,7 @@ def eval_(
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
     evaluation = Evaluation.prepare(settings, load_judge(judge))
     folder = output_dir or Path("evaluations") / evaluation.digest
-    from comal.cli.eval_display import EvalDisplay
+    from comal.cli.display.evaluation import EvalDisplay
 
     shown = state().is_main_process
     if shown:
@@ -131,7 +130,7 @@ def eval_(
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
     else:
-        from comal.reports.eval_tables import print_evaluation
+        from comal.reports.terminal.evaluation import print_evaluation
 
         print_evaluation(result)
     for note in evaluation.notes:

@@ -50,7 +50,7 @@ def _entries(kind: str) -> list[dict[str, str]]:
             for name, make in NAMED.items()
         ]
     if kind == "recipes":
-        from comal.config.load import load_recipe, recipe_names, recipe_text
+        from comal.recipes.load import load_recipe, recipe_names, recipe_text
 
         return [
             {

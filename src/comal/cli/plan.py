@@ -17,8 +17,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights."""
-    from comal.config.load import load_recipe
-    from comal.pipeline.estimate import estimate_cost
+    from comal.pipeline.cost.recipe import estimate_cost
+    from comal.recipes.load import load_recipe
 
     loaded = load_recipe(recipe, settings or [])
     cost = estimate_cost(loaded)

@@ -30,11 +30,11 @@ def report(
     if output is not None and output.is_dir():
         raise RunError(str(output), "this is a folder; give --output the name of a file")
     if len(runs) == 1:
-        from comal.reports.run_report import write_report
+        from comal.reports.html.run_report import write_report
 
         page = write_report(runs[0], output)
     else:
-        from comal.reports.compare_report import write_comparison
+        from comal.reports.html.compare_report import write_comparison
 
         page = write_comparison(runs, output or Path("comparison.html"))
     if as_json:

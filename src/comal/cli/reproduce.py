@@ -10,7 +10,7 @@ import typer
 from comal.cli.reproduce_lm import lm
 
 if TYPE_CHECKING:
-    from comal.reports.game_figures import Course
+    from comal.reports.figures.games import Course
 
 app = typer.Typer(help="Repeat experiments of the literature.", no_args_is_help=True)
 app.command()(lm)
@@ -49,7 +49,7 @@ def synthetic(
     comparisons, at equal oracle calls.
     """
     if part:
-        from comal.cli.compare import compare
+        from comal.cli.reproduce_synthetic import compare
 
         compare(part, full, folder, as_json)
         return
@@ -65,7 +65,7 @@ def synthetic(
     from comal.cli.solve import parse_policy
     from comal.errors import ConfigError
     from comal.games import named_game, nash_policy, solve
-    from comal.reports.game_figures import Course, save, synthetic_figure
+    from comal.reports.figures.games import Course, save, synthetic_figure
 
     game = named_game("paper")
     try:

@@ -13,10 +13,10 @@ import typer
 from comal.recipes import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
-    from comal.pipeline.lm_plan import Part
-    from comal.pipeline.lm_results import PartResult
-    from comal.pipeline.settings import Recipe
-    from comal.pipeline.workers import Work
+    from comal.experiments.language_model.plan import Part
+    from comal.experiments.language_model.results import PartResult
+    from comal.pipeline.processes.workers import Work
+    from comal.recipes.settings import Recipe
 
 SEEDS = "0,1,2"
 _WIDTH = 150  # of tables that no terminal limits
@@ -60,8 +60,8 @@ def lm(
     """
     import json
 
-    from comal.config.load import load_recipe
-    from comal.pipeline.lm_basis import quick_recipe
+    from comal.experiments.language_model.basis import quick_recipe
+    from comal.recipes.load import load_recipe
 
     loaded = load_recipe(recipe, settings or [])
     if quick:
@@ -96,7 +96,7 @@ def _seeds(text: str) -> list[int]:
 def _planned(wanted: Sequence[str], recipe: Recipe) -> dict[str, Part]:
     """The parts that are wanted; of `all` and `list` those that the recipe allows, saying why others are left out."""
     from comal.errors import ConfigError
-    from comal.pipeline.lm_parts import PARTS, plan_part
+    from comal.experiments.language_model.parts import PARTS, plan_part
 
     if wanted != ["list"] and "all" not in wanted:
         return {name: plan_part(name, recipe) for name in dict.fromkeys(wanted)}
@@ -117,7 +117,7 @@ def _show_plan(planned: Mapping[str, Part], seeds: list[int], folder: Path, runs
     from rich.console import Console
     from rich.table import Table
 
-    from comal.pipeline.lm_results import Cost, cost_of
+    from comal.experiments.language_model.results import Cost, cost_of
 
     counted: set[str] = set()
     costs = {name: cost_of(part, seeds, folder, counted) for name, part in planned.items()}
@@ -188,12 +188,12 @@ def _carried_out(
     planned: Mapping[str, Part], recipe: Recipe, seeds: list[int], folder: Path, options: list[str]
 ) -> dict[str, PartResult]:
     """Train and measure; a seed after the other, so that there is something to read soon."""
-    from comal.cli.display import RunDisplay
-    from comal.pipeline.lm_results import PartResult, exploited, table_of
-    from comal.pipeline.lm_runs import carry_out, certify, claimed
-    from comal.pipeline.lm_scores import scores
-    from comal.pipeline.setup import prepare_process
-    from comal.reports.certificate_table import look_heading, look_row
+    from comal.cli.display.run import RunDisplay
+    from comal.experiments.language_model.results import PartResult, exploited, table_of
+    from comal.experiments.language_model.runs import carry_out, certify, claimed
+    from comal.experiments.language_model.scores import scores
+    from comal.pipeline.processes.distributed import prepare_process
+    from comal.reports.terminal.certificate import look_heading, look_row
 
     def watch(work: Work, names: list[str], steps: int) -> AbstractContextManager[object]:
         if work == "exploiter":
@@ -231,10 +231,10 @@ def _write(
 ) -> Path:
     """The page of these parts and of those that are finished already."""
     from comal.errors import ConfigError
-    from comal.pipeline.folder import write_json
-    from comal.pipeline.lm_parts import PARTS, plan_part
-    from comal.pipeline.lm_results import finished
-    from comal.reports.lm_page import write_page
+    from comal.experiments.language_model.page import write_page
+    from comal.experiments.language_model.parts import PARTS, plan_part
+    from comal.experiments.language_model.results import finished
+    from comal.pipeline.disk.files import write_json
 
     whole: dict[str, PartResult] = {}
     for name in PARTS:
@@ -255,7 +255,7 @@ def _write(
 
 def _in_words(recipe: Recipe) -> str:
     """What all parts have in common."""
-    from comal.pipeline.lm_basis import Basis
+    from comal.experiments.language_model.basis import Basis
 
     shared = Basis.of(recipe)
     return (
@@ -269,7 +269,7 @@ def _in_words(recipe: Recipe) -> str:
 def _print(results: Sequence[PartResult]) -> None:
     from rich.console import Console
 
-    from comal.reports.lm_page import READING, exploited_rows, rows, terminal
+    from comal.experiments.language_model.page import READING, exploited_rows, rows, terminal
 
     out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
     for result in results:

@@ -28,16 +28,16 @@ def run(
 
     Interrupted or killed at any moment, the same command continues where it stopped and ends with the same figures.
     """
-    from comal.config.load import load_recipe
+    from comal.recipes.load import load_recipe
 
     plan = load_recipe(recipe, settings or [])
     folder = output_dir or Path("runs") / plan.name
-    from comal.cli.display import RunDisplay
-    from comal.pipeline.distributed import on_main, state
-    from comal.pipeline.provenance import command_line
-    from comal.pipeline.run import Run, method_names
-    from comal.pipeline.setup import prepare_process
-    from comal.reports.run_report import write_report
+    from comal.cli.display.run import RunDisplay
+    from comal.pipeline.disk.provenance import command_line
+    from comal.pipeline.processes.distributed import on_main, prepare_process, state
+    from comal.pipeline.run.check import method_names
+    from comal.pipeline.run.run import Run
+    from comal.reports.html.run_report import write_report
 
     prepare_process(plan.threads)
     shown = state().is_main_process
@@ -54,7 +54,7 @@ def run(
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
         return
-    from comal.reports.tables import print_result
+    from comal.reports.terminal.run import print_result
 
     print_result(result)
     typer.echo(f"\nreport   {folder / 'report.html'}", err=True)

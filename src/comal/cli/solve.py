@@ -45,8 +45,8 @@ def solve(
     Exit status: 0 converged, 3 not converged, 2 bad input.
     """
     from comal import games
-    from comal.config.overrides import parse_overrides
     from comal.plugins import ALGORITHMS
+    from comal.recipes.overrides import parse_overrides
 
     table = games.load_game(game, symmetrise)
     if symmetrise and not Path(game).is_file():
@@ -63,7 +63,7 @@ def solve(
     initial = None if start is None else parse_policy(start)
     solution = games.solve(table, rule, gap, max_products, initial, record)
     if plot is not None:
-        from comal.reports.game_figures import save, solution_figure
+        from comal.reports.figures.games import save, solution_figure
 
         save(solution_figure(table, solution, algorithm, gap), plot)
     if as_json:

@@ -14,10 +14,10 @@ def status(
 ) -> None:
     """Show what is done and what is left of a run, finished or not."""
     from comal.errors import RunError
-    from comal.pipeline.folder import read_json
-    from comal.pipeline.run import method_names
-    from comal.pipeline.settings import Recipe
-    from comal.reports.progress_state import read_state
+    from comal.pipeline.disk.files import read_json
+    from comal.pipeline.disk.progress import read_state
+    from comal.pipeline.run.check import method_names
+    from comal.recipes.settings import Recipe
 
     if not (run / "run.json").is_file():
         raise RunError(str(run), "there is no run here (run.json is missing)")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from comal.errors import JudgeError
-from comal.judges.budget import Spend
+from comal.judges.chat.ledger import Spend
 from comal.plugins import describe
 
 
@@ -68,7 +68,7 @@ class Judge(ABC):
     def symmetric(self) -> bool:
         """Whether compare(x, a, b) = 1 - compare(x, b, a) holds by construction.
 
-        One presentation order is then enough; of any other judge `comal.judges.oracle` asks both and averages.
+        One presentation order is then enough; of any other judge `comal.judges.asking.oracle` asks both and averages.
         """
         return False
 

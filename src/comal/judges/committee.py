@@ -21,9 +21,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from comal.judges.asking.keeping import ask_and_keep, open_cache
 from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Verdict
-from comal.judges.budget import Spend
-from comal.judges.keeping import ask_and_keep, open_cache
+from comal.judges.chat.ledger import Spend
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ they were not there. So it is *checked* that log-probabilities and several choic
 goes alone, before the others are sent.
 
 The spend is counted in a file beside the verdict cache and goes on counting when a run is continued; see
-`comal.judges.budget`.
+`comal.judges.chat.ledger`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from comal.errors import JudgeError
-from comal.judges.api_key import read_key, refuse_key
 from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Verdict
-from comal.judges.budget import Ledger, Limits, Spend
-from comal.judges.chat_api import PLACE, ChatClient
-from comal.judges.chat_question import OURS, QuestionForm
-from comal.judges.chat_session import ChatSession, Patience, Prices
-from comal.judges.chat_verdict import Kind, VerdictAsker, traits_of
-from comal.judges.in_flight import answers
-from comal.judges.labels import DECORATION
-from comal.judges.templates import Template, check, find
+from comal.judges.chat.api import PLACE, ChatClient
+from comal.judges.chat.in_flight import answers
+from comal.judges.chat.key import read_key, refuse_key
+from comal.judges.chat.ledger import Ledger, Limits, Spend
+from comal.judges.chat.question import OURS, QuestionForm
+from comal.judges.chat.session import ChatSession, Patience, Prices
+from comal.judges.chat.verdict import Kind, VerdictAsker, traits_of
+from comal.judges.words.labels import DECORATION
+from comal.judges.words.templates import Template, check, find
 
 _OWN_HOST = "api.openai.com"
 _HARMLESS: Final = frozenset({

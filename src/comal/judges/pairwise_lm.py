@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.judges.base import Comparison, Judge
-from comal.judges.loading import chat_ids, check_model, load, longest_input, pad, state_of
-from comal.judges.templates import HELPFUL, Template, fill, find
-from comal.judges.templates import check as check_template
+from comal.judges.words.models import chat_ids, check_model, load, longest_input, pad, state_of
+from comal.judges.words.templates import HELPFUL, Template, fill, find
+from comal.judges.words.templates import check as check_template
 
 _PLACE = "pairwise_lm.model"
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.judges.base import Comparison, Judge
-from comal.judges.loading import chat_ids, check_model, load, longest_input, pad, state_of
+from comal.judges.words.models import chat_ids, check_model, load, longest_input, pad, state_of
 
 _PLACE = "reward_model.models"
 

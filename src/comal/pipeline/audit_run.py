@@ -9,9 +9,9 @@ from comal.evaluation.audit.asking import AnswerSets, Progress, ask
 from comal.evaluation.audit.audit import audit_verdicts
 from comal.evaluation.audit.result import AuditResult
 from comal.judges.base import Judge
-from comal.pipeline.folder import AUDIT, read_json, read_table, write_json
-from comal.pipeline.settings import Recipe
+from comal.pipeline.disk.files import AUDIT, read_json, read_table, write_json
 from comal.plugins import JUDGES
+from comal.recipes.settings import Recipe
 
 PROMPTS = 100
 ANSWERS = 2

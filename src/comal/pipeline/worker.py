@@ -6,26 +6,26 @@ import sys
 from pathlib import Path
 
 from comal.errors import ComalError
-from comal.pipeline.folder import read_json, write_json
-from comal.pipeline.progress import OrphanedError
-from comal.pipeline.settings import Recipe
+from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.progress import OrphanedError
+from comal.recipes.settings import Recipe
 
 
 def main(arguments: list[str]) -> int:
     """Run one method, or train one exploiter; a user's mistake is left in error.json for the parent to show."""
     work, folder, name, parent = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])
-    from comal.pipeline.setup import prepare_process
+    from comal.pipeline.processes.distributed import prepare_process
 
     try:
         if work == "exploiter":
-            from comal.pipeline.certify import train_exploiter
-            from comal.pipeline.certify_plan import Plan
+            from comal.pipeline.certify.certification import train_exploiter
+            from comal.pipeline.certify.plan import Plan
 
             plan = Plan.read(folder)
             prepare_process(plan.settings.threads)
             train_exploiter(folder, plan, name, parent)
         else:
-            from comal.pipeline.run import run_method
+            from comal.pipeline.run.run import run_method
 
             recipe = Recipe(**read_json(folder / "run.json")["recipe"])
             prepare_process(recipe.threads)

@@ -11,8 +11,8 @@ import numpy as np
 
 from comal.errors import DataError
 from comal.evaluation.audit.verdicts import Floats, Row, Verdicts
+from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison, Judge
-from comal.judges.oracle import Oracle
 from comal.plugins import describe
 
 _CHUNK = 256  # comparisons between two looks at the progress

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from comal.errors import DataError, near_match
-from comal.evaluation.alpaca_eval import KEYS, parse_outputs
 from comal.evaluation.audit.asking import AnswerSets
 from comal.evaluation.audit.generic import read_verdicts
 from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.verdicts import Row, Verdicts
+from comal.evaluation.crossplay.alpaca_eval import KEYS, parse_outputs
 from comal.games.io import read_game
 
 _KEYS = (*KEYS, "input", "output_1", "output_2", "label", "cmp_key", "idx", "response1")

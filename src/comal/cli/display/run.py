@@ -1,0 +1,104 @@
+"""What a person sees of a run on the terminal: one line of progress, and a table as validation figures come in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+from comal.pipeline.disk.progress import RunState, read_state
+from comal.reports.terminal.run import look_heading, look_row
+
+
+class RunDisplay:
+    """Watches a run's folder from a thread and shows it on stderr; the run itself knows nothing of it.
+
+    Args:
+        folder: of the run, or of a certification.
+        methods: folders in it that hold a journal and looks each.
+        steps: proximal steps of each.
+        heading, row: how looks are shown, in so many characters; None: as many as it takes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        methods: list[str],
+        steps: int,
+        heading: Callable[[int | None], str] = look_heading,
+        row: Callable[[str, Path, int | None], str] = look_row,
+    ) -> None:
+        self.look_heading = heading
+        self.look_row = row
+        self.folder = folder
+        self.methods = methods
+        self.steps = steps
+        self.console = Console(stderr=True)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._shown: set[Path] = set()
+        self._heading = False
+        # What is being done goes last: of all columns it alone gives way when the terminal is narrow.
+        self._progress = Progress(
+            BarColumn(bar_width=30 if self.console.width >= 100 else 10, table_column=Column(no_wrap=True)),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} steps", table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TextColumn("left", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=False, table_column=Column(no_wrap=True)),
+            TextColumn(
+                "{task.description}", justify="left", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
+            console=self.console,
+            transient=True,
+            expand=True,
+        )
+
+    def __enter__(self) -> RunDisplay:
+        state = read_state(self.folder, self.methods, self.steps)
+        self._task = self._progress.add_task("starting", total=self.steps * len(self.methods), completed=state.steps)
+        for method in state.methods:
+            self._shown |= set(method.looks)
+        if state.steps:
+            self.console.print(f"continuing: {state.steps} of {self.steps * len(self.methods)} steps were done before")
+        self._progress.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if kind is None:
+            self._update()
+        self._progress.stop()
+
+    def _watch(self) -> None:
+        last_line, last_time = "", 0.0
+        while not self._stop.wait(0.25):
+            state = self._update()
+            # Without a terminal there is no live bar; say now and then where the run is.
+            line = state.description
+            if not self.console.is_terminal and (line != last_line and time.monotonic() - last_time > 20):
+                self.console.print(f"{line}  {state.steps}/{self.steps * len(self.methods)} steps", soft_wrap=True)
+                last_line, last_time = line, time.monotonic()
+
+    def _update(self) -> RunState:
+        state = read_state(self.folder, self.methods, self.steps)
+        width = self.console.width if self.console.is_terminal else None  # a file has room for all
+        self._progress.update(self._task, completed=state.steps, description=state.description)
+        for method in state.methods:
+            for path in method.looks:
+                if path not in self._shown:
+                    self._shown.add(path)
+                    if not self._heading:
+                        self.console.print(self.look_heading(width), soft_wrap=True, highlight=False)
+                        self._heading = True
+                    self.console.print(self.look_row(method.name, path, width), soft_wrap=True, highlight=False)
+        return state

@@ -1,0 +1,107 @@
+"""A judge as a command line names it: by name, inline, in a file, which may be a recipe, or by the folder of a run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from comal.errors import ConfigError, near_match
+from comal.judges.base import Judge
+from comal.pipeline.crossplay.sources import read_recipe
+from comal.plugins import JUDGES
+from comal.recipes.load import UniqueKeys, recipe_names, recipe_text
+from comal.recipes.overrides import parse_overrides
+
+_FILES = (".yaml", ".yml", ".json")
+
+
+def load_judge(spec: str, option: str = "--judge") -> Judge:
+    """The judge that `spec` names.
+
+    Args:
+        spec: one of these.
+
+            `docstring_style`                          a judge that needs no options
+            `name=python function=rules:better`        inline, with dotted keys as for `--set`
+            `{name: python, function: "rules:better"}` inline, as in a recipe
+            `committee.yaml`, `judge.json`             a mapping with `name`, or a recipe or run.json with a judge
+            `docstrings`                               the judge of a recipe that ships with comal
+            `runs/mine`                                the evaluation judge of a run, or else the one it trained on
+        option: what to call the place of a mistake.
+
+    Raises:
+        ConfigError: none of these, or a judge with wrong options.
+    """
+    path = Path(spec).expanduser()
+    if (path / "run.json").is_file():
+        recipe = read_recipe(path)
+        own: Judge = JUDGES.build(recipe.evaluation.judge or recipe.judge, option)
+        return own
+    is_file = spec.lower().endswith(_FILES)
+    judge: Judge = JUDGES.build(
+        _of_file(path, spec, option) if is_file else _inline(spec, option), spec if is_file else option
+    )
+    return judge
+
+
+def build_judge(spec: str, option: str = "--judge") -> Judge:
+    """As `load_judge`, checked as far as that is possible without asking.
+
+    Raises:
+        ConfigError: as `load_judge`.
+        JudgeError: it could not be asked.
+    """
+    judge = load_judge(spec, option)
+    judge.check()
+    return judge
+
+
+def _of_file(path: Path, spec: str, option: str) -> Any:
+    if not path.is_file():
+        raise ConfigError(option, f"there is no file `{spec}`")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(spec, f"cannot be read: {error}") from error
+    return _judge_of(_loaded(text, spec), spec)
+
+
+def _inline(spec: str, option: str) -> Any:
+    if spec.lstrip().startswith("{"):
+        return _loaded(spec, option)
+    if "=" in spec:
+        try:
+            words = shlex.split(spec)
+        except ValueError as error:
+            raise ConfigError(option, f"cannot read `{spec}`: {error}") from error
+        words = words if any(word.startswith("name=") for word in words) else [f"name={words[0]}", *words[1:]]
+        return parse_overrides(words)
+    names = JUDGES.names()
+    if spec in names or ":" in spec:
+        return {"name": spec}
+    if spec in recipe_names():
+        return _judge_of(_loaded(recipe_text(spec), spec), spec)
+    known = near_match(spec, [*names, *recipe_names()])
+    raise ConfigError(option, f"`{spec}` is no judge, recipe, file or run.{known}")
+
+
+def _loaded(text: str, place: str) -> Any:
+    try:
+        return json.loads(text) if place.endswith(".json") else yaml.load(text, UniqueKeys)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise ConfigError(place, f"not YAML or JSON: {' '.join(str(error).split())}") from error
+
+
+def _judge_of(values: Any, place: str) -> Any:
+    if isinstance(values, Mapping) and isinstance(values.get("recipe"), Mapping):
+        values = values["recipe"]
+    if isinstance(values, Mapping) and "judge" in values:
+        return values["judge"]
+    if not isinstance(values, Mapping) or "name" not in values:
+        raise ConfigError(place, "expected a mapping with the judge's `name` and options, or a recipe with a `judge`")
+    return dict(values)

@@ -1,0 +1,162 @@
+"""`comal reproduce lm`: train what a part needs; every run is an ordinary one, in a folder of its own.
+
+DIR/supervised/DIGEST-seed0/   a starting model, shared by all runs of its settings and seed
+DIR/methods/core-seed0/        a run
+DIR/exploiters/seed0/          certificates
+DIR/PART/scores-*-seed0.json   figures, see `comal.experiments.language_model.scores`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import filelock
+
+from comal.errors import RunError
+from comal.evaluation.exploitability.certificate import Certificate
+from comal.experiments.language_model.plan import Part, PlannedRun
+from comal.pipeline.certify.certification import Certification
+from comal.pipeline.certify.plan import Plan, chosen_policies, policies_of_run
+from comal.pipeline.certify.settings import EVERY, STEPS, CertifySettings, defaults
+from comal.pipeline.disk.files import clear_temporaries, link_folder, read_json
+from comal.pipeline.disk.progress import FileProgress
+from comal.pipeline.processes.distributed import state
+from comal.pipeline.processes.workers import Work, of_several, young_garbage_only
+from comal.pipeline.run.check import canonical, method_names, refuse_other
+from comal.pipeline.run.run import Run
+from comal.pipeline.run.start import prepare_start
+from comal.recipes.settings import Recipe
+
+Watch = Callable[[Work, list[str], int], AbstractContextManager[object]]
+"""Shows the methods, or exploiters, in these folders, of so many steps each, while it is entered."""
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold an experiment's folder.
+
+    Raises:
+        RunError: it is a file, in use, or processes are started by torchrun.
+    """
+    if state().num_processes > 1:
+        raise RunError(str(folder), "the experiment starts its own processes; run it without torchrun")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(str(folder), "this is a file, not a folder; choose another --folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=5):
+            yield
+    except filelock.Timeout as error:
+        raise RunError(str(folder), "another process is working in this folder; wait for it to end") from error
+
+
+def carry_out(folder: Path, part: Part, seed: int, command: str | None, watch: Watch) -> None:
+    """Train and evaluate what is left of a part's runs of one seed. Call it only while holding the folder.
+
+    Raises:
+        ComalError: a folder that holds another configuration's run, or whatever stops a run.
+    """
+    left = [run for run in part.runs if not is_done(folder, run, seed)]
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(Run(folder / run.folder(seed), run.of_seed(seed), command))
+            for run in sorted(left, key=_longest, reverse=True)
+        ]
+        if started:
+            names = [f"{r.folder.relative_to(folder)}/{m}" for r in started for m in method_names(r.recipe)]
+            stack.enter_context(watch("method", names, max(run.recipe.steps for run in started)))
+        for run in started:
+            _start(folder, run)
+        _methods(started)
+        for run in started:
+            run.execute()
+    if part.exploiters:
+        certify(folder, part, seed, watch)
+
+
+def _longest(run: PlannedRun) -> int:
+    return max(work.answers for work in run.work.values())
+
+
+def is_done(folder: Path, run: PlannedRun, seed: int) -> bool:
+    """Whether a run is finished.
+
+    Raises:
+        RunError: it is another configuration's.
+    """
+    where = folder / run.folder(seed)
+    if not (where / "result.json").is_file():
+        return False
+    refuse_other(read_json(where / "run.json"), canonical(run.of_seed(seed)), where)
+    return True
+
+
+def _start(folder: Path, run: Run) -> None:
+    """Prompts and starting model; a model that is trained is trained once for all runs of its settings."""
+    if run.recipe.supervised is not None and not (run.folder / "supervised").is_dir():
+        shared = folder / "supervised" / supervised_name(run.recipe)
+        if not (shared / "supervised").is_dir():
+            if shared.is_dir():
+                clear_temporaries(shared)
+            prepare_start(shared, run.recipe, FileProgress(run.folder / "progress.json", 0))
+        link_folder(shared / "supervised", run.folder / "supervised")
+    prepare_start(run.folder, run.recipe, FileProgress(run.folder / "progress.json", 0))
+
+
+def supervised_name(recipe: Recipe) -> str:
+    """A name for all that a starting model depends on."""
+    plain = recipe.model_dump(mode="json", include={"policy", "supervised", "seed", "threads"})
+    return f"{hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]}-seed{recipe.seed}"
+
+
+def _methods(runs: Sequence[Run]) -> None:
+    """All methods of all runs side by side, so that no processor waits for a run's last method."""
+    left = [(run.folder, m) for run in runs for m in method_names(run.recipe) if not _is_final(run.folder / m)]
+    processes = max((run.recipe.processes for run in runs), default=1)
+    if processes > 1 and len(left) > 1:
+        of_several("method", left, processes)
+
+
+def _is_final(method: Path) -> bool:
+    return (method / "final.json").is_file()
+
+
+def certification(folder: Path, part: Part, seed: int) -> Certification:
+    """The certification of a part's policies, which are all of one run."""
+    run = part.runs[0]
+    home, recipe = folder / run.folder(seed), run.of_seed(seed)
+    # Exploiters are trained for the same share of a run, however short it is made.
+    plain = defaults(recipe)
+    plain |= {"steps": min(STEPS, recipe.steps), "every": min(EVERY, recipe.steps)}
+    settings = CertifySettings.model_validate(plain)
+    pool = policies_of_run(home, recipe, settings.evaluation.pool_size)
+    chosen = chosen_policies(pool, [method for _, method in part.sources.values()], [])
+    return Certification(folder / part.name / f"seed{seed}", Plan(home, recipe, settings), chosen, pool)
+
+
+def certify(folder: Path, part: Part, seed: int, watch: Watch) -> list[Certificate]:
+    """Train exploiters of a part's policies and measure them; certificates that are there are read."""
+    if (kept := kept_certificates(folder, part, seed)) is not None:
+        return kept
+    work = certification(folder, part, seed)
+    names = [f"{work.folder.relative_to(folder)}/{name}" for name in work.exploiters]
+    with work, watch("exploiter", names, work.plan.settings.steps), young_garbage_only():
+        return work.execute()
+
+
+def kept_certificates(folder: Path, part: Part, seed: int) -> list[Certificate] | None:
+    """The certificates of a part's policies, if all are there.
+
+    Raises:
+        RunError: they are another configuration's.
+    """
+    work = certification(folder, part, seed)
+    if not all((work.folder / name / "certificate.json").is_file() for name in work.policies):
+        return None
+    refuse_other(read_json(work.folder / "certify.json"), work.plan.to_json()["recipe"], work.folder)
+    return [Certificate.from_json(read_json(work.folder / n / "certificate.json")) for n in work.policies]

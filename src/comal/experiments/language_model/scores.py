@@ -1,0 +1,262 @@
+"""`comal reproduce lm`: all policies of a part and seed on the same test prompts, against one field of adversaries.
+
+The runs have drawn everybody's answers already, so a judge, trained on or held out, only has to read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comal.evaluation.crossplay.crossplay import CrossPlay, cross_play
+from comal.evaluation.estimates import Estimate, estimate
+from comal.evaluation.exploitability.adversaries import class_shares, exposure, worst_case
+from comal.evaluation.exploitability.certificate import kind_of
+from comal.evaluation.exploitability.scoreboard import START, Field
+from comal.experiments.language_model.plan import Part
+from comal.judges.asking.oracle import Oracle
+from comal.judges.base import Judge
+from comal.judges.kept.cache import cache_path
+from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.run.resources import classifier
+from comal.pipeline.step.samples import Samples
+from comal.plugins import JUDGES, describe
+from comal.policies.base import Prompt
+from comal.recipes.settings import Recipe
+
+_FORMAT = 1
+_KINDS = ("another policy", "one class only", "best of N")
+
+Rates = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is known of one policy of one seed.
+
+    Attributes:
+        worst_case: the strongest adversary's win rate, cross-fitted.
+        adversaries: which one that is, as each half of the prompts chose it.
+        kinds: the strongest adversary of each kind, cross-fitted.
+        excess: worst case less that of the part's first method, prompt by prompt.
+        win_rate: against the starting model.
+        kl: KL(policy || starting model), nats an answer.
+        step: proximal steps that made it.
+        pairs: judged to train its method.
+        classes: share of each class of answers.
+    """
+
+    worst_case: Estimate
+    adversaries: tuple[str, ...]
+    kinds: Mapping[str, Estimate]
+    excess: Estimate
+    win_rate: Estimate
+    kl: Estimate
+    step: int
+    pairs: int
+    classes: Mapping[str, float]
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Figures:
+        """What `scores` wrote."""
+        return cls(
+            Estimate(**plain["worst_case"]),
+            tuple(plain["adversaries"]),
+            {kind: Estimate(**value) for kind, value in plain["kinds"].items()},
+            Estimate(**plain["excess"]),
+            Estimate(**plain["win_rate"]),
+            Estimate(**plain["kl"]),
+            plain["step"],
+            plain["pairs"],
+            plain["classes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeedScores:
+    """Everything measured of a part's policies of one seed under one judge.
+
+    Attributes:
+        final: of every method's last policy, by key, and of `start`.
+        picked: of the policies that validation win rates against the start would pick; the same where that is the last.
+        policies: names of the matrix's rows, `start` first.
+        matrix, low, high: win rates of rows against columns with bootstrap intervals over prompts, shape (n, n).
+    """
+
+    seed: int
+    prompts: int
+    final: Mapping[str, Figures]
+    picked: Mapping[str, Figures]
+    policies: tuple[str, ...]
+    matrix: Rates
+    low: Rates
+    high: Rates
+
+
+def score_path(folder: Path, part: Part, judge: str, seed: int) -> Path:
+    """Where the figures of a part, judge and seed are kept."""
+    return folder / part.name / f"scores-{judge.replace(' ', '-')}-seed{seed}.json"
+
+
+def scores(folder: Path, part: Part, judge: str, seed: int, told: Callable[[str], None]) -> SeedScores:
+    """The figures of a finished part under one of its judges; computed where they are not there yet."""
+    kept = kept_scores(folder, part, judge, seed)
+    if kept is not None:
+        return kept
+    told(f"{part.name}, seed {seed}: {len(part.titles)} methods before {judge}")
+    built: Judge = JUDGES.build(part.judges[judge], "judge")
+    plain = _measured(folder, part, seed, built)
+    path = score_path(folder, part, judge, seed)
+    write_json(path, {"of": _digest(folder, part, seed, built), "judge": describe(built)} | plain)
+    return _read(path)
+
+
+def kept_scores(folder: Path, part: Part, judge: str, seed: int) -> SeedScores | None:
+    """The same, where they are there already and of these very runs."""
+    path = score_path(folder, part, judge, seed)
+    if not path.is_file():
+        return None
+    digest = _digest(folder, part, seed, JUDGES.build(part.judges[judge], "judge"))
+    return _read(path) if read_json(path)["of"] == digest else None
+
+
+def _read(path: Path) -> SeedScores:
+    plain = read_json(path)
+    final, picked = (
+        {key: Figures.from_json(value) for key, value in plain[which].items()} for which in ("final", "picked")
+    )
+    play = plain["cross_play"]
+    matrix, low, high = (np.array(play[name], dtype=np.float64) for name in ("matrix", "low", "high"))
+    return SeedScores(plain["seed"], plain["prompts"], final, picked, tuple(play["policies"]), matrix, low, high)
+
+
+def _digest(folder: Path, part: Part, seed: int, judge: Judge) -> str:
+    """A name for all that figures depend on: equal runs have equal results."""
+    results = [read_json(folder / run.folder(seed) / "result.json") for run in part.runs]
+    sources = {key: (run.name, method) for key, (run, method) in part.sources.items()}
+    text = json.dumps([_FORMAT, judge.fingerprint(), sources, results], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A policy in the field: its answers, candidates for best-of-N, and what its run says of it."""
+
+    answers: list[list[str]]
+    candidates: list[list[str]]
+    kl: Estimate
+    step: int
+    pairs: int
+
+
+def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> dict[str, Any]:
+    recipe = part.runs[0].of_seed(seed)
+    home = folder / part.runs[0].folder(seed)
+    prompts = _test_prompts(home, recipe)
+    rows: dict[str, _Row] = {START: _row(home, START, START, recipe, prompts)}
+    picks: dict[str, str] = {START: START}
+    for key, (run, method) in part.sources.items():
+        where = folder / run.folder(seed)
+        rows[key] = _row(where, method, method, recipe, prompts)
+        picked = read_json(where / "result.json")["picked"][method]
+        picks[key] = key if picked == method else f"{key}@{picked.rpartition('@')[2]}"
+        if picked != method:
+            rows[picks[key]] = _row(where, method, picked, recipe, prompts)
+    tolerated = recipe.evaluation.max_failure_rate
+    if tolerated is None:
+        tolerated = recipe.sampling.max_failure_rate
+    spend = folder / "spend.sqlite"
+    oracle = Oracle(judge, cache_path(recipe.verdict_cache, folder), tolerated, spend_path=spend)
+    texts = [prompt.text for prompt in prompts]
+    play = cross_play(oracle, texts, {name: row.answers for name, row in rows.items()})
+    play.game()  # refuses a pair of policies without any verdict
+    field = _field(oracle, texts, recipe, rows[START])
+    rates = {name: _adversaries(field, name, rows, play) for name in rows}
+    worst = {name: worst_case(found) for name, found in rates.items()}
+    exposed = {name: exposure(rates[name], worst[name].names) for name in rows}
+    first = exposed[next(iter(part.titles))]
+
+    def figures(name: str) -> dict[str, Any]:
+        row = rows[name]
+        return {
+            "worst_case": worst[name].win_rate.to_json(),
+            "adversaries": list(worst[name].names),
+            "kinds": _kinds(rates[name]),
+            "excess": estimate(exposed[name] - first).to_json(),
+            "win_rate": estimate(play.rates[:, play.policies.index(name), 0]).to_json(),
+            "kl": row.kl.to_json(),
+            "step": row.step,
+            "pairs": row.pairs,
+            "classes": {} if field.classify is None else class_shares(row.answers, field.classify),
+        }
+
+    finals = [START, *part.titles]
+    order = [play.policies.index(name) for name in finals]
+    square = np.ix_(order, order)
+    return {
+        "part": part.name,
+        "seed": seed,
+        "prompts": len(prompts),
+        "final": {name: figures(name) for name in finals},
+        "picked": {name: figures(picks[name]) for name in finals},
+        "cross_play": {
+            "policies": finals,
+            "matrix": play.matrix[square].tolist(),
+            "low": play.low[square].tolist(),
+            "high": play.high[square].tolist(),
+        },
+    }
+
+
+def _test_prompts(run: Path, recipe: Recipe) -> list[Prompt]:
+    plain = read_json(run / "data" / "prompts.json")["test"][: recipe.evaluation.test_prompts]
+    return [Prompt(tuple(messages)) for messages in plain]
+
+
+def _row(run: Path, method: str, policy: str, recipe: Recipe, prompts: list[Prompt]) -> _Row:
+    """A policy of a finished run: its start, a method's last one, or `method@step`."""
+    samples = Samples.load(run / "evaluation" / f"{policy}.parquet", prompts)
+    count = recipe.evaluation.samples
+    result = read_json(run / "result.json")["policies"]
+    at = policy.rpartition("@")[2]
+    step = 0 if method == START else read_json(run / method / "final.json")["steps"] if policy == method else int(at)
+    return _Row(
+        samples.part(0, count).texts,
+        samples.part(count).texts,
+        Estimate(**result[policy]["kl_start"]),
+        step,
+        int(result[method]["comparisons"]),
+    )
+
+
+def _field(oracle: Oracle, texts: list[str], recipe: Recipe, start: _Row) -> Field:
+    classify = classifier(recipe.evaluation)
+    answers = [*start.answers, *start.candidates]
+    classes = [] if classify is None else sorted({classify(text) for group in answers for text in group})
+    return Field(oracle, texts, recipe.evaluation.best_of, classify, classes, recipe.seed)
+
+
+def _adversaries(field: Field, name: str, rows: Mapping[str, _Row], play: CrossPlay) -> dict[str, Rates]:
+    """Every adversary's win rates against a policy; the other policies' are those of the cross-play."""
+    column = play.policies.index(name)
+    pool = {other: play.rates[:, i, column] for i, other in enumerate(play.policies) if other != name}
+    answers = {origin: rows[origin].answers for origin in dict.fromkeys([START, name])}
+    candidates = {origin: rows[origin].candidates for origin in answers}
+    rates = pool | {who: r for who, r in field.adversaries(name, answers, candidates).items() if who not in pool}
+    return {who: values for who, values in rates.items() if np.isfinite(values).sum() >= 2}
+
+
+def _kinds(rates: Mapping[str, Rates]) -> dict[str, Any]:
+    found = {}
+    for kind in _KINDS:
+        of_kind = {who: values for who, values in rates.items() if kind_of(who, []) == kind}
+        if of_kind:
+            found[kind] = worst_case(of_kind).win_rate.to_json()
+    return found

@@ -1,0 +1,59 @@
+"""Asking a judge so that every verdict is on disk before the next is waited for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from comal.errors import JudgeError
+from comal.judges.base import Comparison, Judge, Records, Verdict
+from comal.judges.kept.cache import VerdictCache
+from comal.plugins import describe
+
+
+def open_cache(judge: Judge, records: Records) -> VerdictCache | None:
+    """Where the verdicts of `judge` are kept; None when it is too cheap for that, or nothing is kept."""
+    if records.verdicts is None or not judge.expensive:
+        return None
+    return VerdictCache(records.verdicts, judge.fingerprint(), judge.identity())
+
+
+def ask_and_keep(
+    judge: Judge, comparisons: Sequence[Comparison], cache: VerdictCache | None, records: Records
+) -> Iterator[list[Verdict]]:
+    """The judge's verdicts, part by part, each part kept before it is handed on.
+
+    Raises:
+        JudgeError: the judge cannot be asked, gave something that is no probability (the good verdicts that came with
+            it are kept), or left a comparison without an answer.
+    """
+    name = str(describe(judge)["name"])
+    waiting = set(comparisons)
+    for part in judge.compare_in_parts(comparisons, records):
+        good = [v for v in part if v.probability is None or 0.0 <= float(v.probability) <= 1.0]  # false for NaN
+        bad = [v for v in part if v not in good] if len(good) < len(part) else []
+        if cache is not None:
+            kept = cache.put({v.comparison: float(v.probability) for v in good if v.probability is not None})
+            # Another process may have been faster; a continued run will be given its verdict, so go on with that.
+            good = [replace(v, probability=kept.get(v.comparison)) for v in good]
+        if bad:
+            p = bad[0].probability
+            assert p is not None
+            what = "NaN" if math.isnan(p) else f"{p:g}"
+            raise JudgeError(
+                name,
+                f"gave {what}, which is no probability, on {_quote(bad[0].comparison)}; where there is no verdict give"
+                " None",
+            )
+        waiting.difference_update(verdict.comparison for verdict in good)
+        yield good
+    if waiting:
+        raise JudgeError(name, f"gave no answer, not even None, on {len(waiting)} of {len(comparisons)} comparisons")
+
+
+def _quote(comparison: Comparison, limit: int = 60) -> str:
+    def short(text: str) -> str:
+        return repr(text if len(text) <= limit else text[: limit - 1] + "…")
+
+    return f"{short(comparison.first)} against {short(comparison.second)} (prompt {short(comparison.prompt)})"

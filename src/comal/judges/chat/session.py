@@ -1,0 +1,239 @@
+"""Putting many requests to one endpoint: never over the budget, again where that helps, and stopping in good order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import tenacity
+
+from comal.errors import JudgeError
+from comal.judges.chat.api import PLACE, ChatClient, Reply, RequestError
+from comal.judges.chat.ledger import Ledger, Limits, Spend
+
+_LIMIT_OPTIONS = {"calls": "max_calls", "tokens": "max_total_tokens", "cost": "max_cost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money for a million tokens."""
+
+    input: float
+    output: float
+
+    def of(self, calls: int, input_tokens: int, output_tokens: int) -> Spend:
+        """The spend with its cost."""
+        cost = (input_tokens * self.input + output_tokens * self.output) / 1e6
+        return Spend(calls, input_tokens, output_tokens, cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try.
+
+    Attributes:
+        retries: of a request, after its first attempt.
+        backoff: seconds before the first of them at most; doubled each time, and drawn at random below that.
+        longest_wait: seconds between two attempts at most; a server that asks for more has an outage.
+        outage_after: so many questions in a row without a reply are an outage.
+    """
+
+    retries: int
+    backoff: float
+    longest_wait: float
+    outage_after: int
+
+
+class ChatSession:
+    """The shared state of the threads that ask.
+
+    `stop` ends it in good order: requests in flight get their reply, nothing is asked again, nothing new is sent.
+    """
+
+    def __init__(
+        self, client: ChatClient, ledger: Ledger, limits: Limits, prices: Prices, patience: Patience, endpoint: str
+    ) -> None:
+        self.client = client
+        self.prices = prices
+        self.endpoint = endpoint
+        self._ledger = ledger
+        self._limits = limits
+        self._patience = patience
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._open = 0  # questions with a reservation
+        self._quiet_until = 0.0  # on the monotonic clock: one thread's Retry-After holds for all
+        self._failures_in_row = 0
+        self._answered = False
+
+    def stop(self) -> None:
+        """Send nothing new, wake whoever waits."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def question(self, bound: Spend) -> Question:
+        """A question that costs `bound` at most if nothing must be repeated; use it in a with block.
+
+        Where the budget has no room, waits for questions in flight: they mostly cost less than was reserved.
+
+        Raises:
+            JudgeError: the budget has no room.
+        """
+        with self._changed:
+            while (limit := self._ledger.reserve(bound, self._limits)) is not None:
+                if self._open == 0 or self._stopping.is_set():
+                    raise self.over_budget(limit, bound)
+                self._changed.wait()
+            self._open += 1
+        return Question(self, bound)
+
+    def ask(self, body: Mapping[str, Any], pay: Callable[[], Payment]) -> Reply:
+        """Put one request, again as often as patience allows.
+
+        Raises:
+            RequestError: no reply, but others may get one.
+            JudgeError: an outage, or the budget.
+        """
+        patience = self._patience
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._worth_repeating),
+            stop=tenacity.stop_after_attempt(patience.retries + 1) | tenacity.stop_when_event_set(self._stopping),
+            wait=self._wait,
+            sleep=tenacity.sleep_using_event(self._stopping),
+            reraise=True,
+        )
+        try:
+            reply: Reply = attempts(self._attempt, body, pay)
+        except RequestError as failure:
+            self._count(failure)
+            raise
+        with self._changed:
+            self._failures_in_row, self._answered = 0, True
+        return reply
+
+    def over_budget(self, limit: str, bound: Spend) -> JudgeError:
+        """The error of a budget without room."""
+        option = _LIMIT_OPTIONS[limit]
+        most = getattr(self._limits, limit)
+        where = (
+            f"counted in {self._ledger.path} over all processes and continuations"
+            if self._ledger.path
+            else "counted in this process"
+        )
+        return JudgeError(
+            f"{PLACE}.{option}",
+            f"the budget of {most:,} is used up: {self._ledger.spent()} so far, {where}, and the next question may take"
+            f" {bound}. Every verdict there is was kept: raise {option} and type the same command again to continue",
+        )
+
+    def _attempt(self, body: Mapping[str, Any], pay: Callable[[], Payment]) -> Reply:
+        pause = self._quiet_until - time.monotonic()
+        if (pause > 0 and self._stopping.wait(pause)) or self._stopping.is_set():
+            raise RequestError("not asked", "the judge was stopping")
+        with pay() as payment:
+            try:
+                reply = self.client.post(body)
+            except RequestError as failure:
+                if not failure.billed:
+                    payment.used = Spend(calls=1)
+                raise
+            if reply.input_tokens is not None and reply.output_tokens is not None:
+                payment.used = self.prices.of(1, reply.input_tokens, reply.output_tokens)
+            return reply
+
+    def _worth_repeating(self, error: BaseException) -> bool:
+        if not (isinstance(error, RequestError) and error.retry):
+            return False
+        if error.wait is None:
+            return True
+        if error.wait > self._patience.longest_wait:
+            error.fatal = True
+            error.detail += f"; it asks to wait {error.wait:,.0f} s"
+            return False
+        self._quiet_until = max(self._quiet_until, time.monotonic() + error.wait)
+        return True
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        assert state.outcome is not None
+        error = state.outcome.exception()
+        assert isinstance(error, RequestError)
+        drawn = tenacity.wait_random_exponential(self._patience.backoff, max=self._patience.longest_wait)(state)
+        # After what the server asked for, not all at once.
+        return drawn if error.wait is None else min(error.wait + drawn / 10, self._patience.longest_wait)
+
+    def _count(self, failure: RequestError) -> None:
+        with self._changed:
+            # A question that was understood and declined is no sign of an outage, unless nothing ever worked.
+            declined = failure.status in (400, 413, 422) and self._answered
+            if failure.reason != "not asked" and not declined:
+                self._failures_in_row += 1
+            outage = failure.fatal or self._failures_in_row >= self._patience.outage_after
+        if outage and not self._stopping.is_set():
+            raise self._outage(failure)
+
+    def _outage(self, failure: RequestError) -> JudgeError:
+        hints = {
+            401: "the key is missing or wrong; it is read from the environment variable that api_key_env names",
+            403: "the key may not use this model",
+            404: "is the model's name right, and does base_url end where /chat/completions is added (mostly /v1)?",
+        }
+        known = hints.get(failure.status or 0, "is the server running, and the address right?")
+        tried = f" after {self._patience.retries + 1} attempts" if failure.retry else ""
+        return JudgeError(
+            PLACE,
+            f"{self.endpoint} gives no answers: {failure.reason}{tried} ({failure.detail}); {known} Every verdict"
+            " there is was kept: type the same command again to continue",
+        )
+
+
+class Question:
+    """The reservation of one question, which may take several requests."""
+
+    def __init__(self, session: ChatSession, bound: Spend) -> None:
+        self._session = session
+        self._left = bound
+
+    def __enter__(self) -> Question:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        session = self._session
+        session._ledger.settle(self._left, Spend())
+        with session._changed:
+            session._open -= 1
+            session._changed.notify_all()
+
+    def ask(self, body: Mapping[str, Any], bound: Spend) -> Reply:
+        """One request that costs `bound` at most; see `ChatSession.ask`."""
+        return self._session.ask(body, lambda: self._pay(bound))
+
+    def _pay(self, bound: Spend) -> Payment:
+        session = self._session
+        if self._left.covers(bound):
+            self._left -= bound
+        elif (limit := session._ledger.reserve(bound, session._limits)) is not None:
+            # No waiting here: two questions that wait for each other's room would wait for ever.
+            raise session.over_budget(limit, bound)
+        return Payment(session._ledger, bound)
+
+
+class Payment:
+    """What one attempt is charged: all that was reserved, unless something is known of its true use."""
+
+    def __init__(self, ledger: Ledger, bound: Spend) -> None:
+        self._ledger = ledger
+        self._bound = bound
+        self.used = bound
+
+    def __enter__(self) -> Payment:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ledger.settle(self._bound, self.used)

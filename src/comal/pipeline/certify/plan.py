@@ -1,0 +1,159 @@
+"""What a certification is about: whose policies, under which settings, against which adversaries of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comal
+from comal.errors import ConfigError, PolicyError, RunError, near_match
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.certify.settings import CertifySettings, canonical
+from comal.pipeline.disk.files import read_json
+from comal.pipeline.run.check import FORMAT, method_names
+from comal.pipeline.run.check import canonical as canonical_recipe
+from comal.pipeline.run.final_evaluation import picked_policy, pool_checkpoints
+from comal.pipeline.run.resources import Parts, parts
+from comal.recipes.settings import Recipe
+
+_TAKEN = frozenset({START, "answers", "data", "supervised"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a certification folder is about.
+
+    Attributes:
+        home: the folder with the recipe's prompts and starting model: a run, or the certification folder itself.
+        recipe: of the run, or the one named by the user.
+        settings: how to certify.
+        against: model folders of the user's adversaries.
+    """
+
+    home: Path
+    recipe: Recipe
+    settings: CertifySettings
+    against: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Policies are told apart by their paths, and workers may be started elsewhere.
+        object.__setattr__(self, "home", self.home.resolve())
+
+    @property
+    def of_run(self) -> bool:
+        """Whether the policies are those of a run."""
+        return (self.home / "run.json").is_file()
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of certify.json."""
+        settings = canonical(self.settings)
+        adversaries = {str(path): weights_digest(path) for path in self.against}
+        return {
+            "format": FORMAT,
+            "comal": comal.__version__,
+            "home": str(self.home),
+            "recipe": settings | {"of": canonical_recipe(self.recipe), "against": adversaries},
+        }
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan:
+        """The plan in a claimed folder."""
+        written = read_json(folder / "certify.json")
+        plain = dict(written["recipe"])
+        recipe, against = Recipe(**plain.pop("of")), tuple(Path(path) for path in plain.pop("against"))
+        return cls(Path(written["home"]), recipe, CertifySettings(**plain), against)
+
+    def parts(self) -> Parts:
+        """What exploiters and measurements share."""
+        return parts(self.home, self.settings.recipe(self.recipe))
+
+
+def recipe_of_run(run: Path) -> Recipe:
+    """The recipe of a finished run.
+
+    Raises:
+        RunError: there is no run, or it is not finished.
+    """
+    if not (run / "run.json").is_file():
+        raise RunError(str(run), "there is no run here (run.json is missing)")
+    if not (run / "result.json").is_file():
+        raise RunError(str(run), "the run is not finished; type the `comal run` command that made it again first")
+    return Recipe.model_validate(read_json(run / "run.json")["recipe"])
+
+
+def policies_of_run(run: Path, recipe: Recipe, size: int) -> dict[str, str | Path]:
+    """Checkpoints of a finished run's policies: the start, every method's last and picked one, `size` earlier ones."""
+    methods = list(method_names(recipe))
+    return pool_checkpoints(run, {name: picked_policy(run, name) for name in methods}, size)
+
+
+def chosen_policies(
+    pool: Mapping[str, str | Path], methods: Sequence[str], wanted: Sequence[str]
+) -> dict[str, str | Path]:
+    """The policies to certify: the methods' last ones, unless others of the pool are named.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    for name in wanted:
+        if name not in pool:
+            raise ConfigError("--method", f"`{name}` is no policy of this run.{near_match(name, pool)}")
+    return {name: pool[name] for name in (wanted or methods)}
+
+
+def model_name(folder: Path) -> str:
+    """What to call the policy in a model folder: the folder's name, where that can name a folder of ours."""
+    name = folder.resolve().name
+    return name if re.fullmatch(r"\w[\w.-]*", name) and name not in _TAKEN else "policy"
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a model folder's weights and configuration.
+
+    Raises:
+        PolicyError: the folder holds no model.
+    """
+    if not folder.is_dir():
+        raise PolicyError("policy", f"there is no folder `{folder}`; give a model folder")
+    files = sorted(
+        p for pattern in ("*.safetensors", "*.bin", "config.json", "adapter_config.json") for p in folder.glob(pattern)
+    )
+    if not any(p.suffix in (".safetensors", ".bin") for p in files):
+        raise PolicyError("policy", f"the folder `{folder}` holds no model (no *.safetensors or *.bin)")
+    whole = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            whole.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
+
+
+def require_kind(folder: Path, recipe: Recipe) -> None:
+    """Refuse a model folder of another kind than the recipe trains: exploiters start from it too.
+
+    Raises:
+        PolicyError: whole model and adapter mixed up, or no model.
+    """
+    weights_digest(folder)
+    adapter = (folder / "adapter_config.json").is_file()
+    if recipe.policy.lora is not None and not adapter:
+        raise PolicyError(
+            str(folder), "holds no adapter (adapter_config.json is missing), but the recipe's policy.lora trains some"
+        )
+    if recipe.policy.lora is None and not (folder / "config.json").is_file():
+        what = "an adapter; give the recipe its policy.lora, or merge it into a whole model" if adapter else "no model"
+        raise PolicyError(str(folder), f"holds {what} (config.json is missing)")
+
+
+def start_of(plan: Plan) -> str:
+    """The starting model, named as the policies are."""
+    return whole_path(plan.home / "supervised" if plan.recipe.supervised is not None else plan.recipe.policy.model)
+
+
+def whole_path(checkpoint: str | Path | None) -> str:
+    """A folder's absolute path; a hub id stays what it is."""
+    assert checkpoint is not None
+    return str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else str(checkpoint)

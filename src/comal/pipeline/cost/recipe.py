@@ -1,0 +1,164 @@
+"""What a recipe would cost, from its settings and the model's configuration alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from comal.errors import PolicyError
+from comal.judges.base import Judge
+from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
+from comal.pipeline.cost.walk import method_cost
+from comal.pipeline.data.known import known_prompts
+from comal.pipeline.run.check import build_algorithms, check
+from comal.plugins import JUDGES, describe
+from comal.recipes.settings import PolicySettings, Recipe
+
+
+def estimate_cost(recipe: Recipe) -> dict[str, Any]:
+    """Roles, derived quantities and upper bounds of the cost; asks no hub for data, models or configurations.
+
+    Raises:
+        ComalError: anything wrong with the recipe, its data files or its model's folder.
+    """
+    check(recipe)
+    known = known_prompts(recipe)
+    parameters = count_parameters(recipe.policy)
+    judge: Judge = JUDGES.build(recipe.judge, "judge")
+    orders = 1 if judge.symmetric else 2
+    methods = [method_cost(name, rule, recipe) for name, rule in build_algorithms(recipe).items()]
+    evaluation = recipe.evaluation
+    comparisons = sum(m["comparisons"] for m in methods)
+    answers = sum(m["answers"] for m in methods)
+    looks = sum(m["looks"] for m in methods)
+    policies = len(methods) * (2 + evaluation.pool_size) + 1
+    tests = _at_most(evaluation.test_prompts, known.test)
+    validations = _at_most(evaluation.validation_prompts, known.validation)
+    per_pair = evaluation.samples**2
+    final_comparisons = (2 * len(methods) + 1) * (policies + 6) * tests * per_pair
+    evaluation_comparisons = looks * validations * 5 * per_pair + final_comparisons
+    certify = certify_cost(recipe, validations, tests)
+    certify["minutes"] = minutes_at_the_pace_of(Path("runs") / recipe.name, recipe, certify, final_comparisons)
+    longest = known.longest
+    if known.available is None:  # the judge sees whole prompts, but few are longer than what the policy reads of them
+        longest = max(longest, recipe.policy.max_prompt_tokens * _LONG_TOKEN)
+    used: Judge = judge
+    if recipe.evaluation.judge is not None:
+        used = JUDGES.build(recipe.evaluation.judge, "evaluation.judge")
+    metered = {
+        "training": judge_cost(judge, comparisons, longest, recipe.policy.max_new_tokens),
+        "evaluation": judge_cost(used, evaluation_comparisons, longest, recipe.policy.max_new_tokens),
+    }
+    unknown = list(known.unknown)
+    if known.available is None and any(cost is not None for cost in metered.values()):
+        unknown.append(f"how long the prompts are: what a paid judge costs takes {longest:,} bytes for each")
+    width = {"float32": 4, "bfloat16": 2, "float16": 2}[recipe.policy.dtype]
+    size = None if parameters is None else parameters * width
+    if size is not None and recipe.policy.lora is not None:
+        size //= 50
+    checkpoints = looks + 3 * len(methods) + 1
+    return {
+        "name": recipe.name,
+        "policy": _policy_line(recipe.policy, parameters),
+        "judge": describe(judge)["name"],
+        "methods": methods,
+        "certify": certify,
+        "total": {
+            "methods": len(methods),
+            "steps": recipe.steps,
+            "prompts_available": known.available,
+            "prompts_used": _at_most(max(m["prompts"] for m in methods), known.train),
+            "longest_prompt_bytes": longest,
+            "answers": answers,
+            "tokens": answers * recipe.policy.max_new_tokens,
+            "comparisons": comparisons,
+            "judge_calls": comparisons * orders,
+            "evaluation_comparisons": evaluation_comparisons,
+            "judge_spend": {use: cost for use, cost in metered.items() if cost is not None},
+            "checkpoints": checkpoints,
+            "disk_bytes": None if size is None else size * checkpoints,
+            "unknown": unknown,
+        },
+    }
+
+
+def _at_most(count: int, known: int | None) -> int:
+    return count if known is None else min(count, known)
+
+
+_LONG_TOKEN = 8  # bytes of a sampled token; few texts reach 5 on average
+_USUAL_TOKEN = 4
+
+
+def judge_cost(judge: Judge, comparisons: int, prompt_bytes: int, answer_tokens: int) -> dict[str, Any] | None:
+    """What comparing so many pairs costs at a metered service, without asking it; None for other judges.
+
+    Args:
+        judge: asked in both orders unless symmetric.
+        comparisons: pairs of answers.
+        prompt_bytes: of the longest prompt.
+        answer_tokens: of the longest answer, in tokens of the policy.
+
+    Returns:
+        `most`: calls, input and output tokens, and cost if every prompt is the longest, every answer ends at the limit
+            with tokens of 8 bytes, and every byte is a token of the judge; nothing is repeated or known already.
+        `usual`: the same with tokens of 4 bytes on both sides.
+        `budgets`: the judge's own limits, by option, where it has any.
+    """
+    orders = 1 if judge.symmetric else 2
+    most = judge.spend_bound(prompt_bytes, answer_tokens * _LONG_TOKEN, 1)
+    usual = judge.spend_bound(prompt_bytes, answer_tokens * _USUAL_TOKEN, _USUAL_TOKEN)
+    if most is None or usual is None:
+        return None
+    limits = ("max_calls", "max_total_tokens", "max_cost")
+    return {
+        "most": dataclasses.asdict(most * (comparisons * orders)),
+        "usual": dataclasses.asdict(usual * (comparisons * orders)),
+        "budgets": {name: getattr(judge, name) for name in limits if getattr(judge, name, None) is not None},
+    }
+
+
+def count_parameters(policy: PolicySettings) -> int | None:
+    """Parameters of the model, made on the meta device from its configuration; None where a hub would have to be asked.
+
+    Raises:
+        PolicyError: a folder that holds no usable model.
+    """
+    import torch
+    import transformers
+
+    from comal.policies.loading import require_folder
+
+    if policy.from_scratch is not None:
+        s = policy.from_scratch
+        config: Any = transformers.LlamaConfig(
+            vocab_size=s.vocab_size,
+            hidden_size=s.hidden_size,
+            intermediate_size=s.intermediate_size,
+            num_hidden_layers=s.layers,
+            num_attention_heads=s.heads,
+            num_key_value_heads=s.heads,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    else:
+        assert policy.model is not None
+        require_folder(policy.model)
+        if not Path(policy.model).expanduser().is_dir():
+            return None
+        try:
+            config = transformers.AutoConfig.from_pretrained(policy.model)
+        except (OSError, ValueError) as error:
+            raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    return int(sum(p.numel() for p in model.parameters()))
+
+
+def _policy_line(policy: PolicySettings, parameters: int | None) -> str:
+    name = policy.model or "a Llama made from scratch"
+    size = "" if parameters is None else f" ({parameters / 1e6:,.2f}M parameters)"
+    return name + size + (f" with LoRA of rank {policy.lora.r}" if policy.lora else "")

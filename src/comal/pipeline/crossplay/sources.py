@@ -1,0 +1,297 @@
+"""What can be entered in an evaluation: output files, models, and the policies of a run.
+
+outputs.json           a file of model outputs in AlpacaEval's format (.json, .jsonl, also .gz); each generator enters
+RUN                    a folder of `comal run`: its starting policy and every method's last one
+RUN/comal, RUN:comal   one method's last policy; RUN/start is the starting one
+RUN/comal@60           its policy after 60 proximal steps, where the run kept it
+folder or hub id       a Transformers causal LM, or a folder with a PEFT adapter
+NAME=any of these      the same under another name
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comal.errors import ComalError, DataError, PolicyError, RunError, near_match
+from comal.evaluation.crossplay.alpaca_eval import Outputs, parse_outputs
+from comal.evaluation.exploitability.scoreboard import START
+from comal.judges.words.models import state_of
+from comal.pipeline.data.prompts import read_rows
+from comal.pipeline.disk.files import read_json
+from comal.pipeline.run.check import method_names
+from comal.pipeline.run.resources import parts
+from comal.pipeline.step.roles import INITIAL
+from comal.plugins import JUDGES
+from comal.policies.adapters import LoraConfig
+from comal.policies.base import Prompt
+from comal.policies.loading import require_folder
+from comal.policies.store import PolicyStore
+from comal.policies.transformers import Decoding
+from comal.recipes.settings import Recipe
+
+_FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+_NAMED = re.compile(r"([\w.@+-]+)=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """Answers that are there already."""
+
+    name: str
+    path: str
+    outputs: Outputs
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A policy to sample from.
+
+    Attributes:
+        checkpoint: folder or hub id.
+        run: the run it comes from.
+        base: the model that an adapter outside a run belongs to.
+    """
+
+    name: str
+    checkpoint: str
+    run: Path | None = None
+    base: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from."""
+        return self.checkpoint
+
+    def identity(self) -> list[Any]:
+        """What tells its answers from those of any other model, or of another state of its files."""
+        return [self.checkpoint, state_of(self.checkpoint), self.base]
+
+
+Source = OutputFile | Model
+
+
+@dataclass
+class Stores:
+    """Opens models; those of one run share one store.
+
+    Attributes:
+        decoding: settings that replace a run's own, and the defaults of other models.
+        options: of the stores of models outside runs.
+    """
+
+    decoding: dict[str, Any]
+    options: dict[str, Any]
+    _runs: dict[Path, PolicyStore] = field(default_factory=dict)
+    _others: OrderedDict[Model, PolicyStore] = field(default_factory=OrderedDict)
+
+    def store(self, model: Model) -> PolicyStore:
+        """The store that opens a model's checkpoint.
+
+        Raises:
+            PolicyError: it cannot be loaded.
+        """
+        if model.run is not None:
+            if model.run not in self._runs:
+                self._runs[model.run] = parts(model.run, read_recipe(model.run)).store
+                self._runs[model.run].decoding = self._decoding(self._runs[model.run].decoding)
+            return self._runs[model.run]
+        if model not in self._others:
+            self._others[model] = self._open(model)
+        self._others.move_to_end(model)
+        while len(self._others) > 2:  # one that is sampled, one that KL is measured to
+            self._others.popitem(last=False)
+        return self._others[model]
+
+    def _open(self, model: Model) -> PolicyStore:
+        lora = None
+        if model.base is not None:
+            config = read_json(Path(model.checkpoint) / "adapter_config.json")
+            target = config["target_modules"]
+            lora = LoraConfig(config["r"], config["lora_alpha"], target if isinstance(target, str) else tuple(target))
+        return PolicyStore(
+            model.base or model.checkpoint, lora=lora, decoding=self._decoding(Decoding()), **self.options
+        )
+
+    def _decoding(self, own: Decoding) -> Decoding:
+        given = {k: v for k, v in self.decoding.items() if v is not None}
+        return Decoding(
+            **{k: given.get(k, getattr(own, k)) for k in ("temperature", "top_p", "max_new_tokens", "batch_size")}
+        )
+
+
+def find_sources(specs: list[str], allow_empty: bool) -> list[Source]:
+    """All policies that the specifications name, in order.
+
+    Raises:
+        ComalError: something that is none of them, or two of one name.
+    """
+    found = [source for spec in specs for source in _find(spec, allow_empty)]
+    seen: dict[str, Source] = {}
+    for source in found:
+        if source.name in seen:
+            raise DataError(
+                source.name,
+                f"two policies have this name, `{seen[source.name].origin}` and `{source.origin}`; give one another "
+                "name, NAME=SOURCE",
+            )
+        seen[source.name] = source
+    return found
+
+
+def find_model(spec: str, option: str) -> Model:
+    """The one model that a specification names.
+
+    Raises:
+        PolicyError: it names output files or several models.
+    """
+    found = _find(spec, allow_empty=True)
+    if len(found) != 1 or not isinstance(found[0], Model):
+        raise PolicyError(
+            option, f"need one model, `{spec}` is something else; name a model folder, a hub id or RUN/start"
+        )
+    return found[0]
+
+
+def read_recipe(run: Path) -> Recipe:
+    """The recipe of a run's folder.
+
+    Raises:
+        RunError: run.json is no run's of this version.
+    """
+    try:
+        return Recipe.model_validate(read_json(run / "run.json")["recipe"])
+    except (ValueError, KeyError, TypeError) as error:  # pydantic's and JSON's errors are ValueErrors
+        raise RunError(str(run), "run.json is not the one of a run that this comal can read") from error
+
+
+def test_prompts(run: Path) -> list[Prompt]:
+    """The prompts of a run's final evaluation.
+
+    Raises:
+        RunError: the run has not come to its data yet.
+    """
+    count = read_recipe(run).evaluation.test_prompts
+    return _prompts(run)["test"][:count]
+
+
+def training_prompts(run: Path) -> set[str]:
+    """Texts of the prompts that a run is trained and watched on."""
+    prompts = _prompts(run)
+    return {p.text for split in ("train", "validation") for p in prompts[split]}
+
+
+def judge_of_training(runs: list[Path], fingerprint: str, note: Callable[[str], None]) -> list[Path]:
+    """The runs that were trained on the judge of this fingerprint; `note` is told of those that cannot be asked."""
+    same = []
+    for run in runs:
+        try:
+            if _training_judge(run) == fingerprint:
+                same.append(run)
+        except ComalError as error:
+            note(f"whether {run} was trained on this judge is not known: {error}")
+    return same
+
+
+def _training_judge(run: Path) -> str:
+    fingerprint: str = JUDGES.build(read_recipe(run).judge, f"{run}: judge").fingerprint()
+    return fingerprint
+
+
+def _prompts(run: Path) -> dict[str, list[Prompt]]:
+    path = run / "data" / "prompts.json"
+    if not path.is_file():
+        raise RunError(str(run), "the run has not prepared its prompts yet; name some with --prompts")
+    plain = read_json(path)
+    return {name: [Prompt(tuple(messages)) for messages in plain[name]] for name in ("train", "validation", "test")}
+
+
+def _find(spec: str, allow_empty: bool) -> list[Source]:
+    named = _NAMED.fullmatch(spec)
+    name, what = (named[1], named[2]) if named and not Path(spec).exists() else (None, spec)
+    if what.lower().endswith(_FILES):
+        return _files(what, name, allow_empty)
+    path = Path(what).expanduser()
+    if _is_run(path):
+        prefix = "" if name is None else f"{name}/"
+        return [_policy(path, which, f"{prefix}{which}") for which in (START, *method_names(read_recipe(path)))]
+    head, colon, tail = what.rpartition(":")
+    if colon and _is_run(Path(head).expanduser()):
+        return [_policy(Path(head).expanduser(), tail, name or tail)]
+    if _is_run(path.parent):
+        return [_policy(path.parent, path.name, name or path.name)]
+    if (path / "adapter_config.json").is_file():
+        return [_adapter(path, name or path.name)]
+    require_folder(what)
+    return [Model(name or (path.name if path.is_dir() else what), str(path) if path.is_dir() else what)]
+
+
+def _files(what: str, name: str | None, allow_empty: bool) -> list[Source]:
+    path = Path(what).expanduser()
+    if not path.is_file():
+        near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        raise DataError(what, f"there is no such file of model outputs.{near}")
+    stem = path.name[: -len(next(s for s in sorted(_FILES, key=len, reverse=True) if path.name.lower().endswith(s)))]
+    systems = parse_outputs(read_rows(path), stem, allow_empty)
+    if name is not None and len(systems) == 1:
+        return [OutputFile(name, what, systems[0])]
+    prefix = "" if name is None else f"{name}/"
+    return [OutputFile(f"{prefix}{system.generator}", what, system) for system in systems]
+
+
+def _policy(run: Path, which: str, name: str) -> Model:
+    """One policy of a run: `start`, `method` or `method@steps`."""
+    recipe = read_recipe(run)
+    main = next(iter(method_names(recipe)))
+    method, at, step = which.partition("@")
+    method = {"supervised": START, "model": main}.get(method, method)
+    start = run / "supervised"
+    initial = str(start) if recipe.supervised is not None else recipe.policy.model
+    assert initial is not None
+    if method == START and not at:
+        if recipe.supervised is not None and not start.is_dir():
+            raise RunError(f"{run}/{which}", "the run has not finished its supervised stage yet")
+        return Model(name, initial, run)
+    known = list(method_names(recipe))
+    if method not in known:
+        raise RunError(f"{run}/{which}", f"the run has no method `{method}`.{near_match(method, [START, *known])}")
+    looks = {int(p.stem): p for p in sorted((run / method / "looks").glob("*.json"))}
+    kept = ", ".join(f"@{k}" for k in looks) or "none yet"
+    final = run / method / "final.json"
+    if at:
+        if not step.isdigit() or int(step) not in looks:
+            raise RunError(f"{run}/{which}", f"no policy was kept after `{step}` steps of {method}; kept: {kept}")
+        checkpoint = read_json(looks[int(step)])["checkpoint"]
+    elif final.is_file():
+        checkpoint = read_json(final)["checkpoint"]
+    else:
+        raise RunError(f"{run}/{which}", f"{method} has not finished; name one of the policies kept so far: {kept}")
+    if checkpoint == INITIAL:
+        return Model(name, initial, run)
+    folder = run / method / "steps" / checkpoint / "checkpoint"
+    if not folder.is_dir():
+        raise RunError(f"{run}/{which}", f"its checkpoint is gone ({folder})")
+    return Model(name, str(folder), run)
+
+
+def _adapter(path: Path, name: str) -> Model:
+    try:
+        base = read_json(path / "adapter_config.json")["base_model_name_or_path"]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise PolicyError(str(path), "adapter_config.json names no base model") from error
+    require_folder(str(base))
+    return Model(name, str(path), base=str(base))
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()

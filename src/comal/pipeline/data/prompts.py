@@ -1,0 +1,287 @@
+"""Prompts and supervised pairs: from files, hub data sets and the embedded task."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import random
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+from urllib.parse import parse_qsl
+
+from comal.errors import DataError, near_match
+from comal.policies.base import Prompt, derive_seed
+from comal.recipes.settings import DataSource, PromptSettings
+
+T = TypeVar("T")
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt and the answer to imitate."""
+
+    prompt: Prompt
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSplits:
+    """Disjoint prompts of the three uses."""
+
+    train: tuple[Prompt, ...]
+    validation: tuple[Prompt, ...]
+    test: tuple[Prompt, ...]
+
+
+def load_prompts(source: DataSource, place: str, seed: int) -> list[Prompt]:
+    """The distinct prompts of a source, shuffled: sorted files would make biased slices.
+
+    Raises:
+        DataError: a missing file, a broken line (named), a missing or empty column.
+    """
+    found: dict[str, Prompt] = {}
+    for where, row in _rows(source, place):
+        prompt = _prompt(row, source, where)
+        found.setdefault(prompt.id, prompt)
+    return _shuffled(list(found.values()), seed, source.limit)
+
+
+def load_pairs(source: DataSource, place: str, seed: int) -> list[Pair]:
+    """The supervised pairs of a source, shuffled.
+
+    Raises:
+        DataError: as `load_prompts`, and an answer that is no text.
+    """
+    pairs = []
+    for where, row in _rows(source, place):
+        answer = _column(row, source.answer, "answer", where)
+        if not isinstance(answer, str) or not answer.strip():
+            raise DataError(where, f"`{source.answer}` should be a text, got {answer!r}")
+        pairs.append(Pair(_prompt(row, source, where), answer))
+    return _shuffled(pairs, seed, source.limit)
+
+
+def split_prompts(settings: PromptSettings, seed: int) -> PromptSplits:
+    """Train, validation and test prompts; held-out prompts never appear in a split before them.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    train = load_prompts(settings.train, "prompts.train", seed)
+    test = _of(settings.test, "prompts.test", seed)
+    validation = _of(settings.validation, "prompts.validation", seed)
+    if test is None:
+        test, train = train[: settings.held_out], train[settings.held_out :]
+    if validation is None:
+        validation, train = train[: settings.held_out], train[settings.held_out :]
+    tested = {p.id for p in test}
+    validation = [p for p in validation if p.id not in tested]
+    held_out = tested | {p.id for p in validation}
+    train = [p for p in train if p.id not in held_out]
+    for name, prompts in (("train", train), ("validation", validation), ("test", test)):
+        needed = 1 if name == "train" else 2  # an interval needs two
+        if len(prompts) < needed:
+            left = "no prompts are left" if not prompts else "one prompt is left, two are needed,"
+            raise DataError(
+                f"prompts.{name}",
+                f"{left} for {name}; give more prompts or lower prompts.held_out ({settings.held_out})",
+            )
+    return PromptSplits(tuple(train), tuple(validation), tuple(test))
+
+
+def on_hub(source: DataSource) -> bool:
+    """Whether a hub would be asked for the rows: the source is neither a path nor an embedded task."""
+    name = source.source
+    local = name.startswith(("task:", ".", "/", "~")) or name.endswith(SUFFIXES)
+    return not (local or Path(name).expanduser().exists())
+
+
+def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
+    """The `count` prompts of proximal step `step`: fresh ones until all were used, then a new shuffle.
+
+    The same for every method of a run, so that methods are compared on equal prompts.
+    """
+    chosen: list[Prompt] = []
+    orders: dict[int, list[int]] = {}
+    for position in range(step * count, (step + 1) * count):
+        epoch, offset = divmod(position, len(prompts))
+        if epoch not in orders:
+            orders[epoch] = list(range(len(prompts)))
+            random.Random(derive_seed(seed, "epoch", epoch)).shuffle(orders[epoch])
+        chosen.append(prompts[orders[epoch][offset]])
+    return chosen
+
+
+def _of(source: DataSource | None, place: str, seed: int) -> list[Prompt] | None:
+    return None if source is None else load_prompts(source, place, seed)
+
+
+def _shuffled(items: list[T], seed: int, limit: int | None) -> list[T]:
+    random.Random(derive_seed(seed, "data")).shuffle(items)
+    return items if limit is None else items[:limit]
+
+
+def _column(row: Any, name: str, option: str, where: str) -> Any:
+    if not isinstance(row, dict):
+        raise DataError(where, f"expected an object with `{name}`, got {row!r}")
+    if name not in row:
+        raise DataError(where, f"there is no column `{name}`; set `{option}`.{near_match(name, map(str, row))}")
+    return row[name]
+
+
+def _prompt(row: Any, source: DataSource, where: str) -> Prompt:
+    value = _column(row, source.prompt, "prompt", where)
+    if isinstance(value, str) and value.strip():
+        return Prompt.of_text(value)
+    if isinstance(value, (list, tuple)) and value and all(_is_message(m) for m in value):
+        if value[-1]["role"] != "user":
+            raise DataError(where, f"the last message should be the user's, got role {value[-1]['role']!r}")
+        return Prompt(tuple({"role": m["role"], "content": m["content"]} for m in value))
+    raise DataError(where, f"`{source.prompt}` should be a text or a list of chat messages, got {value!r}")
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+
+
+def read_rows(path: Path) -> list[tuple[str, Any]]:
+    """The rows of a JSON or JSON-lines file, each with the place to name when something is wrong with it.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return _rows(DataSource(source=str(path)), str(path))
+
+
+def _rows(source: DataSource, place: str) -> list[tuple[str, Any]]:
+    """Rows, each with the place to name when something is wrong with it."""
+    name = source.source
+    if name.endswith((".jsonl", ".jsonl.gz")) and Path(name).expanduser().is_file():
+        return _json_lines(Path(name).expanduser())
+    return [(f"{name}, row {number}", row) for number, row in enumerate(_whole_rows(source, place), start=1)]
+
+
+def _whole_rows(source: DataSource, place: str) -> list[Any]:
+    name = source.source
+    if name.startswith("task:"):
+        return _task_rows(name.removeprefix("task:"), source.split, place)
+    path = Path(name).expanduser()
+    if name.endswith(SUFFIXES):
+        if not path.is_file():
+            near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
+            raise DataError(place, f"there is no file `{name}`.{near}")
+        return _data_file(path, place)
+    if not on_hub(source):
+        raise DataError(place, f"`{name}` is not a data file; known endings: {', '.join(SUFFIXES)}")
+    return _hub_rows(source, place)
+
+
+def _json_lines(path: Path) -> list[tuple[str, Any]]:
+    # Not `datasets`: it infers one schema, so it cannot name the line that is broken, and a stray key breaks the rest.
+    rows = []
+    try:
+        text = _bytes(path).decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"not UTF-8 at byte {error.start}") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append((f"{path}:{number}", json.loads(line)))
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}:{number}", f"this line is not JSON ({error.msg} at column {error.colno}): {line[:60]!r}"
+            ) from error
+    if not rows:
+        raise DataError(str(path), "the file has no rows")
+    return rows
+
+
+def _bytes(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(path), f"not a gzip file, though it is called one ({error})") from error
+
+
+def _data_file(path: Path, place: str) -> list[Any]:
+    import datasets
+
+    if path.name.endswith((".json", ".json.gz")):
+        data = _bytes(path)
+        try:
+            rows = json.loads(data)
+        except ValueError as error:
+            raise DataError(str(path), f"not JSON ({error}); one object a line should be named .jsonl") from error
+        if not isinstance(rows, list):
+            raise DataError(str(path), "expected a list of objects")
+        return rows
+    kind = path.suffix.removeprefix(".")
+    try:
+        table = datasets.Dataset.from_parquet if kind == "parquet" else datasets.Dataset.from_csv
+        return list(table(str(path), keep_in_memory=True))
+    except Exception as error:
+        raise DataError(place, f"cannot read `{path}` as {kind}: {_first_line(error)}") from error
+
+
+def _hub_rows(source: DataSource, place: str) -> list[Any]:
+    import datasets
+
+    try:
+        return list(datasets.load_dataset(source.source, source.subset, split=source.split))
+    except Exception as error:
+        raise DataError(
+            place, f"cannot load the data set `{source.source}` (split `{source.split}`): {_first_line(error)}"
+        ) from error
+
+
+_TASKS: Final = ("docstrings", "docstrings-in-moods")
+
+
+def _task_rows(task: str, split: str, place: str) -> list[Any]:
+    task, _, options = task.partition("?")
+    if task not in _TASKS:
+        raise DataError(place, f"`{task}` is not an embedded task.{near_match(task, _TASKS)}")
+    from comal.tasks.docstrings import Split
+
+    if split not in get_args(Split):
+        raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
+    examples = _harvested(task, _answer_words(options, place))
+    return [{"prompt": e.prompt, "answer": e.answer} for e in examples if e.split == split]
+
+
+def _answer_words(options: str, place: str) -> int:
+    """`words` of the options after the task's name, as in a URL: `task:docstrings?words=16`."""
+    from comal.tasks.docstrings import ANSWER_WORDS
+
+    given = dict(parse_qsl(options, keep_blank_values=True))
+    words = given.pop("words", str(ANSWER_WORDS))
+    if given:
+        raise DataError(
+            place, f"the task has no option `{next(iter(given))}`.{near_match(next(iter(given)), ['words'])}"
+        )
+    if not words.isdecimal() or int(words) < 1:
+        raise DataError(place, f"words: need the longest answer's number of words, 1 or more, got `{words}`")
+    return int(words)
+
+
+@functools.cache
+def _harvested(task: str, answer_words: int) -> tuple[Any, ...]:
+    """An embedded task's examples: seconds of parsing, asked for once a split."""
+    from comal.tasks.docstrings import harvest
+    from comal.tasks.moods import harvest_in_moods
+
+    return tuple(harvest(answer_words=answer_words) if task == "docstrings" else harvest_in_moods(answer_words))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,156 @@
+"""One method of a run: its program on the LLM interpreter, with looks at the validation prompts on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from comal.algorithms.base import POLICY, REFERENCE, Algorithm, Copy, Instruction, Report, Role, Step
+from comal.engine import run as run_program
+from comal.evaluation.exploitability.scoreboard import START, score_policy
+from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.journal import FileJournal
+from comal.pipeline.processes.distributed import on_main
+from comal.pipeline.run.resources import Parts, evaluation_field
+from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
+from comal.pipeline.step.roles import INITIAL
+from comal.pipeline.step.samples import Samples, sample_once, score
+from comal.policies.base import Prompt, derive_seed
+
+
+@dataclass
+class Method:
+    """Runs one algorithm in its folder until it has taken the recipe's number of proximal steps.
+
+    Attributes:
+        given: checkpoints of roles that do not start as the initial policy.
+    """
+
+    folder: Path
+    algorithm: Algorithm
+    parts: Parts
+    progress: Progress
+    given: Mapping[Role, str | Path] = field(default_factory=dict)
+    journal: FileJournal = field(init=False)
+    backend: LanguageModelBackend = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.journal = FileJournal(self.folder / "journal.jsonl")
+        self.backend = LanguageModelBackend(
+            self.folder,
+            self.parts.recipe,
+            self.parts.store,
+            self.parts.oracle,
+            self.parts.loss,
+            self.parts.splits.train,
+            self.journal,
+            self.progress,
+            self.given,
+        )
+
+    def run(self) -> None:
+        """Run or continue to the end; `final.json` then names the last checkpoint."""
+        adapter = _Recorded(self)
+        run_program(self.algorithm, self.backend, adapter, adapter.after)
+        final, steps = self.backend.roles[POLICY], self.backend.roles.step
+
+        def finish() -> None:
+            looks = sorted(int(p.stem) for p in (self.folder / "looks").glob("*.json"))
+            write_json(self.folder / "final.json", {"checkpoint": final, "steps": steps, "looks": looks})
+
+        on_main(finish)
+
+    def look(self, step: int) -> None:
+        """Measure the current policy on the validation prompts, after `step` proximal steps."""
+        path = self.folder / "looks" / f"{step:05d}.json"
+        checkpoint = self.backend.roles[POLICY]
+        if path.is_file():
+            return
+        self.progress.stage("evaluate", step)
+        recipe = self.parts.recipe
+        prompts = self.parts.splits.validation[: recipe.evaluation.validation_prompts]
+        earlier = sorted(p for p in (self.folder / "looks").glob("*.json") if int(p.stem) < step)
+        seed = derive_seed(recipe.seed, "look", self.folder.name, step)
+        shared = self.folder.parent / "evaluation" / "validation-start.parquet"
+        count = recipe.evaluation.samples
+        start = self._samples(INITIAL, shared, prompts, count + max(recipe.evaluation.best_of, default=0), recipe.seed)
+        now = self._samples(checkpoint, path.with_suffix(".parquet"), prompts, count, seed)
+        pool: dict[str, list[list[str]]] = {START: start.part(0, count).texts, "now": now.texts}
+        candidates = {START: start.part(count).texts}
+        best = max(earlier, key=lambda p: read_json(p)["win_rate"]["mean"], default=None)
+        if earlier:
+            pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
+            assert best is not None
+            pool["best"] = Samples.load(best.with_suffix(".parquet"), prompts).texts
+        logp_now = score(self.parts.store.open(self.backend.roles.path(checkpoint)), now)
+        logp_start = score(self.parts.store.open(self.backend.roles.path(INITIAL)), now)
+
+        def write() -> None:
+            field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
+            with field_.oracle.counted():
+                result = score_policy(field_, "now", pool, candidates).figures
+                counts = field_.oracle.stats.settled()
+            for name in ("previous", "best"):
+                if name in pool:
+                    rate = result["adversaries"][name]
+                    result[f"win_rate_{name}"] = _complement(rate)
+            result |= {
+                "step": step,
+                "checkpoint": checkpoint,
+                "best_step": int(best.stem) if best is not None else None,
+                "kl_start": float(np.mean(logp_now - logp_start)),
+                "mean_tokens": now.mean_tokens,
+                "unfinished": now.unfinished,
+                "oracle": counts,
+            }
+            write_json(path, result)
+
+        on_main(write)
+
+    def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
+        policy = None if path.is_file() else self.parts.store.open(self.backend.roles.path(checkpoint))
+        return sample_once(path, policy, prompts, count, seed)
+
+
+@dataclass
+class _Recorded:
+    """The journal as the engine sees it, with what must happen once an instruction is safe."""
+
+    method: Method
+    _replayed: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._replayed = len(self.method.journal.entries)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        return self.method.journal.reports
+
+    def append(self, index: int, instruction: Instruction, report: Report) -> None:
+        on_main(lambda: self.method.journal.append(index, instruction, report))
+        self.method.backend.roles.advance(instruction)
+
+    def after(self, index: int, instruction: Instruction, report: Report) -> bool:  # noqa: ARG002
+        """Look at the validation prompts when it is time; whether the method has taken all its steps."""
+        method, recipe = self.method, self.method.parts.recipe
+        roles = method.backend.roles
+        done = roles.step >= recipe.steps
+        every = recipe.evaluation.every
+        moved = isinstance(instruction, Copy) and instruction.out == REFERENCE
+        turn = moved if every is None else isinstance(instruction, Step) and roles.step % every == 0
+        if turn or done:
+            roles.keep.add(roles[POLICY])
+            if index >= self._replayed - 1:
+                method.look(roles.step)
+        if index >= self._replayed - 1:
+            on_main(roles.collect_garbage)
+        return done
+
+
+def _complement(rate: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(rate) | {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}

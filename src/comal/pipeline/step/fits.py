@@ -1,0 +1,122 @@
+"""Which programs a language model can follow, and which losses can take their steps."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+from comal.algorithms.base import Algorithm, BradleyTerryStep, ExactOnly, Instruction, PlayOnline, ProxStep, Report
+from comal.errors import ConfigError
+from comal.losses.base import Loss
+from comal.plugins import describe
+from comal.recipes.settings import Recipe
+
+
+def refuse_unsampleable(algorithm: Algorithm, place: str, look_ahead: int = 64) -> list[Instruction]:
+    """The first instructions of a program, if a language model can follow them.
+
+    Raises:
+        ConfigError: an instruction that needs the whole preference matrix, or an opponent that cannot be sampled.
+    """
+    program = algorithm.program()
+    instruction = next(program)
+    seen: list[Instruction] = []
+    for _ in range(look_ahead):
+        if isinstance(instruction, ExactOnly):
+            raise ConfigError(
+                place,
+                f"its program needs the whole preference matrix ({type(instruction).__name__}), which a language model "
+                "does not have; choose a sampled inner algorithm, such as `inner: {name: inpo, eta: ..., tau: ...}`",
+            )
+        if isinstance(instruction, ProxStep):
+            for _, mix in instruction.opponent.terms:
+                if any(weight < 0 for weight in mix.weights.values()):
+                    raise ConfigError(
+                        place,
+                        f"its opponent extrapolates from {', '.join(mix.weights)} (a negative weight), and what mixing "
+                        "logits token by token then samples can be far from it; use weights ≥ 0",
+                    )
+        seen.append(instruction)
+        instruction = program.send(
+            Report(kl_moved=0.0, kl_reference=1.0, kl_best_response=0.0, win_rate_previous=0.5, iterations=1)
+        )
+    return seen
+
+
+def refuse_unfit(instructions: Sequence[Instruction], loss: Loss, pairing: str | None, place: str) -> None:
+    """Refuse a loss that cannot take the steps of a program.
+
+    Raises:
+        ConfigError: a step of a kind that another loss takes, or an anchor whose normalising constant the loss needs.
+    """
+    name = describe(loss)["name"]
+    for step in instructions:
+        if not isinstance(step, ProxStep):
+            continue
+        if step.loss is not None and step.loss != name:
+            raise ConfigError(
+                "training.loss",
+                f"the steps of `{place}` ({type(step).__name__}) are what the loss `{step.loss}` is minimised by, and "
+                f"`{name}` takes another step; use `loss: {step.loss}`, or another algorithm (`mwu` is the same "
+                "self-play with the exact prox step)",
+            )
+        if isinstance(step, BradleyTerryStep) and pairing != "random":
+            raise ConfigError(
+                "training.pairing",
+                f"the steps of `{place}` fit independent pairs, and {pairing} ones are selected; use `pairing: random`",
+            )
+        if loss.needs_normalised_anchor and step.anchor.only_role is None:
+            raise ConfigError(
+                "training.loss",
+                f"`{name}` as set here needs the anchor's probabilities, and the anchor of `{place}` is a mixture of "
+                f"{' and '.join(step.anchor.weights)}, known up to a constant; use `group`, or an algorithm whose "
+                "anchor is one policy",
+            )
+
+
+INSTALL = "pip install --constraint constraints.txt '.[trl]'"
+
+
+def refuse_unplayable(instructions: Sequence[Instruction], recipe: Recipe, place: str) -> None:
+    """Refuse a recipe whose online steps could not be taken, or would rest elsewhere.
+
+    Raises:
+        ConfigError: TRL is not installed, adapters, a tempered sampler, or prompts that fill no whole micro-batches.
+    """
+    if not any(isinstance(instruction, PlayOnline) for instruction in instructions):
+        return
+    if not trl_is_installed():
+        raise ConfigError(
+            place,
+            f"its steps are taken by the GRPOTrainer of TRL, which is not installed; in comal's folder: {INSTALL}",
+        )
+    sampling = recipe.sampling
+    if recipe.policy.lora is not None:
+        raise ConfigError(
+            "policy.lora",
+            f"`{place}` trains whole models online; leave lora out, or take `inpo`, which trains adapters",
+        )
+    for name, value in (("temperature", sampling.temperature), ("top_p", sampling.top_p)):
+        if value != 1.0:
+            raise ConfigError(
+                f"sampling.{name}",
+                f"got {value:g}, but the policy gradients of `{place}` are those of answers that the policy itself "
+                f"gives; leave it at 1 (supervised.temperature sharpens the policy itself)",
+            )
+    micro = prompts_per_micro_step(recipe)
+    if sampling.prompts % micro:
+        raise ConfigError(
+            "sampling.prompts",
+            f"an update of `{place}` takes {sampling.prompts} prompts, no multiple of training.prompts_per_batch = "
+            f"{micro}",
+        )
+
+
+def prompts_per_micro_step(recipe: Recipe) -> int:
+    """Prompts whose answers are trained on at once; an update accumulates the gradients of as many as it needs."""
+    return min(recipe.training.prompts_per_batch, recipe.sampling.prompts)
+
+
+def trl_is_installed() -> bool:
+    """Whether the optional dependency is there, without importing it."""
+    return importlib.util.find_spec("trl") is not None

@@ -1,0 +1,180 @@
+"""The supervised stage: from nothing, or from a base model, to the policy that alignment starts from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from comal.errors import ConfigError
+from comal.pipeline.data.prompts import Pair
+from comal.pipeline.disk.files import SUPERVISED_STATE, atomic_path
+from comal.pipeline.processes.distributed import on_main
+from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
+from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
+from comal.policies.adapters import LoraConfig, with_adapters
+from comal.policies.base import derive_seed
+from comal.policies.encoder import PromptEncoder
+from comal.policies.loading import load_causal_lm, load_tokenizer
+from comal.policies.sequences import TokenBatch
+from comal.recipes.settings import PolicySettings, Recipe, ScratchModel, SupervisedSettings
+
+PAD, END, ASK, ANSWER = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def scratch_tokenizer(settings: ScratchModel, texts: Iterable[str]) -> Any:
+    """A byte-level BPE tokenizer trained on `texts`, with a minimal chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocab_size,
+        special_tokens=[PAD, END, ASK, ANSWER],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        chat_template=TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=settings.max_positions,
+    )
+
+
+def scratch_model(settings: ScratchModel, tokenizer: Any, seed: int) -> Any:
+    """A Llama of random weights."""
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.max_positions,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        return transformers.LlamaForCausalLM(config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Collator:
+    pad: int
+    all_tokens: bool
+
+    def __call__(self, rows: Sequence[_Row]) -> dict[str, Any]:
+        if self.all_tokens:  # all but the first token, which nothing predicts
+            prompts = [row.prompt[:1] for row in rows]
+            answers = [row.prompt[1:] + row.answer for row in rows]
+        else:
+            prompts, answers = [row.prompt for row in rows], [row.answer for row in rows]
+        return TokenBatch.collate([(p, [a]) for p, a in zip(prompts, answers, strict=True)], self.pad).tensors()
+
+
+def train_supervised(
+    model: Any,
+    encoder: PromptEncoder,
+    pairs: Sequence[Pair],
+    settings: SupervisedSettings,
+    policy: PolicySettings,
+    *,
+    seed: int,
+    output: Path,
+) -> float:
+    """Fine-tune `model` in place on the pairs; returns the mean loss in nats a token.
+
+    Goes on from the last checkpoint in `output` that the same training left there.
+
+    Raises:
+        ConfigError: a temperature other than 1 for a model whose last norm cannot take it.
+    """
+    tokenizer = encoder.tokenizer
+    if settings.temperature != 1.0 and policy.from_scratch is None:
+        raise ConfigError(
+            "supervised.temperature",
+            "only a model made `from_scratch` can take a temperature into its weights; use sampling.temperature",
+        )
+    rows = [_Row(tuple(encoder(p.prompt)), _answer_ids(tokenizer, p.answer, policy.max_new_tokens)) for p in pairs]
+    plain = [part.model_dump(mode="json") for part in (settings, policy)]
+    origin = fingerprint([seed, *plain, [(row.prompt, row.answer) for row in rows]])
+    before = last_checkpoint(output, origin)
+    trainer = SupervisedTrainer(
+        model=model,
+        args=training_arguments(settings, output, derive_seed(seed, "supervised"), settings.batch_size, 1),
+        train_dataset=rows,
+        data_collator=_Collator(tokenizer.pad_token_id or 0, settings.loss_on == "all"),
+        loss_sum=0.0 if before is None else before.loss_sum,
+        batches=0 if before is None else before.batches,
+    )
+    trainer.add_callback(MarkWhole(trainer, origin))
+    train_quietly(trainer, None if before is None else before.folder)
+    if settings.temperature != 1.0:
+        # logits = W · norm(h) · g: dividing the last norm's gain g by T divides every logit, also with tied weights.
+        with torch.no_grad():
+            model.model.norm.weight /= settings.temperature
+    return trainer.mean_loss()
+
+
+def _answer_ids(tokenizer: Any, answer: str, limit: int) -> tuple[int, ...]:
+    """The answer's tokens, with the end of sequence where the length limit leaves room for it."""
+    return (*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)[:limit]
+
+
+def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None:
+    """Make the starting policy's checkpoint in `folder`, which appears whole or not at all.
+
+    What a killed call goes on from is beside it, for the caller to remove.
+    """
+    assert recipe.supervised is not None
+    policy = recipe.policy
+    if policy.from_scratch is not None:
+        texts = [text for pair in pairs for text in (pair.prompt.text, pair.answer)]
+        tokenizer = scratch_tokenizer(policy.from_scratch, texts)
+        model = scratch_model(policy.from_scratch, tokenizer, recipe.seed)
+    else:
+        assert policy.model is not None
+        tokenizer = load_tokenizer(policy.model, policy.revision, policy.trust_remote_code)
+        dtype = getattr(torch, policy.dtype)
+        model = load_causal_lm(policy.model, dtype, policy.revision, policy.trust_remote_code)
+    if policy.lora is not None:
+        lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
+        model = with_adapters(model, lora, derive_seed(recipe.seed, "supervised-lora"))
+    has_template = getattr(tokenizer, "chat_template", None) is not None and policy.chat_template == "auto"
+    encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
+    output = folder.parent / SUPERVISED_STATE
+    loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
+
+    def save() -> None:
+        # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.
+        whole = model.merge_and_unload() if policy.lora is not None else model
+        with atomic_path(folder) as temporary:
+            whole.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            (temporary / "supervised.json").write_text(json.dumps({"loss": loss, "pairs": len(pairs)}) + "\n")
+
+    on_main(save)

@@ -1,0 +1,302 @@
+"""Training stage of a proximal step, on `transformers.Trainer`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from torch import Tensor
+
+from comal.errors import ConfigError, RunError, near_match
+from comal.losses.base import Loss
+from comal.policies.device import on_cpu
+from comal.policies.sequences import TokenBatch, completion_log_probs, next_token_logits, token_log_probs
+from comal.recipes.settings import SupervisedSettings, TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt's K samples with their targets; every array has shape (K,).
+
+    Attributes:
+        prompt: token ids.
+        completions: token ids of each sample.
+        policy_logp: under the policy as training starts.
+        sampler_logp: under the policy that drew the samples.
+        anchor_logp: under the anchor mixture, up to a constant.
+        win_rate: estimates of P(sample > opponent).
+    """
+
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+    policy_logp: NDArray[np.float64]
+    sampler_logp: NDArray[np.float64]
+    anchor_logp: NDArray[np.float64]
+    win_rate: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedStep:
+    """What training did.
+
+    Attributes:
+        loss: mean over the optimiser steps.
+        start_gap: largest |log pi_theta - log pi_k| in the first micro-batch; 0 up to rounding by contract.
+        optimizer_steps: taken.
+    """
+
+    loss: float
+    start_gap: float
+    optimizer_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Collator:
+    pad: int
+    share_prompt: bool
+
+    def __call__(self, groups: Sequence[Group]) -> dict[str, Tensor]:
+        batch = TokenBatch.collate([(g.prompt, g.completions) for g in groups], self.pad, self.share_prompt)
+
+        def column(name: str) -> Tensor:
+            return torch.tensor(np.stack([getattr(g, name) for g in groups]), dtype=torch.float32)
+
+        return {
+            **batch.tensors(),
+            "policy_logp": column("policy_logp"),
+            "sampler_logp": column("sampler_logp"),
+            "anchor_logp": column("anchor_logp"),
+            "win_rate": column("win_rate"),
+            "length": torch.tensor([[max(1, len(c)) for c in g.completions] for g in groups], dtype=torch.float32),
+        }
+
+
+class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
+    """Trainer that leaves stdout alone, and whose optimiser can start with a history."""
+
+    optimizer_state: dict[str, Any] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.remove_callback(transformers.PrinterCallback)  # stdout is for data
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The optimiser, with the moments of `optimizer_state` and its own learning rate."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if self.optimizer_state is not None:
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(self.optimizer_state)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+                group.pop("initial_lr", None)
+            self.optimizer_state = None
+        return optimizer
+
+
+class _BaseTrainer(QuietTrainer):
+    """Trainer whose loss is a mean over the rows of a micro-batch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Our losses are micro-batch means; without this the Trainer would expect them scaled by a token count.
+        self.model_accepts_loss_kwargs = False
+
+
+class ProxTrainer(_BaseTrainer):
+    """Minimises a prox loss over groups of samples."""
+
+    def __init__(self, *args: Any, prox_loss: Loss, eta: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.prox_loss = prox_loss
+        self.eta = eta
+        self.start_gap: float | None = None
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Mean prox loss over the micro-batch's prompts."""
+        logp_BK = completion_log_probs(model, TokenBatch.of(inputs)).view(inputs["win_rate"].shape)
+        if self.start_gap is None:
+            self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
+        anchor_BK, sampler_BK = inputs["anchor_logp"], inputs["sampler_logp"]
+        if self.prox_loss.per_token:
+            logp_BK, anchor_BK, sampler_BK = (t / inputs["length"] for t in (logp_BK, anchor_BK, sampler_BK))
+        loss = self.prox_loss(logp_BK, anchor_BK, inputs["win_rate"], self.eta, sampler_BK).mean()
+        return (loss, None) if return_outputs else loss
+
+
+class SupervisedTrainer(_BaseTrainer):
+    """Maximum likelihood of the answers; the mean is over tokens of a micro-batch.
+
+    It sums the losses itself, since the Trainer forgets what came before a checkpoint that it resumes from.
+    """
+
+    def __init__(self, *args: Any, loss_sum: float = 0.0, batches: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loss_sum = torch.tensor(loss_sum, device=self.accelerator.device)
+        self.batches = batches
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Cross-entropy in nats a token."""
+        batch = TokenBatch.of(inputs)
+        loss = -token_log_probs(next_token_logits(model, batch), batch).sum() / (batch.segment_RC >= 0).sum()
+        self.loss_sum += loss.detach().float()
+        self.batches += 1
+        return (loss, None) if return_outputs else loss
+
+    def mean_loss(self) -> float:
+        """Mean loss of all micro-batches so far, in nats a token; RunError as of the function."""
+        return mean_loss(self, float(self.loss_sum) / self.batches)
+
+
+KEPT: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": 0.1, "save_total_limit": 2}
+"""Checkpoints of the supervised stage: a kill costs a tenth of it at most; one is kept until the next is whole."""
+
+_RESERVED = frozenset({"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"})
+
+
+def check_arguments(settings: TrainingSettings | SupervisedSettings, place: str) -> None:
+    """Refuse what the Trainer would not take, as far as that does not depend on this machine.
+
+    Raises:
+        ConfigError: an unknown scheduler, an unknown or reserved key in `arguments`.
+    """
+    schedulers = [s.value for s in transformers.SchedulerType]
+    if settings.scheduler not in schedulers:
+        raise ConfigError(
+            f"{place}.scheduler",
+            f"`{settings.scheduler}` is not a scheduler.{near_match(settings.scheduler, schedulers)}",
+        )
+    known = set(transformers.TrainingArguments.__dataclass_fields__)
+    for key in settings.arguments:
+        if key not in known:
+            near = near_match(key, known).partition(" Known:")[0]
+            raise ConfigError(f"{place}.arguments.{key}", f"`transformers.TrainingArguments` has no such field.{near}")
+        if key in _RESERVED:
+            raise ConfigError(f"{place}.arguments.{key}", "this is set by the pipeline; leave it out")
+
+
+def training_arguments(
+    settings: TrainingSettings | SupervisedSettings,
+    output: Path,
+    seed: int,
+    device_batch: int,
+    accumulation: int,
+    kind: type[transformers.TrainingArguments] = transformers.TrainingArguments,
+    **more: Any,
+) -> transformers.TrainingArguments:
+    """The Trainer's arguments for these settings, of a `kind` of its own that takes `more`.
+
+    Raises:
+        ConfigError: values that the Trainer refuses.
+    """
+    values: dict[str, Any] = {
+        "output_dir": str(output),
+        "per_device_train_batch_size": device_batch,
+        "gradient_accumulation_steps": accumulation,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup,  # a share when below 1
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,  # a diverged loss must be seen
+        "report_to": "none",
+        "disable_tqdm": True,
+        "log_level": "error",
+        "remove_unused_columns": False,
+        "use_cpu": on_cpu(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "average_tokens_across_devices": False,
+    }
+    if isinstance(settings, TrainingSettings):
+        values |= {
+            "max_grad_norm": settings.max_grad_norm,
+            "adam_beta1": settings.adam_betas[0],
+            "adam_beta2": settings.adam_betas[1],
+        }
+    else:
+        values |= KEPT
+    try:
+        return kind(**(values | settings.arguments | more))
+    except (ValueError, TypeError, ImportError) as error:
+        place = "training" if isinstance(settings, TrainingSettings) else "supervised"
+        raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
+
+
+def train_prox(
+    model: Any,
+    groups: Sequence[Group],
+    loss: Loss,
+    eta: float,
+    settings: TrainingSettings,
+    *,
+    pad: int,
+    seed: int,
+    output: Path,
+    optimizer_state: dict[str, Any] | None = None,
+) -> tuple[TrainedStep, ProxTrainer]:
+    """Train `model` in place towards the proximal step; returns the measurements and the spent trainer."""
+    trainer = ProxTrainer(
+        model=model,
+        args=training_arguments(settings, output, seed, settings.prompts_per_batch, settings.gradient_accumulation),
+        train_dataset=list(groups),
+        data_collator=_Collator(pad, settings.share_prompt),
+        prox_loss=loss,
+        eta=eta,
+    )
+    trainer.optimizer_state = optimizer_state
+    result = train_quietly(trainer)
+    start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
+    return TrainedStep(mean_loss(trainer, float(result.training_loss)), start_gap, int(result.global_step)), trainer
+
+
+def over_processes(trainer: QuietTrainer, value: float) -> Tensor:
+    """The value that each process has; the Trainer's own figures are those of its process."""
+    gathered: Tensor = trainer.accelerator.gather(torch.tensor([value], device=trainer.accelerator.device))
+    return gathered
+
+
+def mean_loss(trainer: QuietTrainer, here: float) -> float:
+    """Mean over the processes of a process's mean training loss.
+
+    Raises:
+        RunError: it is not finite.
+    """
+    loss = float(over_processes(trainer, here).mean())
+    if not math.isfinite(loss):
+        raise RunError(
+            "training", f"the loss became {loss}: training diverged; lower the learning rate, in another --output-dir"
+        )
+    return loss
+
+
+def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any:
+    """Train to the end, from a checkpoint of the trainer's own if one is given; returns its output."""
+    with warnings.catch_warnings():
+        # A scheduler's first step before the optimiser's, when Accelerate skips one: harmless, and not ours to fix.
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
+        # TRL and PEFT with Transformers 5.23, likewise.
+        warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
+        return trainer.train(None if resume_from is None else str(resume_from))

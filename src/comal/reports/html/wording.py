@@ -1,0 +1,46 @@
+"""Numbers as the report's sentences and tables say them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def pct(share: float) -> str:
+    """A share in per cent, one decimal."""
+    return f"{share:.1%}"
+
+
+def span(estimate: Mapping[str, Any]) -> str:
+    """A 95% interval in per cent."""
+    return f"{100 * estimate['low']:.1f}–{estimate['high']:.1%}"
+
+
+def points(worst_case: Mapping[str, Any]) -> str:
+    """The interval of a worst case's excess over an even match, in percentage points.
+
+    >>> points({"low": 0.522, "high": 0.563})
+    '2.2 to 6.3'
+    """
+    return f"{100 * (worst_case['low'] - 0.5):.1f} to {100 * (worst_case['high'] - 0.5):.1f}"
+
+
+def join(parts: Sequence[str]) -> str:
+    """Several things in a sentence.
+
+    >>> join(["a"]), join(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> [duration(s) for s in (0.04, 7.26, 75, 7300)]
+    ['0.0 s', '7.3 s', '1 min 15 s', '2 h 1 min']
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import math
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from comal.algorithms.base import POLICY, REFERENCE, Certify, Copy, Report
+from comal.algorithms.egpo import EGPO
+from comal.algorithms.inpo import INPO
+from comal.errors import RunError
+from comal.pipeline.disk.journal import FileJournal, instruction_text
+
+STEP = next(INPO(eta=2.0, tau=0.1).program())
+
+
+def written(path: Path) -> FileJournal:
+    journal = FileJournal(path)
+    journal.metrics = {"loss": 0.25}
+    journal.append(0, STEP, Report(kl_moved=0.125))
+    journal.append(1, Copy(POLICY, REFERENCE), Report())
+    return journal
+
+
+def test_reports_come_back_and_metrics_belong_to_one_line(tmp_path: Path) -> None:
+    written(tmp_path / "j.jsonl")
+    journal = FileJournal(tmp_path / "j.jsonl")
+    assert journal.reports == (Report(kl_moved=0.125), Report())
+    assert [e["metrics"] for e in journal.entries] == [{"loss": 0.25}, {}]
+    journal.check(0, STEP)
+    journal.check(1, Copy(POLICY, REFERENCE))
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_line_torn_by_a_kill_is_dropped_and_the_rest_kept(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "j.jsonl"
+    written(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    journal = FileJournal(path)
+    assert len(journal.entries) == 1
+    assert path.read_bytes() == whole[: whole.index(b"\n") + 1]
+    journal.append(1, Copy(POLICY, REFERENCE), Report())
+    assert path.read_bytes() == whole
+
+
+def test_a_line_broken_in_the_middle_is_refused_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    written(path)
+    path.write_bytes(b"{not json\n" + path.read_bytes())
+    with pytest.raises(RunError, match=r"j\.jsonl:1: not a line of a journal"):
+        FileJournal(path)
+
+
+@pytest.mark.parametrize("changed", [INPO(eta=2.0, tau=0.2), INPO(eta=1.0, tau=0.1), EGPO(eta=2.0, tau=0.1)])
+def test_another_program_than_the_journals_is_refused(tmp_path: Path, changed) -> None:
+    journal = written(tmp_path / "j.jsonl")
+    with pytest.raises(RunError, match=r"j\.jsonl:1: the journal says .* but the program now says .*another output"):
+        journal.check(0, next(changed.program()))
+
+
+def test_a_failure_does_not_become_a_number(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "j.jsonl")
+    journal.metrics = {"loss": math.nan}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        journal.append(0, STEP, Report())
+
+
+def test_instructions_read_like_the_papers() -> None:
+    assert instruction_text(STEP) == "policy ← prox of P(· ≻ policy) from reference^0.2 · policy^0.8, η = 2"
+    assert instruction_text(Copy(POLICY, REFERENCE)) == "reference ← policy"
+    assert "Nash policy of the game regularised to reference" in instruction_text(Certify(0.1))
+    first, second = islice(EGPO(eta=2.0, tau=0.1).program(), 2)
+    assert "half ←" in instruction_text(first)
+    assert "P(· ≻ half)" in instruction_text(second)

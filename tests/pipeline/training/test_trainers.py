@@ -1,0 +1,160 @@
+"""The training stage: it does what it was asked, whatever the accumulation, and says so when it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_models
+from comal.errors import ConfigError, RunError
+from comal.losses.group import Group as GroupLoss
+from comal.pipeline.training.trainers import Group, check_arguments, train_prox, training_arguments
+from comal.policies.base import Prompt
+from comal.policies.store import PolicyStore
+from comal.recipes.settings import SupervisedSettings, TrainingSettings
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_models.save_causal_lm(tmp_path_factory.mktemp("base"), hidden_size=32, layers=1, initializer_range=0.2)
+
+
+@pytest.fixture
+def opened(base: str) -> PolicyStore:
+    return PolicyStore(base)
+
+
+def groups(opened: PolicyStore, count: int = 16) -> list[Group]:
+    """Prompts with four one-token answers each; the target lifts the first and lowers the last."""
+    policy = opened.open(opened.initial)
+    made = []
+    for i in range(count):
+        prompt = tuple(opened.encoder(Prompt.of_text(f"prompt {i}")))
+        completions = tuple((40 + i + k,) for k in range(4))
+        logp = policy.score_groups([(prompt, completions)])[0]
+        made.append(Group(prompt, completions, logp, logp, logp, np.array([0.9, 0.6, 0.4, 0.1])))
+    return made
+
+
+SGD = {"learning_rate": 0.3, "arguments": {"optim": "sgd"}}
+"""Adam's first steps are signs of gradients, also of those that are nothing but rounding."""
+
+
+def train(opened: PolicyStore, output: Path, data: list[Group], **changes):
+    settings = TrainingSettings(**({"learning_rate": 1e-3, "prompts_per_batch": 8} | changes))
+    model = opened.trainable(opened.initial)
+    state = changes.pop("optimizer_state", None)
+    step, trainer = train_prox(
+        model, data, GroupLoss(), 1.0, settings, pad=0, seed=1, output=output, optimizer_state=state
+    )
+    return model, step, trainer
+
+
+def weights(model) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_eight_micro_steps_of_one_prompt_are_one_of_eight(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened)
+    whole, one, _ = train(opened, tmp_path, data, prompts_per_batch=8, **SGD)
+    pieces, eight, _ = train(opened, tmp_path, data, prompts_per_batch=1, gradient_accumulation=8, **SGD)
+    assert one.optimizer_steps == eight.optimizer_steps == 2
+    assert one.loss == pytest.approx(eight.loss, rel=1e-4)
+    moved = weights(whole) - weights(opened.open(opened.initial).model)
+    assert float(moved.abs().max()) > 1e-3
+    assert torch.allclose(weights(whole), weights(pieces), atol=1e-5)
+
+
+def test_sharing_a_prompt_among_its_answers_trains_the_same(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened)
+    rows, packed = (weights(train(opened, tmp_path, data, share_prompt=s, **SGD)[0]) for s in (False, True))
+    assert torch.allclose(rows, packed, atol=1e-5)
+
+
+def test_the_first_step_starts_from_the_cached_numbers(opened: PolicyStore, tmp_path: Path) -> None:
+    assert train(opened, tmp_path, groups(opened))[1].start_gap < 1e-5
+
+
+def test_a_well_fitted_step_moves_log_ratios_by_what_was_asked(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened, 4)
+    model, step, _ = train(opened, tmp_path, data, epochs=60, prompts_per_batch=4, learning_rate=3e-3)
+    assert step.optimizer_steps == 60
+    opened.adopt(model, "trained")
+    policy = opened.open("trained")
+    for group in data:
+        moved = policy.score_groups([(group.prompt, group.completions)])[0] - group.policy_logp
+        asked = group.win_rate
+        slope = np.polyfit(asked, moved, 1)[0]
+        assert slope == pytest.approx(1, abs=0.1)
+
+
+def test_the_optimisers_history_really_goes_on(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened)
+    _, _, trainer = train(opened, tmp_path, data)
+    state = trainer.optimizer.state_dict()
+    assert state["state"], "moments"
+    settings = TrainingSettings(learning_rate=5e-4, prompts_per_batch=8, adam_betas=(0.5, 0.9))
+    found = []
+    for history in (None, state):
+        model = opened.trainable(opened.initial)
+        _, again = train_prox(
+            model, data, GroupLoss(), 1.0, settings, pad=0, seed=1, output=tmp_path, optimizer_state=history
+        )
+        found.append((weights(model), again.optimizer.state_dict()))
+    steps = [int(next(iter(f[1]["state"].values()))["step"]) for f in found]
+    assert steps == [2, 4], "two steps, and two more after the two before"
+    assert all(f[1]["param_groups"][0]["lr"] == 5e-4 for f in found), "the recipe's rate, not the old one"
+    assert not torch.allclose(found[0][0], found[1][0], atol=1e-5)
+
+
+def test_the_rate_goes_to_its_final_value_in_a_straight_line() -> None:
+    settings = TrainingSettings(learning_rate=8e-4, final_learning_rate=2e-4)
+    rates = [settings.for_step(step, 4).learning_rate for step in range(4)]
+    assert rates == pytest.approx([8e-4, 6e-4, 4e-4, 2e-4])
+    assert settings.for_step(0, 1).learning_rate == 8e-4
+    assert TrainingSettings(learning_rate=8e-4).for_step(3, 4).learning_rate == 8e-4
+
+
+def test_the_same_seed_trains_the_same_weights(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened)
+    first, second = (weights(train(opened, tmp_path, data, prompts_per_batch=4)[0]) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_training_that_diverges_is_said(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened)
+    data[0].win_rate[0] = np.inf
+    with pytest.raises(RunError, match="training diverged; lower the learning rate"):
+        train(opened, tmp_path, data)
+
+
+@pytest.mark.parametrize("place", ["training", "supervised"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"arguments": {"bf17": True}}, r"\.arguments\.bf17: .* has no such field\. Did you mean `bf16`\?$"),
+        ({"arguments": {"seed": 3}}, r"\.arguments\.seed: this is set by the pipeline"),
+        ({"scheduler": "cosin"}, r"\.scheduler: `cosin` is not a scheduler\. Did you mean `cosine`\?"),
+    ],
+)
+def test_what_the_trainer_would_not_take_is_said_beforehand(place: str, settings: dict, message: str) -> None:
+    cls = TrainingSettings if place == "training" else SupervisedSettings
+    extra = {} if place == "training" else {"data": {"source": "x.jsonl"}}
+    with pytest.raises(ConfigError, match=place + message):
+        check_arguments(cls(**settings, **extra), place)
+
+
+def test_values_that_training_arguments_refuse_are_one_message(tmp_path: Path) -> None:
+    settings = TrainingSettings(arguments={"logging_strategy": "sometimes"})
+    with pytest.raises(ConfigError, match=r"training\.arguments: TrainingArguments refuses them: .*sometimes"):
+        training_arguments(settings, tmp_path, 0, 1, 1)
+
+
+def test_arguments_go_through_to_the_trainer(tmp_path: Path) -> None:
+    settings = TrainingSettings(arguments={"logging_steps": 7, "optim": "adafactor"})
+    found = training_arguments(settings, tmp_path, 3, 2, 4)
+    assert (found.logging_steps, found.optim, found.seed) == (7, "adafactor", 3)
+    assert (found.per_device_train_batch_size, found.gradient_accumulation_steps) == (2, 4)
