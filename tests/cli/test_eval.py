@@ -346,7 +346,8 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_policies_of_a_run_play_on_its_test_prompts(run: Path, tmp_path: Path) -> None:
-    from comal.pipeline.crossplay.sources import find_model, read_recipe
+    from comal.pipeline.crossplay.sources import find_model
+    from comal.pipeline.disk.layout import RunFolder
     from comal.pipeline.run.resources import parts
     from comal.pipeline.step.samples import Samples, score
 
@@ -359,7 +360,7 @@ def test_the_policies_of_a_run_play_on_its_test_prompts(run: Path, tmp_path: Pat
     assert "was trained on this very judge" in outcome.stderr
     assert found["policies"]["start"]["kl_reference"]["value"] == 0
     (folder,) = (p for p in (tmp_path / "o" / "samples").iterdir() if p.name.startswith("comal-"))
-    store = parts(run, read_recipe(run)).store
+    store = parts(run, RunFolder(run).recipe()).store
     prompts = [
         Prompt.of_text(row["instruction"]) for row in json.loads((tmp_path / "o/outputs/comal.json").read_text())[::3]
     ]
@@ -383,8 +384,8 @@ def test_a_broken_run_is_one_message(tmp_path: Path) -> None:
         broken = tmp_path / str(number)
         broken.mkdir()
         (broken / "run.json").write_text(content)
-        refused(comal(broken, "--judge", LONGER), "run.json is not the one of a run")
-        refused(comal("a.json", "b.json", "--judge", broken), "run.json is not the one of a run")
+        refused(comal(broken, "--judge", LONGER), "run.json: this file of the run cannot be read")
+        refused(comal("a.json", "b.json", "--judge", broken), "run.json: this file of the run cannot be read")
 
 
 def test_training_prompts_are_told(run: Path, tmp_path: Path) -> None:

@@ -54,14 +54,16 @@ def audit(
     preference: at most how often one would look at least as cyclic by chance. A large p alone proves nothing.
     """
     from comal.errors import ConfigError
+    from comal.pipeline.disk.layout import RunFolder
 
     if exact and draws > 1:
         raise ConfigError("--exact", "a mean of sampled verdicts (--draws) is not the preference itself")
     options = {"repeats": repeats, "draws": draws, "exact": True if exact else None}
-    if len(inputs) == 1 and (inputs[0] / "run.json").is_file():
+    run = RunFolder(inputs[0])
+    if len(inputs) == 1 and run.is_marked:
         result = _of_run(inputs[0], judge, prompts, labels, counts, options)
         if judge is None:
-            typer.echo(f"kept in {inputs[0] / 'audit.json'}; `comal report {inputs[0]}` shows it", err=True)
+            typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
         result = _of_files(inputs, judge, labels, counts, prompts, cache, seed, options)
     if plot is not None:

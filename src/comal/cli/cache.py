@@ -156,7 +156,8 @@ def parse_age(text: str) -> float:
 def _file(place: Path | None) -> Path:
     """The cache that is meant: a file, a run's, or the user's own."""
     from comal.errors import JudgeError
-    from comal.judges.kept.cache import FILE_NAME, shared_cache_path
+    from comal.judges.kept.cache import shared_cache_path
+    from comal.pipeline.disk.layout import HomeFolder
 
     if place is None:
         path = shared_cache_path()
@@ -168,11 +169,12 @@ def _file(place: Path | None) -> Path:
             )
         return path
     if place.is_dir():
-        if not (place / FILE_NAME).is_file():
+        path = HomeFolder(place).verdicts()
+        if not path.is_file():
             raise JudgeError(
-                str(place), f"there is no {FILE_NAME} in this folder; verdicts of judges that cost nothing are not kept"
+                str(place), f"there is no {path.name} in this folder; verdicts of judges that cost nothing are not kept"
             )
-        return place / FILE_NAME
+        return path
     return place
 
 

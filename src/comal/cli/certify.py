@@ -71,7 +71,7 @@ def certify(
         return
     print_certificates(certificates)
     for certificate in certificates:
-        typer.echo(f"\nfigures  {work.folder / certificate.policy / 'certificate.json'}", err=True, nl=False)
+        typer.echo(f"\nfigures  {work.artifacts.policy(certificate.policy).certificate_path}", err=True, nl=False)
     typer.echo(err=True)
 
 
@@ -95,20 +95,21 @@ def _prepare(
         require_kind,
     )
     from comal.pipeline.certify.settings import CertifySettings, defaults
+    from comal.pipeline.disk.layout import RUNS, RunFolder
     from comal.pipeline.run.check import method_names
     from comal.recipes.load import changed, load_recipe
 
     given = {str(path): path for path in against}
     if recipe is None:
-        if not (policy / "run.json").is_file() and (policy / "tokenizer_config.json").is_file():
+        if not RunFolder(policy).is_marked and (policy / "tokenizer_config.json").is_file():
             raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts")
         plan_recipe = recipe_of_run(policy)
         told = changed(CertifySettings, defaults(plan_recipe), settings)
         pool = policies_of_run(policy, plan_recipe, told.evaluation.pool_size)
         chosen = chosen_policies(pool, list(method_names(plan_recipe)), methods)
-        folder = output_dir or policy / "certify"
+        folder = output_dir or RunFolder(policy).certification
         return Certification(folder, Plan(policy, plan_recipe, told, tuple(against)), chosen, pool | given)
-    if (policy / "run.json").is_file():
+    if RunFolder(policy).is_marked:
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
         raise ConfigError("--method", "a model folder holds one policy; leave this out")
@@ -117,5 +118,5 @@ def _prepare(
         raise RunError(str(policy), "there is no such folder; give a run's or a model's")
     require_kind(policy, plan_recipe)
     told = changed(CertifySettings, defaults(plan_recipe), settings)
-    folder = output_dir or Path("runs") / f"certify-{plan_recipe.name}"
+    folder = output_dir or RUNS / f"certify-{plan_recipe.name}"
     return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), {model_name(policy): policy}, given)

@@ -12,7 +12,7 @@ import yaml
 
 from comal.errors import ConfigError, near_match
 from comal.judges.base import Judge
-from comal.pipeline.crossplay.sources import read_recipe
+from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
 from comal.recipes.load import UniqueKeys, recipe_names, recipe_text
 from comal.recipes.overrides import parse_overrides
@@ -38,8 +38,8 @@ def load_judge(spec: str, option: str = "--judge") -> Judge:
         ConfigError: none of these, or a judge with wrong options.
     """
     path = Path(spec).expanduser()
-    if (path / "run.json").is_file():
-        recipe = read_recipe(path)
+    if RunFolder(path).is_marked:
+        recipe = RunFolder(path).recipe()
         own: Judge = JUDGES.build(recipe.evaluation.judge or recipe.judge, option)
         return own
     is_file = spec.lower().endswith(_FILES)

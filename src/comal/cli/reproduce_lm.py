@@ -61,13 +61,14 @@ def lm(
     import json
 
     from comal.experiments.language_model.basis import quick_recipe
+    from comal.pipeline.disk.layout import RUNS
     from comal.recipes.load import load_recipe
 
     loaded = load_recipe(recipe, settings or [])
     if quick:
         loaded = quick_recipe(loaded)
     numbers = _seeds("0" if quick and seeds == SEEDS else seeds)
-    where = folder or Path("runs") / ("lm-quick" if quick else "lm")
+    where = folder or RUNS / ("lm-quick" if quick else "lm")
     wanted = part or ["all"]
     planned = _planned(wanted, loaded)
     if wanted == ["list"] or dry_run:
@@ -166,6 +167,8 @@ def _plain_cost(cost: Any) -> dict[str, Any]:
 
 
 def _options(recipe: str, settings: list[str], seeds: list[int], quick: bool, folder: Path) -> list[str]:
+    from comal.pipeline.disk.layout import RUNS
+
     given: list[str] = []
     if recipe != DEFAULT_RECIPE:
         given += ["--recipe", recipe]
@@ -175,7 +178,7 @@ def _options(recipe: str, settings: list[str], seeds: list[int], quick: bool, fo
         given.append("--quick")
     if seeds != _seeds("0" if quick else SEEDS):
         given += ["--seeds", ",".join(map(str, seeds))]
-    if folder != Path("runs") / ("lm-quick" if quick else "lm"):
+    if folder != RUNS / ("lm-quick" if quick else "lm"):
         given += ["--folder", str(folder)]
     return given
 
@@ -234,7 +237,7 @@ def _write(
     from comal.experiments.language_model.page import write_page
     from comal.experiments.language_model.parts import PARTS, plan_part
     from comal.experiments.language_model.results import finished
-    from comal.pipeline.disk.files import write_json
+    from comal.pipeline.disk.experiment_folder import ExperimentFolder
 
     whole: dict[str, PartResult] = {}
     for name in PARTS:
@@ -248,7 +251,7 @@ def _write(
         earlier = finished(folder, part, seeds)
         if earlier is not None:
             whole[name] = earlier
-    write_json(folder / "results.json", {name: result.to_json() for name, result in whole.items()})
+    ExperimentFolder(folder).write_results({name: result.to_json() for name, result in whole.items()})
     commands = {name: _command(name, options) for name in whole}
     return write_page(folder, list(whole.values()), commands, _in_words(recipe))
 

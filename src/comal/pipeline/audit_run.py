@@ -9,14 +9,13 @@ from comal.evaluation.audit.asking import AnswerSets, Progress, ask
 from comal.evaluation.audit.audit import audit_verdicts
 from comal.evaluation.audit.result import AuditResult
 from comal.judges.base import Judge
-from comal.pipeline.disk.files import AUDIT, read_json, read_table, write_json
+from comal.pipeline.disk.files import read_table, write_json
+from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
-from comal.recipes.settings import Recipe
 
 PROMPTS = 100
 ANSWERS = 2
 """Answers of each policy that are compared, and prompts on which: the cost grows with the square of the first."""
-_NOT_A_POLICY = "validation-start"
 
 
 def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) -> AnswerSets:
@@ -32,19 +31,16 @@ def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) ->
     Raises:
         RunError: no run, or one that has sampled nothing yet.
     """
-    if not (folder / "run.json").is_file():
-        raise RunError(str(folder), "there is no run here (run.json is missing)")
-    finals = sorted(
-        p for p in (folder / "evaluation").glob("*.parquet") if p.stem != _NOT_A_POLICY and "@" not in p.stem
-    )
+    run = RunFolder(folder)
+    run.written()
+    finals = run.last_answers()
     # A policy looked at half-way is a system as well, but the more systems, the fewer comparisons each is worth.
-    if len(finals) > 1 and (folder / "result.json").is_file():
+    if len(finals) > 1 and run.is_finished:
         return _of_policies(folder, finals, prompts, answers)
-    steps = sorted(folder.glob("*/steps/*/samples.parquet"), key=lambda p: (p.parent.name, p.parts))
-    looks = [path for path in [folder / "evaluation" / f"{_NOT_A_POLICY}.parquet"] if path.is_file()]
-    if not [*looks, *steps]:
+    drawn = [path for path in [run.validation_answers, *run.step_samples()] if path.is_file()]
+    if not drawn:
         raise RunError(str(folder), "the run has not sampled any answers yet; continue it with `comal run`")
-    groups = _groups([*looks, *steps][0])
+    groups = _groups(drawn[0])
     kept = dict(list(groups.items())[:prompts])
     most = max(len(group) for group in kept.values())
     texts = tuple((*group, *[None] * (most - len(group))) for group in kept.values())
@@ -63,19 +59,20 @@ def audit_run(
 ) -> AuditResult:
     """Audit the judge of a run, or another one, on the run's answers. Verdicts that the run has paid for are reused.
 
-    The audit of the run's own judge is kept in its folder as audit.json, which its report shows.
+    The audit of the run's own judge is kept in its folder, and its report shows it.
 
     Raises:
         RunError: no run, or one that has sampled nothing yet.
         JudgeError: the judge cannot be asked.
     """
     sets = run_answers(folder, prompts, answers)
-    recipe = Recipe.model_validate(read_json(folder / "run.json")["recipe"])
+    run = RunFolder(folder)
+    recipe = run.recipe()
     asked: Judge = judge or JUDGES.build(recipe.judge, "judge")
-    verdicts = ask(asked, sets, folder / "verdicts.sqlite", repeats, progress=progress, draws=draws, exact=exact)
+    verdicts = ask(asked, sets, run.verdicts(), repeats, progress=progress, draws=draws, exact=exact)
     result = audit_verdicts(verdicts, seed=recipe.seed)
     if judge is None:
-        write_json(folder / AUDIT, result.to_json())
+        write_json(run.audit, result.to_json())
     return result
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from comal.errors import JudgeError
 from comal.judges.asking.keeping import ask_and_keep, open_cache
 from comal.judges.base import Comparison, Judge, Records
+from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
 
 
@@ -91,7 +92,7 @@ class Oracle:
             spend_path: where a metered judge counts what it has spent; by default `spend.sqlite` beside `cache_path`.
         """
         if spend_path is None and cache_path is not None:
-            spend_path = cache_path.with_name("spend.sqlite")
+            spend_path = cache_path.with_name(SPEND_NAME)
         self.judge = judge
         self.max_failure_rate = max_failure_rate
         self.chunk_size = chunk_size

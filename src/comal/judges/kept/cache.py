@@ -14,6 +14,8 @@ from comal.judges.base import Comparison
 from comal.judges.kept.file import open_cache, transaction
 
 FILE_NAME = "verdicts.sqlite"
+SPEND_NAME = "spend.sqlite"
+"""Of the file beside it, in which a metered judge counts; see `comal.judges.chat.ledger`."""
 _LOOKUP = 500  # keys a query; SQLite before 3.32 takes 999 parameters
 
 
@@ -27,13 +29,6 @@ def shared_cache_path() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("comal", appauthor=False) / FILE_NAME
-
-
-def cache_path(setting: str, run_folder: Path) -> Path:
-    """The file that a recipe's `verdict_cache` names: `run`, `shared`, or a path."""
-    if setting == "run":
-        return run_folder / FILE_NAME
-    return shared_cache_path() if setting == "shared" else Path(setting).expanduser()
 
 
 class VerdictCache:

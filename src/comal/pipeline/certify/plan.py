@@ -13,14 +13,16 @@ import comal
 from comal.errors import ConfigError, PolicyError, RunError, near_match
 from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.certify.settings import CertifySettings, canonical
-from comal.pipeline.disk.files import read_json
-from comal.pipeline.run.check import FORMAT, method_names
+from comal.pipeline.disk.certification_folder import CERTIFICATION_FOLDERS, CertificationFolder
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.run.check import canonical as canonical_recipe
+from comal.pipeline.run.check import method_names
 from comal.pipeline.run.final_evaluation import picked_policy, pool_checkpoints
 from comal.pipeline.run.resources import Parts, parts
 from comal.recipes.settings import Recipe
 
-_TAKEN = frozenset({START, "answers", "data", "supervised"})
+_TAKEN = CERTIFICATION_FOLDERS | {START}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,10 @@ class Plan:
     @property
     def of_run(self) -> bool:
         """Whether the policies are those of a run."""
-        return (self.home / "run.json").is_file()
+        return RunFolder(self.home).is_marked
 
     def to_json(self) -> dict[str, Any]:
-        """The content of certify.json."""
+        """What the marker of the certification's folder says."""
         settings = canonical(self.settings)
         adversaries = {str(path): weights_digest(path) for path in self.against}
         return {
@@ -62,7 +64,7 @@ class Plan:
     @classmethod
     def read(cls, folder: Path) -> Plan:
         """The plan in a claimed folder."""
-        written = read_json(folder / "certify.json")
+        written = CertificationFolder(folder).written()
         plain = dict(written["recipe"])
         recipe, against = Recipe(**plain.pop("of")), tuple(Path(path) for path in plain.pop("against"))
         return cls(Path(written["home"]), recipe, CertifySettings(**plain), against)
@@ -76,13 +78,12 @@ def recipe_of_run(run: Path) -> Recipe:
     """The recipe of a finished run.
 
     Raises:
-        RunError: there is no run, or it is not finished.
+        RunError: there is no run that this comal can read, or it is not finished.
     """
-    if not (run / "run.json").is_file():
-        raise RunError(str(run), "there is no run here (run.json is missing)")
-    if not (run / "result.json").is_file():
+    recipe = RunFolder(run).recipe()
+    if not RunFolder(run).is_finished:
         raise RunError(str(run), "the run is not finished; type the `comal run` command that made it again first")
-    return Recipe.model_validate(read_json(run / "run.json")["recipe"])
+    return recipe
 
 
 def policies_of_run(run: Path, recipe: Recipe, size: int) -> dict[str, str | Path]:
@@ -150,10 +151,9 @@ def require_kind(folder: Path, recipe: Recipe) -> None:
 
 def start_of(plan: Plan) -> str:
     """The starting model, named as the policies are."""
-    return whole_path(plan.home / "supervised" if plan.recipe.supervised is not None else plan.recipe.policy.model)
+    return whole_path(RunFolder(plan.home).start(plan.recipe))
 
 
-def whole_path(checkpoint: str | Path | None) -> str:
+def whole_path(checkpoint: str | Path) -> str:
     """A folder's absolute path; a hub id stays what it is."""
-    assert checkpoint is not None
     return str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else str(checkpoint)

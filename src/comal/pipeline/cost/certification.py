@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from comal.errors import ConfigError
+from comal.errors import ConfigError, RunError
 from comal.judges.base import Judge
 from comal.pipeline.certify.settings import CertifySettings, defaults
 from comal.pipeline.cost.walk import method_cost
-from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.check import method_names
 from comal.plugins import ALGORITHMS, JUDGES
 from comal.recipes.settings import Recipe
@@ -67,9 +67,13 @@ def minutes_at_the_pace_of(run: Path, recipe: Recipe, cost: dict[str, Any], run_
         cost: as of `certify_cost`.
         run_measuring: pairs compared by the run's own final evaluation.
     """
-    if not ((run / "result.json").is_file() and (run / "timing.json").is_file() and "steps" in cost):
+    made_by = RunFolder(run)
+    if not (made_by.is_finished and made_by.timing_path.is_file() and "steps" in cost):
         return None
-    timing, made = read_json(run / "timing.json"), read_json(run / "run.json")["recipe"]
+    try:
+        timing, made = made_by.timing(), made_by.written()["recipe"]
+    except RunError:  # of another version of comal
+        return None
     plain = recipe.model_dump(mode="json")
     if any(made.get(part) != plain[part] for part in ("policy", "sampling", "steps", "processes", "threads")):
         return None

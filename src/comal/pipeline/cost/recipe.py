@@ -11,6 +11,7 @@ from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
 from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.data.known import known_prompts
+from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.run.check import build_algorithms, check
 from comal.plugins import JUDGES, describe
 from comal.recipes.settings import PolicySettings, Recipe
@@ -39,7 +40,7 @@ def estimate_cost(recipe: Recipe) -> dict[str, Any]:
     final_comparisons = (2 * len(methods) + 1) * (policies + 6) * tests * per_pair
     evaluation_comparisons = looks * validations * 5 * per_pair + final_comparisons
     certify = certify_cost(recipe, validations, tests)
-    certify["minutes"] = minutes_at_the_pace_of(Path("runs") / recipe.name, recipe, certify, final_comparisons)
+    certify["minutes"] = minutes_at_the_pace_of(RUNS / recipe.name, recipe, certify, final_comparisons)
     longest = known.longest
     if known.available is None:  # the judge sees whole prompts, but few are longer than what the policy reads of them
         longest = max(longest, recipe.policy.max_prompt_tokens * _LONG_TOKEN)

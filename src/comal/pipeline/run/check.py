@@ -11,22 +11,20 @@ from comal.algorithms.base import Algorithm
 from comal.errors import ComalError, ConfigError, RunError
 from comal.evaluation.exploitability.scoreboard import START
 from comal.judges.base import Judge
-from comal.judges.kept.cache import cache_path
 from comal.judges.kept.file import check_cache
 from comal.losses.base import Loss
+from comal.pipeline.disk.layout import RUN_FOLDERS, RunFolder
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
 from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe, load_object
 from comal.policies.loading import require_folder
 from comal.recipes.settings import Recipe
 
-FORMAT = 1
-
 HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"})
 """Settings that may differ when a run is continued: they change how fast or how far it goes and no figure (threads
 round). A judge's own are `Judge.harmless`."""
 
-_TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})
+_TAKEN = RUN_FOLDERS | {START, "now"}
 """Names that mean something else in a run's folder or among an evaluation's policies."""
 
 
@@ -103,15 +101,13 @@ def check(recipe: Recipe) -> None:
     if recipe.evaluation.judge is not None:
         JUDGES.build(recipe.evaluation.judge, "evaluation.judge").check()
     if recipe.verdict_cache != "run":
-        check_cache(cache_path(recipe.verdict_cache, Path()))
+        check_cache(RunFolder(Path()).verdicts(recipe.verdict_cache))
     if recipe.evaluation.classes is not None:
         load_object(recipe.evaluation.classes, "evaluation.classes")
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
     """Raise RunError if the folder's run was made by another recipe, saying what differs."""
-    if written.get("format") != FORMAT:
-        raise RunError(str(folder), f"the run has format {written.get('format')}, this comal writes {FORMAT}")
     old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
     changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if changed:

@@ -9,18 +9,14 @@ from pathlib import Path
 from comal.evaluation.exploitability.scoreboard import Field
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
-from comal.judges.kept.cache import cache_path
 from comal.losses.base import Loss
 from comal.pipeline.data.prompts import PromptSplits
-from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.layout import HomeFolder
 from comal.plugins import JUDGES, LOSSES, load_object
 from comal.policies.adapters import LoraConfig
-from comal.policies.base import Prompt
 from comal.policies.store import PolicyStore
 from comal.policies.transformers import Decoding
 from comal.recipes.settings import EvaluationSettings, Recipe
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +40,11 @@ class Parts:
 
 def parts(folder: Path, recipe: Recipe) -> Parts:
     """What the methods of a run share, from its folder."""
-    plain = read_json(folder / "data" / "prompts.json")
-    splits = PromptSplits(*(tuple(Prompt(tuple(messages)) for messages in plain[name]) for name in SPLITS))
+    home = HomeFolder(folder)
     policy = recipe.policy
-    base = folder / "supervised" if recipe.supervised is not None else policy.model
-    assert base is not None
     lora = policy.lora
     store = PolicyStore(
-        base,
+        home.start(recipe),
         revision=policy.revision if recipe.supervised is None else None,
         lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
         dtype=policy.dtype,
@@ -67,7 +60,7 @@ def parts(folder: Path, recipe: Recipe) -> Parts:
         share_prompt=recipe.training.share_prompt,
     )
     judge: Judge = JUDGES.build(recipe.judge, "judge")
-    verdicts, spend = cache_path(recipe.verdict_cache, folder), folder / "spend.sqlite"
+    verdicts, spend = home.verdicts(recipe.verdict_cache), home.spend
     tolerated = recipe.sampling.max_failure_rate
     evaluation_oracle = oracle = Oracle(judge, verdicts, tolerated, spend_path=spend)
     if recipe.evaluation.judge is not None or recipe.evaluation.max_failure_rate is not None:
@@ -77,7 +70,7 @@ def parts(folder: Path, recipe: Recipe) -> Parts:
             tolerated = recipe.evaluation.max_failure_rate
         evaluation_oracle = Oracle(judge, verdicts, tolerated, spend_path=spend)
     loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
-    return Parts(recipe, store, loss, oracle, evaluation_oracle, splits)
+    return Parts(recipe, store, loss, oracle, evaluation_oracle, home.prompts())
 
 
 def evaluation_field(parts: Parts, prompts: list[str], start: list[list[str]]) -> Field:

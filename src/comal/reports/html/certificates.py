@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from comal.pipeline.disk.certification_folder import CertificationFolder
+from comal.pipeline.disk.layout import RunFolder
 from comal.reports.html.plots.lines import LinePlot, Series, line_plot
 from comal.reports.html.run_data import RunData, optional
 
@@ -57,7 +59,8 @@ def read_certificates(run: RunData) -> list[Certificate]:
     Raises:
         RunError: a file is not JSON.
     """
-    paths = {path.parent.name: path for path in sorted((run.folder / "certify").glob("*/certificate.json"))}
+    certified = CertificationFolder(RunFolder(run.folder).certification).certified()
+    paths = {name: own.certificate_path for name, own in certified.items()}
     order = [name for name in run.policies if name in paths] + [name for name in paths if name not in run.policies]
     found = []
     for number, name in enumerate(order):
