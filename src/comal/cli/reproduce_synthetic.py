@@ -36,6 +36,7 @@ def compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None:
     from comal.errors import ConfigError, near_match
     from comal.experiments.matrix_games.cells import FULL, QUICK, parts_of, results, total
     from comal.experiments.matrix_games.figures import comparison_figure, comparison_table, interpreters, schedule_table
+    from comal.pipeline.disk.experiment_folder import MatrixGamesFolder
     from comal.reports.figures.games import save
 
     if wanted == ["list"]:
@@ -47,12 +48,13 @@ def compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None:
             raise ConfigError("--part", f"`{part}` is no comparison.{near_match(part, PARTS)}, all, list")
     scale = FULL if full else QUICK
     out, err = Console(highlight=False, soft_wrap=True, width=_WIDTH), Console(stderr=True)
+    own = MatrixGamesFolder(folder)
     shown = {}
     for part in (one for named in parts for one in parts_of(named, scale)):
         with Progress(console=err, transient=True) as progress:
             bar = progress.add_task(part, total=total(part, scale))
             found = []
-            for result in results(part, scale, folder / "cells"):
+            for result in results(part, scale, own.cells.path):
                 found.append(result)
                 progress.advance(bar)
         shown[part] = found
@@ -63,7 +65,7 @@ def compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None:
         else:
             for interpreter in interpreters(found):
                 out.print(comparison_table(part, found, interpreter))
-            figure = folder / f"{part.replace('/', '-').replace(':', '-')}.png"
+            figure = own.figure(part)
             save(comparison_figure(part, found), figure)
             typer.echo(f"figure: {figure}", err=True)
         out.print()

@@ -9,7 +9,10 @@ PART/scores-JUDGE-seed0.json
 verdicts.sqlite, spend.sqlite
 results.json, results.md, images/
 
-`comal reproduce synthetic`: DIGEST.json, a cell's result.
+`comal reproduce synthetic`:
+
+cells/DIGEST.json          a cell's result
+PART.png                   a comparison
 """
 
 from __future__ import annotations
@@ -59,6 +62,21 @@ class ExperimentFolder(HomeFolder):
 
 
 @dataclass(frozen=True, slots=True)
+class CellsFolder:
+    """Results of cells of the experiment on matrix games.
+
+    Attributes:
+        path: the folder's.
+    """
+
+    path: Path
+
+    def cell(self, digest: str) -> Path:
+        """One cell's result."""
+        return self.path / f"{digest}.json"
+
+
+@dataclass(frozen=True, slots=True)
 class MatrixGamesFolder:
     """The artifacts of the experiment on matrix games.
 
@@ -68,6 +86,11 @@ class MatrixGamesFolder:
 
     path: Path
 
-    def cell(self, digest: str) -> Path:
-        """A cell's result."""
-        return self.path / f"{digest}.json"
+    @property
+    def cells(self) -> CellsFolder:
+        """Results of cells."""
+        return CellsFolder(self.path / "cells")
+
+    def figure(self, part: str) -> Path:
+        """The figure of a part."""
+        return self.path / f"{part.replace('/', '-').replace(':', '-')}.png"

@@ -226,7 +226,7 @@ class MethodFolder(WorkFolder):
 
     def look_files(self) -> dict[int, Path]:
         """Figures there are, by number of steps, in order."""
-        return {int(path.stem): path for path in sorted(self._looks.glob("[0-9]*.json"))}
+        return dict(sorted((int(path.stem), path) for path in self._looks.glob("[0-9]*.json")))
 
     def looks(self) -> list[dict[str, Any]]:
         """What the looks measured, in order of steps."""

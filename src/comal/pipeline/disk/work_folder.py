@@ -78,7 +78,8 @@ class MarkedFolder(WorkFolder):
         if self.path.is_file():
             raise RunError(str(self.path), f"this is a file; give the folder of a {self.HOLDS}")
         if not self.is_marked:
-            raise RunError(str(self.path), f"there is no {self.HOLDS} here ({self.MARKER} is missing)")
+            are = "are" if self.HOLDS.endswith("s") else "is"
+            raise RunError(str(self.path), f"there {are} no {self.HOLDS} here ({self.MARKER} is missing)")
         try:
             found = read_json(self.marker)
         except (ValueError, OSError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
