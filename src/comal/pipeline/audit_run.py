@@ -32,7 +32,7 @@ def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) ->
         RunError: no run, or one that has sampled nothing yet.
     """
     run = RunFolder(folder)
-    run.written()
+    run.recipe()  # refuses what this comal cannot read
     finals = run.last_answers()
     # A policy looked at half-way is a system as well, but the more systems, the fewer comparisons each is worth.
     if len(finals) > 1 and run.is_finished:

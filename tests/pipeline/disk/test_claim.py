@@ -24,8 +24,8 @@ WITH_A_CONFIGURATION = [RunFolder, CertificationFolder]
 ALL = [*MARKED, ExperimentFolder]
 
 
-def content(recipe: object = "mine", **changes: Any) -> dict[str, Any]:
-    return {"format": FORMAT, "comal": "1.0", "recipe": recipe, "settings": {}} | changes
+def content(recipe: str = "mine", **changes: Any) -> dict[str, Any]:
+    return {"format": FORMAT, "comal": "1.0", "recipe": {"name": recipe}, "settings": {}} | changes
 
 
 def refuse(written: Mapping[str, Any], recipe: Mapping[str, Any], folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_another_configuration_that_came_first_is_refused_in_the_end(
         patch.setattr(filelock.FileLock, "acquire", slow)
         with pytest.raises(RunError, match="another configuration"):
             claimed(folder)
-    assert read_json(folder.marker)["recipe"] == "another"
+    assert read_json(folder.marker)["recipe"] == {"name": "another"}
     assert is_free(folder)
 
 
@@ -146,7 +146,7 @@ def test_before_anything_was_computed_the_configuration_may_change(tmp_path: Pat
     claimed(folder).release()
     write_json(tmp_path / "data" / "prompts.json", {"of": "mine"})
     claimed(folder, content=content("another")).release()
-    assert read_json(folder.marker)["recipe"] == "another"
+    assert read_json(folder.marker)["recipe"] == {"name": "another"}
     assert not (tmp_path / "data").exists(), "the other configuration's prompts are prepared anew"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -99,13 +99,13 @@ def constants_in_paths(tree: ast.AST) -> set[str]:
 def owned() -> tuple[set[str], set[str]]:
     """Names of the artifacts: those of files (with `*` where a name is filled in), and those of folders."""
     found: set[str] = set()
+    modules = [importlib.import_module(f"comal.pipeline.disk.{path.stem}") for path in OWNERS]
+    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     for path in OWNERS:
         tree = ast.parse(path.read_text())
         found |= {literal.text for literal in literals(tree) if literal.in_path}
-        module = sys.modules[f"comal.pipeline.disk.{path.stem}"]
-        classes = [value for value in vars(module).values() if isinstance(value, type)]
         for name in constants_in_paths(tree):
-            values = [getattr(owner, name) for owner in (module, *classes) if hasattr(owner, name)]
+            values = [getattr(owner, name) for owner in (*modules, *classes) if hasattr(owner, name)]
             found |= {value for value in values if isinstance(value, str)}
     parts = {part for text in found for part in text.split("/") if re.fullmatch(r"[\w.*@+-]+", part)}
     files = {
@@ -122,7 +122,7 @@ def strays(tree: ast.AST) -> list[str]:
     """Artifacts that are named in a syntax tree."""
     found = []
     for literal in literals(tree):
-        words = re.findall(r"[\w.*@+-]+", literal.text)
+        words = [word.rstrip(".") for word in re.findall(r"[\w.*@+-]+", literal.text)]
         named = [w for w in words if w not in OTHERS and any(fnmatchcase(w, name) for name in FILES)]
         if literal.in_path:
             named += [part for part in literal.text.split("/") if part in FOLDERS]
@@ -249,7 +249,11 @@ def test_the_recipe_of_a_run(tmp_path: Path) -> None:
         ('{"format": 0, "recipe": {}}', "another comal wrote it in format 0"),
         ('{"format": "1", "recipe": {}}', "in format '1'"),
         ('{"format": 1, "recipe": {"name": 3}}', "its recipe is not one of this comal's: recipe."),
-        ('{"format": 1, "comal": "0.1", "recipe": []}', "a recipe of comal 0.1 is not one of this comal's: recipe"),
+        ('{"format": 1, "comal": "0.1", "recipe": []}', "`recipe` is no JSON object"),
+        (
+            '{"format": 1, "comal": "0.1", "recipe": {"x": 1}}',
+            "a recipe of comal 0.1 is not one of this comal's: recipe",
+        ),
         (b'{"format": 1, "recipe": "\xff"}', "can't decode"),
     ],
 )

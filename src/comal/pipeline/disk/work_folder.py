@@ -94,6 +94,8 @@ class MarkedFolder(WorkFolder):
         for key in self.KEYS:
             if key not in found:
                 raise self.unreadable(f"`{key}` is missing", "restore or remove it")
+            if key != "format" and not isinstance(found[key], Mapping):
+                raise self.unreadable(f"`{key}` is no JSON object", "restore or remove it")
         return dict(found)
 
     def unreadable(self, why: str, fix: str = "use the comal that wrote it, or another folder") -> RunError:

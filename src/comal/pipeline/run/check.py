@@ -123,10 +123,12 @@ def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     The recipe that an exploiter's settings are `of` is treated alike.
     """
-    evaluation = dict(recipe.get("evaluation", {}))
-    if evaluation.get("judge") is not None:
-        evaluation["judge"] = _essentials(evaluation["judge"], "evaluation.judge")
-    kept = dict(recipe) | {"judge": _essentials(recipe["judge"], "judge"), "evaluation": evaluation}
+    kept = dict(recipe)
+    if "judge" in recipe:  # another version's recipe may be without
+        kept["judge"] = _essentials(recipe["judge"], "judge")
+    evaluation = recipe.get("evaluation")
+    if isinstance(evaluation, Mapping) and evaluation.get("judge") is not None:
+        kept["evaluation"] = dict(evaluation) | {"judge": _essentials(evaluation["judge"], "evaluation.judge")}
     if isinstance(kept.get("of"), Mapping):
         kept["of"] = _without_harmless(kept["of"])
     for place in HARMLESS:
