@@ -16,7 +16,7 @@ def status(
     from comal.errors import RunError
     from comal.pipeline.disk.files import read_json
     from comal.pipeline.disk.progress import read_state
-    from comal.pipeline.run.check import method_names
+    from comal.pipeline.run.resolved import method_names
     from comal.recipes.settings import Recipe
 
     if not (run / "run.json").is_file():

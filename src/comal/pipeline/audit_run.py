@@ -10,8 +10,8 @@ from comal.evaluation.audit.audit import audit_verdicts
 from comal.evaluation.audit.result import AuditResult
 from comal.judges.base import Judge
 from comal.pipeline.disk.files import AUDIT, read_json, read_table, write_json
-from comal.plugins import JUDGES
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_judge
 
 PROMPTS = 100
 ANSWERS = 2
@@ -71,7 +71,7 @@ def audit_run(
     """
     sets = run_answers(folder, prompts, answers)
     recipe = Recipe.model_validate(read_json(folder / "run.json")["recipe"])
-    asked: Judge = judge or JUDGES.build(recipe.judge, "judge")
+    asked = judge or resolve_judge(recipe.judge, "judge")
     verdicts = ask(asked, sets, folder / "verdicts.sqlite", repeats, progress=progress, draws=draws, exact=exact)
     result = audit_verdicts(verdicts, seed=recipe.seed)
     if judge is None:

@@ -25,11 +25,12 @@ def main(arguments: list[str]) -> int:
             prepare_process(plan.settings.threads)
             train_exploiter(folder, plan, name, parent)
         else:
+            from comal.pipeline.run.resolved import resolve
             from comal.pipeline.run.run import run_method
 
             recipe = Recipe(**read_json(folder / "run.json")["recipe"])
             prepare_process(recipe.threads)
-            run_method(folder, recipe, name, parent)
+            run_method(folder, resolve(recipe), name, parent)
     except ComalError as error:
         write_json(folder / name / "error.json", {"place": error.place, "problem": error.problem})
         return error.exit_code

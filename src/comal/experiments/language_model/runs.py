@@ -27,7 +27,8 @@ from comal.pipeline.disk.files import clear_temporaries, link_folder, read_json
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.workers import Work, of_several, young_garbage_only
-from comal.pipeline.run.check import canonical, method_names, refuse_other
+from comal.pipeline.run.check import refuse_other
+from comal.pipeline.run.resolved import method_names, resolve
 from comal.pipeline.run.run import Run
 from comal.pipeline.run.start import prepare_start
 from comal.recipes.settings import Recipe
@@ -92,7 +93,7 @@ def is_done(folder: Path, run: PlannedRun, seed: int) -> bool:
     where = folder / run.folder(seed)
     if not (where / "result.json").is_file():
         return False
-    refuse_other(read_json(where / "run.json"), canonical(run.of_seed(seed)), where)
+    refuse_other(read_json(where / "run.json"), resolve(run.of_seed(seed)).canonical(), where)
     return True
 
 
@@ -131,12 +132,13 @@ def certification(folder: Path, part: Part, seed: int) -> Certification:
     run = part.runs[0]
     home, recipe = folder / run.folder(seed), run.of_seed(seed)
     # Exploiters are trained for the same share of a run, however short it is made.
-    plain = defaults(recipe)
+    resolved = resolve(recipe)
+    plain = defaults(resolved)
     plain |= {"steps": min(STEPS, recipe.steps), "every": min(EVERY, recipe.steps)}
     settings = CertifySettings.model_validate(plain)
     pool = policies_of_run(home, recipe, settings.evaluation.pool_size)
     chosen = chosen_policies(pool, [method for _, method in part.sources.values()], [])
-    return Certification(folder / part.name / f"seed{seed}", Plan(home, recipe, settings), chosen, pool)
+    return Certification(folder / part.name / f"seed{seed}", Plan(home, resolved, settings), chosen, pool)
 
 
 def certify(folder: Path, part: Part, seed: int, watch: Watch) -> list[Certificate]:

@@ -15,8 +15,9 @@ from comal.evaluation.exploitability.scoreboard import START, score_policy
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.journal import FileJournal
 from comal.pipeline.processes.distributed import on_main
-from comal.pipeline.run.resources import Parts, evaluation_field
+from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.roles import INITIAL
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
@@ -32,7 +33,7 @@ class Method:
 
     folder: Path
     algorithm: Algorithm
-    parts: Parts
+    resources: Resources
     progress: Progress
     given: Mapping[Role, str | Path] = field(default_factory=dict)
     journal: FileJournal = field(init=False)
@@ -41,17 +42,7 @@ class Method:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.journal = FileJournal(self.folder / "journal.jsonl")
-        self.backend = LanguageModelBackend(
-            self.folder,
-            self.parts.recipe,
-            self.parts.store,
-            self.parts.oracle,
-            self.parts.loss,
-            self.parts.splits.train,
-            self.journal,
-            self.progress,
-            self.given,
-        )
+        self.backend = LanguageModelBackend(self.folder, self.resources, self.journal, self.progress, self.given)
 
     def run(self) -> None:
         """Run or continue to the end; `final.json` then names the last checkpoint."""
@@ -72,8 +63,8 @@ class Method:
         if path.is_file():
             return
         self.progress.stage("evaluate", step)
-        recipe = self.parts.recipe
-        prompts = self.parts.splits.validation[: recipe.evaluation.validation_prompts]
+        recipe = self.resources.recipe
+        prompts = self.resources.splits.validation[: recipe.evaluation.validation_prompts]
         earlier = sorted(p for p in (self.folder / "looks").glob("*.json") if int(p.stem) < step)
         seed = derive_seed(recipe.seed, "look", self.folder.name, step)
         shared = self.folder.parent / "evaluation" / "validation-start.parquet"
@@ -87,11 +78,11 @@ class Method:
             pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
             assert best is not None
             pool["best"] = Samples.load(best.with_suffix(".parquet"), prompts).texts
-        logp_now = score(self.parts.store.open(self.backend.roles.path(checkpoint)), now)
-        logp_start = score(self.parts.store.open(self.backend.roles.path(INITIAL)), now)
+        logp_now = score(self.resources.store.open(self.backend.roles.path(checkpoint)), now)
+        logp_start = score(self.resources.store.open(self.backend.roles.path(INITIAL)), now)
 
         def write() -> None:
-            field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
+            field_ = evaluation_field(self.resources, [p.text for p in prompts], start.texts)
             with field_.oracle.counted():
                 result = score_policy(field_, "now", pool, candidates).figures
                 counts = field_.oracle.stats.settled()
@@ -113,7 +104,7 @@ class Method:
         on_main(write)
 
     def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
-        policy = None if path.is_file() else self.parts.store.open(self.backend.roles.path(checkpoint))
+        policy = None if path.is_file() else self.resources.store.open(self.backend.roles.path(checkpoint))
         return sample_once(path, policy, prompts, count, seed)
 
 
@@ -137,7 +128,7 @@ class _Recorded:
 
     def after(self, index: int, instruction: Instruction, report: Report) -> bool:  # noqa: ARG002
         """Look at the validation prompts when it is time; whether the method has taken all its steps."""
-        method, recipe = self.method, self.method.parts.recipe
+        method, recipe = self.method, self.method.resources.recipe
         roles = method.backend.roles
         done = roles.step >= recipe.steps
         every = recipe.evaluation.every

@@ -16,10 +16,11 @@ from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.provenance import record
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
-from comal.pipeline.run.check import FORMAT, build_algorithms, canonical, check, method_names, refuse_other
+from comal.pipeline.run.check import FORMAT, check, refuse_other
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
-from comal.pipeline.run.resources import parts
+from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.pipeline.run.resources import open_resources
 from comal.pipeline.run.start import prepare_start, timed
 from comal.pipeline.step.roles import INITIAL
 from comal.recipes.settings import Recipe
@@ -31,6 +32,7 @@ class Run:
     def __init__(self, folder: Path, recipe: Recipe, command: str | None = None) -> None:
         self.folder = folder
         self.recipe = recipe
+        self.resolved = resolve(recipe)
         self.command = command
         self.lock = filelock.FileLock(folder / ".lock")
 
@@ -47,8 +49,8 @@ class Run:
         Raises:
             RunError: the folder holds another run, something else, or is in use.
         """
-        check(self.recipe)
-        plain = canonical(self.recipe)
+        check(self.resolved)
+        plain = self.resolved.canonical()
         if not state().is_main_process:
             state().wait_for_everyone()
             return
@@ -63,7 +65,7 @@ class Run:
         try:
             # Workers of a killed run notice within a stage that they are orphans; wait for them a little.
             self.lock.acquire(timeout=5)
-            wait_for_workers(self.folder, list(method_names(self.recipe)))
+            wait_for_workers(self.folder, list(self.resolved.methods))
         except filelock.Timeout as error:
             raise RunError(str(self.folder), "another process is working in this folder; wait for it to end") from error
         clear_temporaries(self.folder)
@@ -88,24 +90,24 @@ class Run:
             self._methods()
         with timed(self.folder, "evaluation"):
             if not (self.folder / "result.json").is_file():
-                result = evaluate(self.folder, parts(self.folder, self.recipe), list(method_names(self.recipe)))
+                result = evaluate(self.folder, open_resources(self.folder, self.resolved), list(self.resolved.methods))
                 on_main(lambda: write_json(self.folder / "result.json", result))
         on_main(self._deliver)
         final: dict[str, Any] = read_json(self.folder / "result.json")
         return final
 
     def _methods(self) -> None:
-        left = [m for m in method_names(self.recipe) if not (self.folder / m / "final.json").is_file()]
+        left = [m for m in self.resolved.methods if not (self.folder / m / "final.json").is_file()]
         if self.recipe.processes > 1 and len(left) > 1:
             if state().num_processes > 1:
                 raise ConfigError("processes", "methods cannot run side by side under torchrun; set processes: 1")
             side_by_side(self.folder, "method", left, self.recipe.processes)
             return
         for name in left:
-            run_method(self.folder, self.recipe, name, parent=None)
+            run_method(self.folder, self.resolved, name, parent=None)
 
     def _deliver(self) -> None:
-        main = next(iter(method_names(self.recipe)))
+        main = next(iter(self.resolved.methods))
         final = read_json(self.folder / main / "final.json")
         source = self.folder / main / "steps" / final["checkpoint"] / "checkpoint"
         if final["checkpoint"] == INITIAL:
@@ -114,13 +116,13 @@ class Run:
             link_folder(source, self.folder / "model")
 
 
-def run_method(folder: Path, recipe: Recipe, name: str, parent: int | None) -> None:
+def run_method(folder: Path, resolved: ResolvedRecipe, name: str, parent: int | None) -> None:
     """Run or continue one method of a prepared run."""
     (folder / name).mkdir(exist_ok=True)
     with worker_lock(folder, name), young_garbage_only():
-        progress = FileProgress(folder / name / "progress.json", recipe.steps, parent)
-        shared = parts(folder, recipe)
-        Method(folder / name, build_algorithms(recipe)[name], shared, progress).run()
+        progress = FileProgress(folder / name / "progress.json", resolved.recipe.steps, parent)
+        shared = open_resources(folder, resolved)
+        Method(folder / name, resolved.methods[name], shared, progress).run()
         answer_test_prompts(folder, shared, name)
 
 
