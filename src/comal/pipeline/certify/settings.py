@@ -12,7 +12,7 @@ from comal.errors import ConfigError
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.plugins import describe
-from comal.recipes.settings import Count, EvaluationSettings, Recipe, SamplingSettings, Settings, TrainingSettings
+from comal.recipes.settings import Count, EvaluationSettings, Recipe, SamplingSettings, Settings, Spec, TrainingSettings
 
 STEPS, EVERY = 40, 8
 
@@ -34,8 +34,8 @@ class CertifySettings(Settings):
         processes, threads: as in a recipe; exploiters are trained side by side.
     """
 
-    judge: Any
-    algorithm: Any
+    judge: Spec
+    algorithm: Spec
     steps: Count = STEPS
     every: Count = EVERY
     starts: tuple[Literal["policy", "start"], ...] = ("policy", "start")

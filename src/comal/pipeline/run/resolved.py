@@ -13,7 +13,7 @@ from comal.evaluation.exploitability.scoreboard import START
 from comal.judges.base import Judge
 from comal.losses.base import Loss
 from comal.plugins import describe
-from comal.recipes.settings import Recipe
+from comal.recipes.settings import Recipe, Spec
 from comal.resolve import Classifier, resolve_algorithm, resolve_classifier, resolve_judge, resolve_loss
 
 _TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})
@@ -75,7 +75,7 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
     return ResolvedRecipe(recipe, methods, judge, evaluation_judge, loss, classify)
 
 
-def method_names(recipe: Recipe) -> dict[str, Any]:
+def method_names(recipe: Recipe) -> dict[str, Spec]:
     """The methods of a run and their algorithms' specifications, the main one first; builds nothing.
 
     Raises:
