@@ -8,7 +8,7 @@ import tiny_run
 from comal.errors import RunError
 from comal.pipeline.audit_run import audit_run, run_answers
 from comal.pipeline.disk.files import read_json, write_json, write_table
-from comal.pipeline.run.check import canonical
+from comal.pipeline.run.resolved import resolve
 from comal.plugins import JUDGES
 from comal.recipes.load import load_recipe
 from command_line import comal
@@ -19,7 +19,7 @@ STYLES = ("Return it.", "Returns it.", "The result.")
 
 @pytest.fixture
 def folder(tmp_path):
-    write_json(tmp_path / "run" / "run.json", {"format": 1, "recipe": canonical(load_recipe("docstrings"))})
+    write_json(tmp_path / "run" / "run.json", {"format": 1, "recipe": resolve(load_recipe("docstrings")).canonical()})
     return tmp_path / "run"
 
 

@@ -96,19 +96,19 @@ def _prepare(
     )
     from comal.pipeline.certify.settings import CertifySettings, defaults
     from comal.pipeline.disk.layout import RUNS, RunFolder
-    from comal.pipeline.run.check import method_names
+    from comal.pipeline.run.resolved import resolve
     from comal.recipes.load import changed, load_recipe
 
     given = {str(path): path for path in against}
     if recipe is None:
         if not RunFolder(policy).is_marked and (policy / "tokenizer_config.json").is_file():
             raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts")
-        plan_recipe = recipe_of_run(policy)
-        told = changed(CertifySettings, defaults(plan_recipe), settings)
-        pool = policies_of_run(policy, plan_recipe, told.evaluation.pool_size)
-        chosen = chosen_policies(pool, list(method_names(plan_recipe)), methods)
+        resolved = resolve(recipe_of_run(policy))
+        told = changed(CertifySettings, defaults(resolved), settings)
+        pool = policies_of_run(policy, resolved.recipe, told.evaluation.pool_size)
+        chosen = chosen_policies(pool, list(resolved.methods), methods)
         folder = output_dir or RunFolder(policy).certification
-        return Certification(folder, Plan(policy, plan_recipe, told, tuple(against)), chosen, pool | given)
+        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool | given)
     if RunFolder(policy).is_marked:
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
@@ -117,6 +117,7 @@ def _prepare(
     if not policy.is_dir():
         raise RunError(str(policy), "there is no such folder; give a run's or a model's")
     require_kind(policy, plan_recipe)
-    told = changed(CertifySettings, defaults(plan_recipe), settings)
+    resolved = resolve(plan_recipe)
+    told = changed(CertifySettings, defaults(resolved), settings)
     folder = output_dir or RUNS / f"certify-{plan_recipe.name}"
-    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), {model_name(policy): policy}, given)
+    return Certification(folder, Plan(folder, resolved, told, tuple(against)), {model_name(policy): policy}, given)

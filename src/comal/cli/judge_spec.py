@@ -16,6 +16,7 @@ from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
 from comal.recipes.load import UniqueKeys, recipe_names, recipe_text
 from comal.recipes.overrides import parse_overrides
+from comal.resolve import resolve_judge
 
 _FILES = (".yaml", ".yml", ".json")
 
@@ -40,13 +41,10 @@ def load_judge(spec: str, option: str = "--judge") -> Judge:
     path = Path(spec).expanduser()
     if RunFolder(path).is_marked:
         recipe = RunFolder(path).recipe()
-        own: Judge = JUDGES.build(recipe.evaluation.judge or recipe.judge, option)
-        return own
+        return resolve_judge(recipe.evaluation.judge or recipe.judge, option)
     is_file = spec.lower().endswith(_FILES)
-    judge: Judge = JUDGES.build(
-        _of_file(path, spec, option) if is_file else _inline(spec, option), spec if is_file else option
-    )
-    return judge
+    found = _of_file(path, spec, option) if is_file else _inline(spec, option)
+    return resolve_judge(found, spec if is_file else option)
 
 
 def build_judge(spec: str, option: str = "--judge") -> Judge:

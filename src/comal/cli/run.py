@@ -35,7 +35,7 @@ def run(
     from comal.pipeline.disk.layout import RUNS, RunFolder
     from comal.pipeline.disk.provenance import command_line
     from comal.pipeline.processes.distributed import on_main, prepare_process, state
-    from comal.pipeline.run.check import method_names
+    from comal.pipeline.run.resolved import method_names
     from comal.pipeline.run.run import Run
     from comal.reports.html.run_report import write_report
 

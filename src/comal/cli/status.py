@@ -15,7 +15,7 @@ def status(
     """Show what is done and what is left of a run, finished or not."""
     from comal.pipeline.disk.layout import RunFolder
     from comal.pipeline.disk.progress import read_state
-    from comal.pipeline.run.check import method_names
+    from comal.pipeline.run.resolved import method_names
 
     recipe = RunFolder(run).recipe()
     state = read_state(run, list(method_names(recipe)), recipe.steps)

@@ -11,7 +11,7 @@ from comal.evaluation.audit.result import AuditResult
 from comal.judges.base import Judge
 from comal.pipeline.disk.files import read_table, write_json
 from comal.pipeline.disk.layout import RunFolder
-from comal.plugins import JUDGES
+from comal.resolve import resolve_judge
 
 PROMPTS = 100
 ANSWERS = 2
@@ -68,7 +68,7 @@ def audit_run(
     sets = run_answers(folder, prompts, answers)
     run = RunFolder(folder)
     recipe = run.recipe()
-    asked: Judge = judge or JUDGES.build(recipe.judge, "judge")
+    asked = judge or resolve_judge(recipe.judge, "judge")
     verdicts = ask(asked, sets, run.verdicts(), repeats, progress=progress, draws=draws, exact=exact)
     result = audit_verdicts(verdicts, seed=recipe.seed)
     if judge is None:

@@ -26,11 +26,12 @@ def main(arguments: list[str]) -> int:
             prepare_process(plan.settings.threads)
             train_exploiter(folder, plan, name, parent)
         else:
+            from comal.pipeline.run.resolved import resolve
             from comal.pipeline.run.run import run_method
 
             recipe = RunFolder(folder).recipe()
             prepare_process(recipe.threads)
-            run_method(folder, recipe, name, parent)
+            run_method(folder, resolve(recipe), name, parent)
     except ComalError as error:
         write_json(MethodFolder(folder / name).error, {"place": error.place, "problem": error.problem})
         return error.exit_code

@@ -25,7 +25,8 @@ from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.workers import Work, of_several, young_garbage_only
-from comal.pipeline.run.check import canonical, method_names, refuse_other
+from comal.pipeline.run.check import refuse_other
+from comal.pipeline.run.resolved import method_names, resolve
 from comal.pipeline.run.run import Run
 from comal.pipeline.run.start import prepare_start
 from comal.recipes.settings import Recipe
@@ -87,7 +88,7 @@ def is_done(folder: Path, run: PlannedRun, seed: int) -> bool:
     where = ExperimentFolder(folder).run(run.folder(seed))
     if not where.is_finished:
         return False
-    refuse_other(where.written(), canonical(run.of_seed(seed)), where.path)
+    refuse_other(where.written(), resolve(run.of_seed(seed)).canonical(), where.path)
     return True
 
 
@@ -124,13 +125,14 @@ def certification(folder: Path, part: Part, seed: int) -> Certification:
     run = part.runs[0]
     home, recipe = folder / run.folder(seed), run.of_seed(seed)
     # Exploiters are trained for the same share of a run, however short it is made.
-    plain = defaults(recipe)
+    resolved = resolve(recipe)
+    plain = defaults(resolved)
     plain |= {"steps": min(STEPS, recipe.steps), "every": min(EVERY, recipe.steps)}
     settings = CertifySettings.model_validate(plain)
     pool = policies_of_run(home, recipe, settings.evaluation.pool_size)
     chosen = chosen_policies(pool, [method for _, method in part.sources.values()], [])
     where = ExperimentFolder(folder).certification(part.name, seed).path
-    return Certification(where, Plan(home, recipe, settings), chosen, pool)
+    return Certification(where, Plan(home, resolved, settings), chosen, pool)
 
 
 def certify(folder: Path, part: Part, seed: int, watch: Watch) -> list[Certificate]:

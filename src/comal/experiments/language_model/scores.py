@@ -26,11 +26,11 @@ from comal.judges.base import Judge
 from comal.pipeline.disk.experiment_folder import ExperimentFolder
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.layout import RunFolder
-from comal.pipeline.run.resources import classifier
 from comal.pipeline.step.samples import Samples
-from comal.plugins import JUDGES, describe
+from comal.plugins import describe
 from comal.policies.base import Prompt
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_classifier, resolve_judge
 
 _FORMAT = 1
 _KINDS = ("another policy", "one class only", "best of N")
@@ -112,7 +112,7 @@ def scores(folder: Path, part: Part, judge: str, seed: int, told: Callable[[str]
     if kept is not None:
         return kept
     told(f"{part.name}, seed {seed}: {len(part.titles)} methods before {judge}")
-    built: Judge = JUDGES.build(part.judges[judge], "judge")
+    built = resolve_judge(part.judges[judge], "judge")
     plain = _measured(folder, part, seed, built)
     path = score_path(folder, part, judge, seed)
     write_json(path, {"of": _digest(folder, part, seed, built), "judge": describe(built)} | plain)
@@ -124,7 +124,7 @@ def kept_scores(folder: Path, part: Part, judge: str, seed: int) -> SeedScores |
     path = score_path(folder, part, judge, seed)
     if not path.is_file():
         return None
-    digest = _digest(folder, part, seed, JUDGES.build(part.judges[judge], "judge"))
+    digest = _digest(folder, part, seed, resolve_judge(part.judges[judge], "judge"))
     return _read(path) if read_json(path)["of"] == digest else None
 
 
@@ -233,7 +233,7 @@ def _row(run: RunFolder, method: str, policy: str, recipe: Recipe, prompts: list
 
 
 def _field(oracle: Oracle, texts: list[str], recipe: Recipe, start: _Row) -> Field:
-    classify = classifier(recipe.evaluation)
+    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
     answers = [*start.answers, *start.candidates]
     classes = [] if classify is None else sorted({classify(text) for group in answers for text in group})
     return Field(oracle, texts, recipe.evaluation.best_of, classify, classes, recipe.seed)

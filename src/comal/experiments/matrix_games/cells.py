@@ -23,7 +23,7 @@ from comal.algorithms.comal_sampled import SampledCOMAL
 from comal.evaluation.estimates import estimate
 from comal.experiments.matrix_games.family import AUTOMATIC, METHODS, SCHEDULES, Method
 from comal.games import PreferenceGame, Sampling, named_game, nash_policy, run_sampled, solve
-from comal.games.measures import Floats
+from comal.games.game import Floats
 from comal.pipeline.disk.experiment_folder import CellsFolder
 
 _VERSION = 2  # of what a cell computes

@@ -30,10 +30,10 @@ from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.workers import side_by_side, worker_lock, young_garbage_only
 from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.final_evaluation import comparisons_of
-from comal.pipeline.run.resources import Parts, classifier, evaluation_field
+from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.run.start import prepare_start, timed
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once
-from comal.plugins import ALGORITHMS
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.loading import load_tokenizer
 
@@ -84,8 +84,8 @@ class Certification:
         Raises:
             ComalError: wrong settings; a folder that holds something else, or is in use.
         """
-        check(self.plan.settings.recipe(self.plan.recipe))
-        require_target(self.plan.settings)
+        check(self.plan.exploiter)
+        require_target(self.plan.exploiter.algorithm)
         for path in self.plan.against:
             require_kind(path, self.plan.recipe)
         plain = self.plan.to_json()
@@ -112,7 +112,7 @@ class Certification:
         progress = FileProgress(self.artifacts.progress, plan.settings.steps)
         if not plan.of_run:
             prepare_start(plan.home, plan.recipe, progress)
-        self._require_tokenizer(plan.parts())
+        self._require_tokenizer(plan.resources())
         with timed(self.folder, "exploiters"):
             self._train()
         with timed(self.folder, "measurements"), young_garbage_only():
@@ -122,7 +122,7 @@ class Certification:
         state().wait_for_everyone()
         return [Certificate.from_json(self.artifacts.policy(n).certificate()) for n in self.policies]
 
-    def _require_tokenizer(self, shared: Parts) -> None:
+    def _require_tokenizer(self, shared: Resources) -> None:
         """Texts of a model that counts in other tokens would be drawn, scored and trained on as gibberish."""
         own = shared.store.tokenizer.get_vocab()
         folders = [*self.plan.against, *([] if self.plan.of_run else map(Path, self.policies.values()))]
@@ -153,7 +153,7 @@ class Certification:
     def _measure(self, name: str, progress: FileProgress) -> None:
         """Every adversary against policy `name` on fresh prompts; all processes sample, the main one asks the judge."""
         plan, own = self.plan, self.artifacts.policy(name)
-        shared = plan.parts()
+        shared = plan.resources()
         settings = shared.recipe.evaluation
         used = min(plan.recipe.evaluation.test_prompts, len(shared.splits.test)) if plan.of_run else 0
         prompts = fresh_prompts(shared.splits.test, used)[: settings.test_prompts]
@@ -191,7 +191,7 @@ class Certification:
             )
 
     def _draw(
-        self, path: Path, shared: Parts, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
+        self, path: Path, shared: Resources, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
     ) -> Samples:
         policy = None if path.is_file() else shared.store.open(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
@@ -200,7 +200,7 @@ class Certification:
     def _certificate(
         self,
         name: str,
-        shared: Parts,
+        shared: Resources,
         prompts: Sequence[Prompt],
         used: int,
         pool: Mapping[str, list[list[str]]],
@@ -208,7 +208,7 @@ class Certification:
         exploiters: Mapping[Start, Mapping[str, Any]],
     ) -> Certificate:
         texts = [p.text for p in prompts]
-        settings = self.plan.settings
+        settings = canonical(self.plan.settings, self.plan.exploiter)
         rates = evaluation_field(shared, texts, pool[START]).adversaries(name, pool, candidates)
         labels = [_NAMES[start] for start in exploiters]
         kinds = {adversary: kind_of(adversary, labels) for adversary in rates}
@@ -218,13 +218,13 @@ class Certification:
             work = self.artifacts.policy(name).exploiter(start)
             curve = tuple(Look(look["step"], Estimate(**look["win_rate"])) for look in work.looks())
             trained.append(Exploiter(_NAMES[start], start, curve, picked["step"], comparisons_of(work.path)))
-        classify = classifier(settings.evaluation)
+        classify = shared.classify
         shown = [name, *labels]
         before = {p.id for p in shared.splits.test[:used]}
         return Certificate(
             policy=name,
             weights=self.artifacts.policy(name).policy()["weights"] or "",
-            judge=canonical(settings)["judge"],
+            judge=settings["judge"],
             prompts=len(prompts),
             seen=sum(p.id in before for p in prompts),
             adversaries=measured.adversaries,
@@ -232,7 +232,7 @@ class Certification:
             ceiling=measured.ceiling,
             spread=measured.spread,
             exploiters=tuple(trained),
-            settings=canonical(settings),
+            settings=settings,
             classes={} if classify is None else {n: class_shares(pool[n], classify) for n in shown},
             examples=tuple(
                 {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in shown}}
@@ -246,12 +246,12 @@ def train_exploiter(folder: Path, plan: Plan, name: str, parent: int | None) -> 
     policy, start, own = CertificationFolder(folder).exploiter(name)
     own.path.mkdir(parents=True, exist_ok=True)
     with worker_lock(folder, name), young_garbage_only():
-        shared = plan.parts()
+        shared = plan.resources()
         target = policy.policy()["checkpoint"]
         origin = target if start == "policy" else shared.store.initial
         TrainedExploiter(
             own.path,
-            ALGORITHMS.build(plan.settings.algorithm, "algorithm"),
+            plan.exploiter.algorithm,
             shared,
             FileProgress(own.progress, plan.settings.steps, parent),
             {POLICY: origin, REFERENCE: origin, TARGET: target},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from comal.pipeline.certify.settings import CertifySettings, canonical
 from comal.pipeline.disk.certification_folder import CERTIFICATION_FOLDERS, CertificationFolder
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.work_folder import FORMAT
-from comal.pipeline.run.check import canonical as canonical_recipe
-from comal.pipeline.run.check import method_names
 from comal.pipeline.run.final_evaluation import picked_policy, pool_checkpoints
-from comal.pipeline.run.resources import Parts, parts
+from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
+from comal.pipeline.run.resources import open_resources
+from comal.pipeline.step.resources import Resources
 from comal.recipes.settings import Recipe
 
 _TAKEN = CERTIFICATION_FOLDERS | {START}
@@ -31,19 +31,30 @@ class Plan:
 
     Attributes:
         home: the folder with the recipe's prompts and starting model: a run, or the certification folder itself.
-        recipe: of the run, or the one named by the user.
+        of: the recipe of the run, or the one named by the user.
         settings: how to certify.
         against: model folders of the user's adversaries.
+        exploiter: the recipe that an exploiter follows.
+
+    Raises:
+        ConfigError: settings with an unknown plug-in or a wrong option.
     """
 
     home: Path
-    recipe: Recipe
+    of: ResolvedRecipe
     settings: CertifySettings
     against: tuple[Path, ...] = ()
+    exploiter: ResolvedRecipe = field(init=False)
 
     def __post_init__(self) -> None:
         # Policies are told apart by their paths, and workers may be started elsewhere.
         object.__setattr__(self, "home", self.home.resolve())
+        object.__setattr__(self, "exploiter", resolve(self.settings.recipe(self.recipe)))
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the policies to be certified were made by."""
+        return self.of.recipe
 
     @property
     def of_run(self) -> bool:
@@ -52,13 +63,13 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """What the marker of the certification's folder says."""
-        settings = canonical(self.settings)
+        settings = canonical(self.settings, self.exploiter)
         adversaries = {str(path): weights_digest(path) for path in self.against}
         return {
             "format": FORMAT,
             "comal": comal.__version__,
             "home": str(self.home),
-            "recipe": settings | {"of": canonical_recipe(self.recipe), "against": adversaries},
+            "recipe": settings | {"of": self.of.canonical(), "against": adversaries},
         }
 
     @classmethod
@@ -67,11 +78,11 @@ class Plan:
         written = CertificationFolder(folder).written()
         plain = dict(written["recipe"])
         recipe, against = Recipe(**plain.pop("of")), tuple(Path(path) for path in plain.pop("against"))
-        return cls(Path(written["home"]), recipe, CertifySettings(**plain), against)
+        return cls(Path(written["home"]), resolve(recipe), CertifySettings(**plain), against)
 
-    def parts(self) -> Parts:
+    def resources(self) -> Resources:
         """What exploiters and measurements share."""
-        return parts(self.home, self.settings.recipe(self.recipe))
+        return open_resources(self.home, self.exploiter)
 
 
 def recipe_of_run(run: Path) -> Recipe:

@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from comal.errors import ConfigError, RunError
-from comal.judges.base import Judge
 from comal.pipeline.certify.settings import CertifySettings, defaults
 from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.disk.layout import RunFolder
-from comal.pipeline.run.check import method_names
-from comal.plugins import ALGORITHMS, JUDGES
+from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
 from comal.recipes.settings import Recipe
 
 _CLASSES = 4  # found in the answers, so not known here
 _ORIGINS = 4  # of best-of-N: the start, the policy itself, two exploiters
 
 
-def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]:
+def certify_cost(resolved: ResolvedRecipe, validations: int, tests: int) -> dict[str, Any]:
     """Exploiters, proximal steps and judged pairs of certifying every method's last policy.
 
     Args:
-        recipe: of the run.
+        resolved: the recipe of the run.
         validations: validation prompts there are, at most.
         tests: test prompts there are, at most.
 
@@ -32,12 +30,12 @@ def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]
         more than four classes), `judge_calls`; only `problem` where the defaults do not fit the recipe.
     """
     try:
-        settings = CertifySettings(**defaults(recipe))
-        judge: Judge = JUDGES.build(settings.judge, "judge")
-        one = method_cost("exploiter", ALGORITHMS.build(settings.algorithm, "algorithm"), settings.recipe(recipe))
+        settings = CertifySettings(**defaults(resolved))
+        exploiter = resolve(settings.recipe(resolved.recipe))
+        one = method_cost("exploiter", exploiter.algorithm, exploiter.recipe)
     except (ConfigError, ValueError) as error:
         return {"problem": str(error)}
-    policies = len(method_names(recipe))
+    policies = len(resolved.methods)
     exploiters = policies * len(settings.starts)
     evaluation = settings.evaluation
     pair = evaluation.samples**2
@@ -52,7 +50,7 @@ def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]
         "steps": exploiters * settings.steps,
         "training": training,
         "measuring": measuring,
-        "judge_calls": (training + measuring) * (1 if judge.symmetric else 2),
+        "judge_calls": (training + measuring) * (1 if exploiter.judge.symmetric else 2),
     }
 
 

@@ -42,6 +42,7 @@ from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.plugins import describe
 from comal.policies.base import Prompt, derive_seed
+from comal.policies.encoder import PromptFormat
 from comal.policies.transformers import TransformersPolicy
 
 BLOCK = 32
@@ -97,9 +98,9 @@ class Evaluation:
         notes: list[str] = []
         prompts = find_prompts(settings, sources, notes.append)
         given = settings.sampling
-        options = {} if given.system_prompt is None else {"system_prompt": given.system_prompt}
         decoding = given.model_dump(include={"temperature", "top_p", "max_new_tokens", "batch_size"})
-        found = cls(settings, judge, prompts, sources, baseline, Stores(decoding, options), notes)
+        stores = Stores(decoding, PromptFormat(system_prompt=given.system_prompt))
+        found = cls(settings, judge, prompts, sources, baseline, stores, notes)
         warn_of_training(sources, prompts, judge, notes.append)
         return found
 

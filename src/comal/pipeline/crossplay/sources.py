@@ -25,14 +25,15 @@ from comal.judges.words.models import state_of
 from comal.pipeline.data.prompts import PromptSplits, read_rows
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import RunFolder
-from comal.pipeline.run.check import method_names
-from comal.pipeline.run.resources import parts
-from comal.plugins import JUDGES
+from comal.pipeline.run.resolved import method_names
+from comal.pipeline.run.resources import open_store
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
+from comal.policies.encoder import PromptFormat
 from comal.policies.loading import require_folder
-from comal.policies.store import PolicyStore
+from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Decoding
+from comal.resolve import resolve_judge
 
 _FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 _NAMED = re.compile(r"([\w.@+-]+)=(.+)", re.DOTALL)
@@ -86,11 +87,11 @@ class Stores:
 
     Attributes:
         decoding: settings that replace a run's own, and the defaults of other models.
-        options: of the stores of models outside runs.
+        prompts: what models outside runs get to read.
     """
 
     decoding: dict[str, Any]
-    options: dict[str, Any]
+    prompts: PromptFormat
     _runs: dict[Path, PolicyStore] = field(default_factory=dict)
     _others: OrderedDict[Model, PolicyStore] = field(default_factory=OrderedDict)
 
@@ -102,7 +103,7 @@ class Stores:
         """
         if model.run is not None:
             if model.run not in self._runs:
-                self._runs[model.run] = parts(model.run, RunFolder(model.run).recipe()).store
+                self._runs[model.run] = open_store(model.run, RunFolder(model.run).recipe())
                 self._runs[model.run].decoding = self._decoding(self._runs[model.run].decoding)
             return self._runs[model.run]
         if model not in self._others:
@@ -118,9 +119,8 @@ class Stores:
             config = read_json(Path(model.checkpoint) / "adapter_config.json")
             target = config["target_modules"]
             lora = LoraConfig(config["r"], config["lora_alpha"], target if isinstance(target, str) else tuple(target))
-        return PolicyStore(
-            model.base or model.checkpoint, lora=lora, decoding=self._decoding(Decoding()), **self.options
-        )
+        source = ModelSource(model.base or model.checkpoint, lora=lora)
+        return PolicyStore(source, self.prompts, self._decoding(Decoding()))
 
     def _decoding(self, own: Decoding) -> Decoding:
         given = {k: v for k, v in self.decoding.items() if v is not None}
@@ -191,8 +191,7 @@ def judge_of_training(runs: list[Path], fingerprint: str, note: Callable[[str], 
 
 
 def _training_judge(run: Path) -> str:
-    fingerprint: str = JUDGES.build(RunFolder(run).recipe().judge, f"{run}: judge").fingerprint()
-    return fingerprint
+    return resolve_judge(RunFolder(run).recipe().judge, f"{run}: judge").fingerprint()
 
 
 def _prompts(run: Path) -> PromptSplits:

@@ -17,8 +17,9 @@ from comal.pipeline.disk.journal import FileJournal
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.method_folder import INITIAL, MethodFolder
 from comal.pipeline.processes.distributed import on_main
-from comal.pipeline.run.resources import Parts, evaluation_field
+from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
 
@@ -33,7 +34,7 @@ class Method:
 
     folder: Path
     algorithm: Algorithm
-    parts: Parts
+    resources: Resources
     progress: Progress
     given: Mapping[Role, str | Path] = field(default_factory=dict)
     artifacts: MethodFolder = field(init=False)
@@ -44,17 +45,7 @@ class Method:
         self.artifacts = MethodFolder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.journal = FileJournal(self.artifacts.journal)
-        self.backend = LanguageModelBackend(
-            self.folder,
-            self.parts.recipe,
-            self.parts.store,
-            self.parts.oracle,
-            self.parts.loss,
-            self.parts.splits.train,
-            self.journal,
-            self.progress,
-            self.given,
-        )
+        self.backend = LanguageModelBackend(self.folder, self.resources, self.journal, self.progress, self.given)
 
     def run(self) -> None:
         """Run or continue to the end; the folder then names the last checkpoint."""
@@ -70,8 +61,8 @@ class Method:
         if path.is_file():
             return
         self.progress.stage("evaluate", step)
-        recipe = self.parts.recipe
-        prompts = self.parts.splits.validation[: recipe.evaluation.validation_prompts]
+        recipe = self.resources.recipe
+        prompts = self.resources.splits.validation[: recipe.evaluation.validation_prompts]
         earlier = {taken: look for taken, look in self.artifacts.look_files().items() if taken < step}
         seed = derive_seed(recipe.seed, "look", self.folder.name, step)
         shared = RunFolder(self.folder.parent).validation_answers
@@ -85,11 +76,11 @@ class Method:
             pool["previous"] = Samples.load(self.artifacts.look_samples(max(earlier)), prompts).texts
             assert best is not None
             pool["best"] = Samples.load(self.artifacts.look_samples(best), prompts).texts
-        logp_now = score(self.parts.store.open(self.backend.roles.path(checkpoint)), now)
-        logp_start = score(self.parts.store.open(self.backend.roles.path(INITIAL)), now)
+        logp_now = score(self.resources.store.open(self.backend.roles.path(checkpoint)), now)
+        logp_start = score(self.resources.store.open(self.backend.roles.path(INITIAL)), now)
 
         def write() -> None:
-            field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
+            field_ = evaluation_field(self.resources, [p.text for p in prompts], start.texts)
             with field_.oracle.counted():
                 result = score_policy(field_, "now", pool, candidates).figures
                 counts = field_.oracle.stats.settled()
@@ -111,7 +102,7 @@ class Method:
         on_main(write)
 
     def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
-        policy = None if path.is_file() else self.parts.store.open(self.backend.roles.path(checkpoint))
+        policy = None if path.is_file() else self.resources.store.open(self.backend.roles.path(checkpoint))
         return sample_once(path, policy, prompts, count, seed)
 
 
@@ -135,7 +126,7 @@ class _Recorded:
 
     def after(self, index: int, instruction: Instruction, report: Report) -> bool:  # noqa: ARG002
         """Look at the validation prompts when it is time; whether the method has taken all its steps."""
-        method, recipe = self.method, self.method.parts.recipe
+        method, recipe = self.method, self.method.resources.recipe
         roles = method.backend.roles
         done = roles.step >= recipe.steps
         every = recipe.evaluation.every

@@ -16,10 +16,11 @@ from comal.pipeline.disk.provenance import record
 from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.workers import side_by_side, worker_lock, young_garbage_only
-from comal.pipeline.run.check import build_algorithms, canonical, check, method_names, refuse_other
+from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
-from comal.pipeline.run.resources import parts
+from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.pipeline.run.resources import open_resources
 from comal.pipeline.run.start import prepare_start, timed
 from comal.recipes.settings import Recipe
 
@@ -30,6 +31,7 @@ class Run:
     def __init__(self, folder: Path, recipe: Recipe, command: str | None = None) -> None:
         self.folder = folder
         self.recipe = recipe
+        self.resolved = resolve(recipe)
         self.command = command
         self._held = contextlib.ExitStack()
 
@@ -46,10 +48,10 @@ class Run:
         Raises:
             RunError: the folder holds another run, something else, or is in use.
         """
-        check(self.recipe)
-        content = {"format": FORMAT, "comal": comal.__version__, "recipe": canonical(self.recipe)}
+        check(self.resolved)
+        content = {"format": FORMAT, "comal": comal.__version__, "recipe": self.resolved.canonical()}
         if state().is_main_process:
-            lock = claim(RunFolder(self.folder), content, refuse_other, list(method_names(self.recipe)))
+            lock = claim(RunFolder(self.folder), content, refuse_other, list(self.resolved.methods))
             self._held.callback(lock.release)
             record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
@@ -63,36 +65,36 @@ class Run:
             self._methods()
         with timed(self.folder, "evaluation"):
             if not run.is_finished:
-                result = evaluate(self.folder, parts(self.folder, self.recipe), list(method_names(self.recipe)))
+                result = evaluate(self.folder, open_resources(self.folder, self.resolved), list(self.resolved.methods))
                 on_main(lambda: run.write_result(result))
         on_main(self._deliver)
         return run.result()
 
     def _methods(self) -> None:
         run = RunFolder(self.folder)
-        left = [m for m in method_names(self.recipe) if not run.method(m).is_final]
+        left = [m for m in self.resolved.methods if not run.method(m).is_final]
         if self.recipe.processes > 1 and len(left) > 1:
             if state().num_processes > 1:
                 raise ConfigError("processes", "methods cannot run side by side under torchrun; set processes: 1")
             side_by_side(self.folder, "method", left, self.recipe.processes)
             return
         for name in left:
-            run_method(self.folder, self.recipe, name, parent=None)
+            run_method(self.folder, self.resolved, name, parent=None)
 
     def _deliver(self) -> None:
         run = RunFolder(self.folder)
-        main = run.method(next(iter(method_names(self.recipe))))
+        main = run.method(next(iter(self.resolved.methods)))
         source = Path(main.policy(main.final()["checkpoint"], run.supervised.path))
         if source.is_dir() and not run.model.is_dir():
             link_folder(source, run.model)
 
 
-def run_method(folder: Path, recipe: Recipe, name: str, parent: int | None) -> None:
+def run_method(folder: Path, resolved: ResolvedRecipe, name: str, parent: int | None) -> None:
     """Run or continue one method of a prepared run."""
     own = RunFolder(folder).method(name)
     own.path.mkdir(exist_ok=True)
     with worker_lock(folder, name), young_garbage_only():
-        progress = FileProgress(own.progress, recipe.steps, parent)
-        shared = parts(folder, recipe)
-        Method(own.path, build_algorithms(recipe)[name], shared, progress).run()
+        progress = FileProgress(own.progress, resolved.recipe.steps, parent)
+        shared = open_resources(folder, resolved)
+        Method(own.path, resolved.methods[name], shared, progress).run()
         answer_test_prompts(folder, shared, name)

@@ -29,9 +29,7 @@ from comal.algorithms.base import (
     only,
 )
 from comal.errors import JudgeError
-from comal.judges.asking.oracle import Oracle
 from comal.judges.asking.tables import Table
-from comal.losses.base import Loss
 from comal.pipeline.data.prompts import prompts_of_step
 from comal.pipeline.disk.files import read_table, write_table
 from comal.pipeline.disk.journal import FileJournal
@@ -40,16 +38,15 @@ from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.step.certificate import sampled_certificate
 from comal.pipeline.step.checkpoint import optimizer_state, save_step
 from comal.pipeline.step.movement import measure_movement
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.roles import Roles
 from comal.pipeline.step.sampler import pairs_judged, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, Judged, judge_once, target_win_rates
-from comal.pipeline.training.trainers import Group, train_prox
+from comal.pipeline.training.trainers import Group, TrainerSetup, train_prox
 from comal.policies.base import Prompt, derive_seed
-from comal.policies.store import PolicyStore
 from comal.policies.transformers import TransformersPolicy
-from comal.recipes.settings import Recipe
 
 
 class Progress(Protocol):
@@ -65,12 +62,7 @@ class LanguageModelBackend:
 
     Args:
         folder: the method's folder.
-        method: its name, for messages.
-        recipe: settings.
-        store: opens checkpoints.
-        oracle: the training judge.
-        loss: the prox loss.
-        prompts: training prompts.
+        resources: what the methods of the run share.
         journal: receives the metrics of each instruction.
         progress: hears the stages.
         given: checkpoints of roles that do not start as the store's initial policy.
@@ -79,24 +71,20 @@ class LanguageModelBackend:
     def __init__(
         self,
         folder: Path,
-        recipe: Recipe,
-        store: PolicyStore,
-        oracle: Oracle,
-        loss: Loss,
-        prompts: Sequence[Prompt],
+        resources: Resources,
         journal: FileJournal,
         progress: Progress,
         given: Mapping[Role, str | Path] | None = None,
     ) -> None:
         self.folder = folder
-        self.recipe = recipe
-        self.store = store
-        self.oracle = oracle
-        self.loss = loss
-        self.prompts = prompts
+        self.recipe = resources.recipe
+        self.store = resources.store
+        self.oracle = resources.oracle
+        self.loss = resources.loss
+        self.prompts = resources.splits.train
         self.journal = journal
         self.progress = progress
-        self.roles = Roles(folder, store.initial, given)
+        self.roles = Roles(folder, resources.store.initial, given)
         self._seconds: dict[str, float] = {}
 
     def _open(self, weights: Mapping[str, float]) -> TransformersPolicy:
@@ -221,17 +209,13 @@ class LanguageModelBackend:
                 start = self.roles.path(self.roles[POLICY])
                 model = self.store.trainable(start)
                 pad = self.store.open(start).pad_token if self.store.lora is None else self.store.tokenizer.pad_token_id
-                seed = derive_seed(self.recipe.seed, "train", self.folder.name, self.roles.step)
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
                     self.loss,
                     step.eta,
-                    self.recipe.training.for_step(self.roles.step, self.recipe.steps),
-                    pad=pad or 0,
-                    seed=seed,
-                    output=folder.trainer,
-                    optimizer_state=self._optimizer_state(),
+                    self._trainer_setup(folder),
+                    pad or 0,
                 )
                 save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
                 self.store.adopt(model, folder.checkpoint)
@@ -268,6 +252,16 @@ class LanguageModelBackend:
         tables = self._self_play_tables(folder, step, samples) if random else []
         encoder, recipe = self.store.encoder, self.recipe
         return training_groups(samples, targets, step.anchor, chosen, tables, encoder, recipe, self.roles.step)
+
+    def _trainer_setup(self, folder: StepFolder) -> TrainerSetup:
+        """What the step that writes to `folder` begins its training with."""
+        recipe, step = self.recipe, self.roles.step
+        return TrainerSetup(
+            recipe.training.for_step(step, recipe.steps),
+            derive_seed(recipe.seed, "train", self.folder.name, step),
+            folder.trainer,
+            self._optimizer_state(),
+        )
 
     def _optimizer_state(self) -> dict[str, Any] | None:
         if not self.recipe.training.keep_optimizer or self.roles[POLICY] == INITIAL:
@@ -339,16 +333,12 @@ class LanguageModelBackend:
 
         rewards, trainer = play_online(
             play,
-            model,
             self.store.policy_of(model),
             self._open_role(play.reference),
             prompts,
             judge,
             self.recipe,
-            self.roles.step,
-            seed=derive_seed(seed, "train", self.folder.name, self.roles.step),
-            output=folder.trainer,
-            optimizer_state=self._optimizer_state(),
+            self._trainer_setup(folder),
         )
         save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
         return {

@@ -15,7 +15,7 @@ from typing import Any
 
 from comal.pipeline.disk.certification_folder import CertificationFolder
 from comal.pipeline.disk.layout import RunFolder
-from comal.reports.html.plots.lines import LinePlot, Series, line_plot
+from comal.reports.html.plots.lines import LinePlot, Series, ValueAxis, line_plot
 from comal.reports.html.run_data import RunData, optional
 
 Estimate = Mapping[str, float]
@@ -118,7 +118,9 @@ def _plot(policy: str, content: Mapping[str, Any], number: int) -> LinePlot | No
     last = max((int(x) for s in series for x, _ in s.points), default=0)
     title = f"Exploiters of {policy}, while they are trained"
     note = "win rate on validation prompts, 95% intervals"
-    return line_plot(f"exploiters-{number}", title, series, last, note=note, shares=True, rule=(0.5, "50%"))
+    return line_plot(
+        f"exploiters-{number}", title, series, last, note=note, axis=ValueAxis(shares=True, rule=(0.5, "50%"))
+    )
 
 
 def _steps(points: Any) -> Sequence[Mapping[str, Any]]:
