@@ -31,7 +31,8 @@ from comal.pipeline.certify.settings import canonical, require_target
 from comal.pipeline.disk.files import clear_temporaries, read_json, write_json
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
-from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
+from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.processes.pool import side_by_side, wait_for_workers, worker_lock
 from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.final_evaluation import comparisons_of
 from comal.pipeline.run.resources import Parts, classifier, evaluation_field

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from comal.algorithms.base import TARGET
 from comal.errors import ConfigError
 from comal.judges.base import Judge
 from comal.pipeline.certify.settings import CertifySettings, defaults
@@ -34,7 +35,9 @@ def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]
     try:
         settings = CertifySettings(**defaults(recipe))
         judge: Judge = JUDGES.build(settings.judge, "judge")
-        one = method_cost("exploiter", ALGORITHMS.build(settings.algorithm, "algorithm"), settings.recipe(recipe))
+        rule = ALGORITHMS.build(settings.algorithm, "algorithm")
+        # Of one that starts from elsewhere; one that starts from its target meets itself at first, which takes less.
+        one = method_cost("exploiter", rule, settings.recipe(recipe), {TARGET: "target"})
     except (ConfigError, ValueError) as error:
         return {"problem": str(error)}
     policies = len(method_names(recipe))

@@ -85,19 +85,25 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
     }
 
 
-def answer_test_prompts(folder: Path, parts: Parts, method: str) -> None:
-    """Draw the answers of one method's policies that `evaluate` will want: methods side by side can do that at once."""
+def answer_test_prompts(folder: Path, parts: Parts, method: str, parent: int | None) -> None:
+    """Draw the answers of one method's policies that `evaluate` will want: methods side by side can do that at once.
+
+    Raises:
+        OrphanedError: the process `parent` started this one and is gone.
+    """
     pick = picked_policy(folder, method)
     pool = pool_checkpoints(folder, {method: pick}, parts.recipe.evaluation.pool_size)
     del pool[START]
-    _answers(folder, parts, pool, [method, pick])
+    _answers(folder, parts, pool, [method, pick], parent)
 
 
-def _answers(folder: Path, parts: Parts, checkpoints: Mapping[str, str | Path], rows: list[str]) -> dict[str, Samples]:
+def _answers(
+    folder: Path, parts: Parts, checkpoints: Mapping[str, str | Path], rows: list[str], parent: int | None = None
+) -> dict[str, Samples]:
     """Answers of policies to the test prompts; those that are scored get best-of-N candidates on top."""
     settings = parts.recipe.evaluation
     prompts = parts.splits.test[: settings.test_prompts]
-    progress = FileProgress(folder / "progress.json", len(checkpoints))
+    progress = FileProgress(folder / "progress.json", len(checkpoints), parent)
     samples: dict[str, Samples] = {}
     for number, (name, checkpoint) in enumerate(checkpoints.items()):
         progress.stage("final evaluation", number)

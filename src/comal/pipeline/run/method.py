@@ -16,7 +16,7 @@ from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.journal import FileJournal
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.run.resources import Parts, evaluation_field
-from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
+from comal.pipeline.step.interpreter import LanguageModelBackend, StageListener
 from comal.pipeline.step.roles import INITIAL
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
@@ -33,7 +33,7 @@ class Method:
     folder: Path
     algorithm: Algorithm
     parts: Parts
-    progress: Progress
+    progress: StageListener
     given: Mapping[Role, str | Path] = field(default_factory=dict)
     journal: FileJournal = field(init=False)
     backend: LanguageModelBackend = field(init=False)

@@ -15,7 +15,8 @@ from comal.pipeline.disk.files import clear_temporaries, link_folder, read_json,
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.provenance import record
 from comal.pipeline.processes.distributed import on_main, state
-from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
+from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.processes.pool import side_by_side, wait_for_workers, worker_lock
 from comal.pipeline.run.check import FORMAT, build_algorithms, canonical, check, method_names, refuse_other
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
@@ -121,7 +122,7 @@ def run_method(folder: Path, recipe: Recipe, name: str, parent: int | None) -> N
         progress = FileProgress(folder / name / "progress.json", recipe.steps, parent)
         shared = parts(folder, recipe)
         Method(folder / name, build_algorithms(recipe)[name], shared, progress).run()
-        answer_test_prompts(folder, shared, name)
+        answer_test_prompts(folder, shared, name, parent)
 
 
 def _holds_work(folder: Path) -> bool:
