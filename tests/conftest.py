@@ -1,10 +1,10 @@
 """Settings of the whole suite."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("comal", deadline=None)
+settings.register_profile("comal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("comal")
 
 

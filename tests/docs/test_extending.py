@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import tiny_run
+from waiting import LIMIT
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCKS = dict(re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL))
@@ -32,7 +33,7 @@ def package(tmp_path: Path) -> Path:
 def call(arguments: list[str], package: Path) -> subprocess.CompletedProcess[str]:
     environment = tiny_run.environment() | {"PYTHONPATH": str(package)}
     return subprocess.run(
-        arguments, capture_output=True, text=True, timeout=300, env=environment, cwd=package, check=False
+        arguments, capture_output=True, text=True, timeout=LIMIT, env=environment, cwd=package, check=False
     )
 
 

@@ -1,6 +1,5 @@
 """`solve` with no option at all, on every kind of game, compared with linear programming where Nash is unique."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -102,17 +101,17 @@ def test_a_very_small_gap_is_reached():
 
 def test_a_thousand_answers():
     game = named_game("random:n=1000,seed=1")
-    begun = time.perf_counter()
     solution = solved(game)
-    assert time.perf_counter() - begun < 30  # a second, usually; benchmarks/solve_vs_highs.py compares it with HiGHS
+    # Work, not time, which says how busy the machine is; benchmarks/solve_vs_highs.py compares it with HiGHS.
+    assert solution.products < 400
+    assert solution.linear_solves < 200
     assert solution.lp_solves == 0
 
 
 def test_thousands_of_small_games_at_once():
     batch = PreferenceGame(np.stack([random_table(3, seed, ties=seed % 3 == 0) for seed in range(3000)]))
-    begun = time.perf_counter()
     solution = solved(batch)
-    assert time.perf_counter() - begun < 20
+    assert solution.products < 1500, "a product with all of them counts once"
     assert solution.policy.shape == (3000, 3)
     assert solution.gaps.shape == (3000,)
     for i in (1, 700, 2999):

@@ -139,7 +139,7 @@ def test_reinforce_and_fitted_dro_are_the_group_regression(K: int) -> None:
 def test_the_clipped_objective_by_hand() -> None:
     """Ratios e^.5 ≈ 1.65 and e^−.5 ≈ .61, clipped to 1.2 and .8; advantages ±.4 (leave-one-out).
 
-    min(1.65·.4, 1.2·.4) = .48 and min(.61·(−.4), .8·(−.4)) = −.32, mean .08, times eta 2. The anchor is pi_k, so
+    min(1.65·.4, 1.2·.4) = .48 and min(.61·(−.4), .8·(−.4)) = −.32, mean .08, times eta 2. The anchor drew them, so
     the penalty is the mean of rho log rho = (1.6487·.5 − .6065·.5) / 2 = .26054.
     """
     from comal.losses.grpo import GRPO

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
+from waiting import LIMIT
+
 PATH = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 WHY_NOT = "there is no Chromium here: `apt-get install chromium`, or name one in CHROMIUM"
 
@@ -21,6 +23,7 @@ def browser() -> Iterator[Browser]:
             executable_path=PATH,
             # Root in a container, as in CI, has no sandbox; pages here are our own.
             chromium_sandbox=False,
+            timeout=LIMIT * 1000,
         )
         yield started
         started.close()

@@ -19,10 +19,13 @@ from pathlib import Path
 import transformers
 
 from comal.cli import app
-from comal.pipeline import certify, supervised, tournament, training  # noqa: F401 - imported before the fork
+from comal.pipeline.certify import certification  # noqa: F401 - imported before the fork
 from comal.pipeline.disk import files as folder_module
 from comal.pipeline.disk import journal as journal_module
+from comal.pipeline.disk.journal import is_step
 from comal.pipeline.disk.progress import FileProgress
+from comal.pipeline.run import final_evaluation  # noqa: F401
+from comal.pipeline.training import supervised, trainers  # noqa: F401
 
 
 def kill_at_a_new_moment(known: set[str], pipe: int) -> None:
@@ -91,7 +94,7 @@ def journaled_files(folder: Path) -> dict[str, int]:
     files = list((folder / "supervised").glob("*"))
     for journal in folder.rglob("journal.jsonl"):
         entries = [json.loads(line) for line in journal.read_text().splitlines()]
-        steps = sum(entry["instruction"]["do"] == "prox" for entry in entries)
+        steps = sum(is_step(entry["instruction"]) for entry in entries)
         for step in sorted((journal.parent / "steps").glob("[0-9]*"))[:steps]:
             files += [p for p in step.rglob("*") if p.is_file() and ".tmp-" not in str(p)]
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in files}

@@ -6,10 +6,11 @@ from comal.errors import JudgeError
 from comal.judges.base import Comparison, Records
 from comal.judges.chat.ledger import Ledger
 from comal.judges.openai import OpenAI
+from waiting import LIMIT
 
 KEY = "sk-proj-Abc123-very-secret-0987654321"
 QUESTIONS = [Comparison(f"prompt {i}", "a" * (1 + i % 5), "b" * (1 + i % 3)) for i in range(30)]
-FAST = {"model": "m", "backoff": 0.01, "timeout": 5.0, "concurrency": 4}
+FAST = {"model": "m", "backoff": 0.01, "timeout": LIMIT, "concurrency": 4}
 
 
 def judge(server, **options):

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 import one_token
+from waiting import LIMIT
 
 INPO = {"name": "inpo", "eta": 2.0, "tau": 0.2}
 COMAL = {"name": "comal", "inner": INPO, "inner_steps": 2, "update": "copy"}
@@ -49,8 +50,8 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def call(arguments: list[str], timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in two minutes at most."""
+def call(arguments: list[str], timeout: float = LIMIT, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
     return subprocess.run(
         arguments, capture_output=True, text=True, timeout=timeout, env=environment(), check=False, **options
     )

@@ -15,7 +15,7 @@ from comal.recipes import DEFAULT_RECIPE
 if TYPE_CHECKING:
     from comal.experiments.language_model.plan import Part
     from comal.experiments.language_model.results import PartResult
-    from comal.pipeline.processes.workers import Work
+    from comal.pipeline.processes.pool import Job
     from comal.recipes.settings import Recipe
 
 SEEDS = "0,1,2"
@@ -145,9 +145,9 @@ def _show_plan(planned: Mapping[str, Part], seeds: list[int], folder: Path, runs
         out.print(f"\n{part.name}", style="bold")
         for run in part.runs:
             for key in run.methods:
-                work = run.work[key]
-                out.print(f"  {part.titles.get(key, key)}: {work.steps} steps, {work.pairs:,} judged pairs, "
-                          f"{work.answers:,} answers, in {run.name}-seed*", markup=False)  # fmt: skip
+                taken = run.costs[key]
+                out.print(f"  {part.titles.get(key, key)}: {taken.steps} steps, {taken.pairs:,} judged pairs, "
+                          f"{taken.answers:,} answers, in {run.name}-seed*", markup=False)  # fmt: skip
         for title, reason in part.left_out.items():
             out.print(f"  not run: {title}. {reason}", markup=False)
 
@@ -156,7 +156,7 @@ def _plain(part: Part, seeds: list[int]) -> dict[str, Any]:
     from dataclasses import asdict
 
     runs = [
-        {"folders": [run.folder(seed) for seed in seeds], "methods": {k: asdict(w) for k, w in run.work.items()}}
+        {"folders": [run.folder(seed) for seed in seeds], "methods": {k: asdict(w) for k, w in run.costs.items()}}
         for run in part.runs
     ]
     return {"runs": runs, "judges": dict(part.judges), "left_out": dict(part.left_out)}
@@ -198,8 +198,8 @@ def _carried_out(
     from comal.pipeline.processes.distributed import prepare_process
     from comal.reports.terminal.certificate import look_heading, look_row
 
-    def watch(work: Work, names: list[str], steps: int) -> AbstractContextManager[object]:
-        if work == "exploiter":
+    def watch(job: Job, names: list[str], steps: int) -> AbstractContextManager[object]:
+        if job == "exploiter":
             return RunDisplay(folder, names, steps, look_heading, look_row)
         return RunDisplay(folder, names, steps)
 

@@ -46,7 +46,7 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The loss of each prompt, shape (B,).
 
@@ -55,7 +55,7 @@ class Loss(ABC):
             anchor_logp_BK: log anchor(y), up to a constant a prompt.
             win_rate_BK: estimates of w(y) = P(y > opponent).
             eta: the step size of the proximal step.
-            policy_logp_BK: log pi_k(y) under the policy that sampled y, as training starts.
+            sampler_logp_BK: log sampler(y): of the policy that drew the samples, which need not be the one in training.
         """
 
 

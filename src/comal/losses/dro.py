@@ -8,9 +8,9 @@ learns V(x) by a network; here every prompt's V is computed from its K samples, 
 
     fitted      V minimises the prompt's loss, which makes V the mean of eta ŵ − log-ratio and the loss *half* the
                 group regression of group.py: exact, with its finite-K properties
-    partition   V = log 1/K sum_i anchor(y_i)/pi_k(y_i) · exp(eta ŵ(y_i)), the sample estimate of its optimum, which
-                also pins the constant that `fitted` leaves free; low by about Var/(2K) of its terms, so the step is
-                exact only as K grows
+    partition   V = log 1/K sum_i anchor(y_i)/sampler(y_i) · exp(eta ŵ(y_i)), the sample estimate of its optimum,
+                which also pins the constant that `fitted` leaves free; low by about Var/(2K) of its terms, so the
+                step is exact only as K grows
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class DRO(Loss):
         return self.value == "partition"
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """Half the mean squared error of each prompt's samples, shape (B,)."""
-        require_group(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK)
+        require_group(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK)
         advantage_BK = eta * win_rate_BK - (logp_BK - anchor_logp_BK)
         if self.value == "fitted":
             return advantage_BK.var(dim=1, unbiased=False) / 2
-        log_terms_BK = anchor_logp_BK - policy_logp_BK + eta * win_rate_BK
+        log_terms_BK = anchor_logp_BK - sampler_logp_BK + eta * win_rate_BK
         value_B = log_terms_BK.logsumexp(dim=1, keepdim=True) - math.log(log_terms_BK.shape[1])
         return ((advantage_BK - value_B) ** 2).mean(dim=1) / 2

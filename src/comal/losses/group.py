@@ -9,9 +9,9 @@ answer, r is constant only there, so the population minimiser is the exact prox 
 is. Every judged pair is used, for K forward passes.
 
 The variance does not see the constant, and on a language model, whose probabilities of *all* other answers are free, a
-drift of it is how likelihood leaks away from the samples. The second term pins it at its estimate from samples of pi_k,
+drift of it is how likelihood leaks away from the samples. The second term pins it at its estimate from the samples,
 
-    log Ẑ = log 1/K sum_i anchor(y_i) / pi_k(y_i) · exp(eta ŵ(y_i)),
+    log Ẑ = log 1/K sum_i anchor(y_i) / sampler(y_i) · exp(eta ŵ(y_i)),
 
 which by Jensen's inequality is low on average, by about Var/(2K) of its terms.
 """
@@ -44,14 +44,14 @@ class Group(Loss):
             raise ValueError(f"pin_constant: need a weight ≥ 0, got {self.pin_constant}")
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The variance of each prompt's residuals, shape (B,)."""
-        require_group(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK)
+        require_group(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK)
         residual_BK = logp_BK - anchor_logp_BK - eta * win_rate_BK
         loss_B = residual_BK.var(dim=1, unbiased=False)
         if self.pin_constant:
-            log_terms_BK = anchor_logp_BK - policy_logp_BK + eta * win_rate_BK
+            log_terms_BK = anchor_logp_BK - sampler_logp_BK + eta * win_rate_BK
             log_Z_B = log_terms_BK.logsumexp(dim=1) - math.log(log_terms_BK.shape[1])
             loss_B = loss_B + self.pin_constant * (residual_BK.mean(dim=1) + log_Z_B) ** 2
         return loss_B

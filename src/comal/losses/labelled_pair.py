@@ -39,10 +39,10 @@ class LabelledPair(Loss):
         return self.length_normalised
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The loss of each pair, shape (B,); K = 2, the chosen answer first."""
-        return self.of_margin(pair_margin(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK), eta)
+        return self.of_margin(pair_margin(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK), eta)
 
     @abstractmethod
     def of_margin(self, h_B: Tensor, eta: float) -> Tensor:

@@ -41,9 +41,9 @@ class Pair(Loss):
             raise ValueError(f"target: need hard or win_rate, got {self.target}")
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The squared error of each pair, shape (B,); K = 2, the chosen answer first."""
-        margin_B = pair_margin(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK)
+        margin_B = pair_margin(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK)
         target = eta / 2 if self.target == "hard" else eta * (win_rate_BK[:, 0] - win_rate_BK[:, 1])
         return (margin_B - target) ** 2

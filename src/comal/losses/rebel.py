@@ -24,8 +24,8 @@ class REBEL(Loss):
     pairs: ClassVar[bool] = True
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The squared error of each pair, shape (B,); K = 2."""
-        margin_B = pair_margin(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK)
+        margin_B = pair_margin(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK)
         return (margin_B / eta - (win_rate_BK[:, 0] - win_rate_BK[:, 1])) ** 2

@@ -23,9 +23,9 @@ class REINFORCE(Loss):
     """The score-function surrogate of the proximal objective."""
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The surrogate of each prompt, shape (B,)."""
-        require_group(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK)
+        require_group(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK)
         reward_BK = eta * win_rate_BK - (logp_BK.detach() - anchor_logp_BK)
         return -(without_mean_of_others(reward_BK) * logp_BK).mean(dim=1)

@@ -31,8 +31,8 @@ class SPPO(Loss):
         return True
 
     def __call__(
-        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, policy_logp_BK: Tensor
+        self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:
         """The mean squared error of each prompt's samples, shape (B,)."""
-        require_group(logp_BK, anchor_logp_BK, win_rate_BK, policy_logp_BK)
+        require_group(logp_BK, anchor_logp_BK, win_rate_BK, sampler_logp_BK)
         return ((logp_BK - anchor_logp_BK - eta * (win_rate_BK - 0.5)) ** 2).mean(dim=1)

@@ -1,4 +1,4 @@
-"""The process of one piece of work beside others: `python -m comal.pipeline.worker WORK FOLDER NAME PARENT`."""
+"""The process of one job beside others: `python -m comal.pipeline.worker JOB FOLDER NAME PARENT`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from comal.pipeline.disk.progress import OrphanedError
 
 def main(arguments: list[str]) -> int:
     """Run one method, or train one exploiter; a user's mistake is left in error.json for the parent to show."""
-    work, folder, name, parent = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])
+    job, folder, name, parent = arguments[0], Path(arguments[1]), arguments[2], int(arguments[3])
     from comal.pipeline.processes.distributed import prepare_process
 
     try:
-        if work == "exploiter":
+        if job == "exploiter":
             from comal.pipeline.certify.certification import train_exploiter
             from comal.pipeline.certify.plan import Plan
 

@@ -9,7 +9,7 @@ import pytest
 from comal.experiments.language_model.basis import Basis
 from comal.experiments.language_model.parts import PARTS, plan_part
 from comal.experiments.language_model.plan import Part
-from comal.pipeline.cost.equal_calls import work_of
+from comal.pipeline.cost.walk import cost_of_steps
 from comal.pipeline.run.check import check
 from comal.pipeline.run.resolved import method_names, resolve
 from comal.plugins import ALGORITHMS
@@ -24,8 +24,8 @@ def test_every_method_has_the_same_pairs_and_takes_as_many_steps_as_they_pay_for
     budget = Basis.of(recipe).pairs
     for key, (run, method) in parts[name].sources.items():
         rule = ALGORITHMS.build(method_names(run.recipe)[method], key)
-        assert run.work[key] == work_of(rule, run.recipe.sampling, run.recipe.steps)
-        assert run.work[key].pairs <= budget < work_of(rule, run.recipe.sampling, run.recipe.steps + 1).pairs
+        assert run.costs[key] == cost_of_steps(rule, run.recipe.sampling, run.recipe.steps)
+        assert run.costs[key].pairs <= budget < cost_of_steps(rule, run.recipe.sampling, run.recipe.steps + 1).pairs
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -176,7 +176,11 @@ def test_tables_and_win_rates():
 
 
 def test_rules_are_asked_fast_enough():
-    """The pipeline asks some 10,000 comparisons a step; the promise is 50 ms for 1,000."""
+    """The pipeline asks some 10,000 comparisons a step; the promise is 50 ms for 1,000, usually it takes 15.
+
+    In processor time, as a multiple of a loop of plain Python that usually takes 15 ms too: neither a busy machine nor
+    a slow one changes that.
+    """
     reviewers = [
         ["command", "description", "label"],
         ["description", "label", "command"],
@@ -185,13 +189,18 @@ def test_rules_are_asked_fast_enough():
     members = [{"name": "docstring_style", "ranking": ranking} for ranking in reviewers]
     oracle = Oracle(JUDGES.build({"name": "committee", "members": members}, "judge"))
     answers = [[f"Return{'s' * (j % 2)} the value {i} {j}." for j in range(7)] for i in range(48)]  # 1,008 pairs
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        all_pairs(oracle, ["x"] * 48, answers)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.25  # five times the promise, for a busy machine
-    print(f"{min(times) * 1e3:.0f} ms")
+
+    def fastest(work) -> float:
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            work()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    taken = fastest(lambda: all_pairs(oracle, ["x"] * 48, answers))
+    assert taken < 10 * fastest(lambda: {f"{i} {i + 1}": i / 2 for i in range(50_000)})
+    print(f"{taken * 1e3:.0f} ms")
 
 
 def test_a_count_from_zero_does_not_depend_on_what_was_counted_before():

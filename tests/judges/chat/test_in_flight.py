@@ -12,6 +12,7 @@ import pytest
 from comal.judges.chat.in_flight import answers
 from openai_judge import QUESTIONS, judge
 from scripted_server import Send, log_probs, serving
+from waiting import LIMIT, wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_known_nor_spent")
 
@@ -26,13 +27,18 @@ def interrupts():
 
 @pytest.mark.usefixtures("interrupts")
 def test_an_interrupted_judge_hands_over_what_is_in_flight_before_it_ends():
+    handed_over, interrupted = [], threading.Event()
+
     def script(number, body):
         if number == 10:
+            wait_until(lambda: len(handed_over) == 9, "what came before")
             time.sleep(0.5)  # by now the judge waits for nothing but these
             os.kill(os.getpid(), signal.SIGINT)
+            interrupted.set()
+        if number >= 9:
+            assert interrupted.wait(LIMIT)
         return Send(log_probs(number, body), delay=1.5 if number >= 9 else 0)
 
-    handed_over = []
     with serving(script) as server:
         parts = judge(server).compare_in_parts(QUESTIONS)
         with pytest.raises(KeyboardInterrupt):
@@ -41,14 +47,17 @@ def test_an_interrupted_judge_hands_over_what_is_in_flight_before_it_ends():
 
 
 def test_no_more_are_in_flight_than_now_allowed_and_all_are_answered():
-    allowed, lock, now, most = [1], threading.Lock(), [0], [0]
+    allowed, lock, now, most, together = [1], threading.Lock(), [0], [0], threading.Event()
 
     def ask(number):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
             assert now[0] <= allowed[0]
-        time.sleep(0.02)
+            if now[0] > 1:
+                together.set()
+        if number:
+            assert together.wait(LIMIT)
         with lock:
             now[0] -= 1
             allowed[0] = 3
@@ -67,7 +76,7 @@ def test_an_error_is_raised_after_what_was_in_flight_and_nothing_is_asked_any_mo
         asked.append(number)
         if number == 2:
             raise ValueError("two")
-        assert stopped.wait(60)
+        assert stopped.wait(LIMIT)
         return number
 
     def stop():

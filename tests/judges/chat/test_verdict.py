@@ -11,12 +11,18 @@ import pytest
 from comal.judges.chat import verdict as chat_verdict
 from openai_judge import KEY, QUESTIONS, judge, said
 from scripted_server import Send, completion, log_probs, prefer_longer, serving
+from waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_known_nor_spent")
 
 
 def test_log_probs_are_normalised_over_all_spellings_of_the_labels():
-    with serving(log_probs) as server:
+    def script(number, body):
+        if number:  # the first one goes alone
+            wait_until(lambda: server.most_in_flight > 1, "another question")
+        return log_probs(number, body)
+
+    with serving(script) as server:
         verdicts = judge(server).compare(QUESTIONS)
     expected = [1 / (1 + math.exp(-(0.3 + 0.5 * (len(q.first) - len(q.second))))) for q in QUESTIONS]
     assert verdicts == pytest.approx(expected, abs=1e-12)
@@ -33,6 +39,8 @@ def test_the_first_question_goes_alone():
         if number == 0:
             time.sleep(0.2)
             company.append(len(server.requests))
+        else:
+            wait_until(lambda: server.most_in_flight > 1, "another question")
         return log_probs(number, body)
 
     with serving(script) as server:

@@ -15,6 +15,7 @@ import comal
 from comal.pipeline.disk import provenance
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.provenance import command_line, record, session
+from waiting import LIMIT
 
 
 def test_a_session_is_recorded_once_and_another_one_beside_it(tmp_path: Path) -> None:
@@ -66,6 +67,7 @@ def test_the_commit_is_the_checkouts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (package / "__init__.py").write_text("")
     monkeypatch.setattr(provenance.comal, "__file__", str(package / "__init__.py"))
     monkeypatch.setattr(provenance.metadata, "distribution", _not_installed)
+    monkeypatch.setattr(provenance, "GIT_SECONDS", LIMIT)
     git("init", "-q")
     assert provenance.commit() is None, "somebody else's repository around the package says nothing about it"
     git("add", ".")

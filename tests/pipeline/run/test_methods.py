@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import tiny_run
 from comal.algorithms.base import Algorithm, Mix, Program, ProxStep, against, only
 from comal.errors import ConfigError, RunError
 from comal.pipeline.disk.files import read_json, read_table
-from comal.pipeline.disk.progress import journal_entries
+from comal.pipeline.disk.progress import OrphanedError, journal_entries
 from comal.pipeline.run.resolved import method_names
-from comal.pipeline.run.run import Run
+from comal.pipeline.run.run import Run, run_method
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.recipes.load import validate
 
@@ -238,6 +239,19 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, base: str) -> None:
     }
     assert run(tmp_path / "run", values) == result
     assert before.items() <= snapshot(tmp_path / "run").items()
+
+
+def test_an_orphaned_worker_draws_no_test_answers(tmp_path: Path, base: str) -> None:
+    """Its method is finished; what is left of its job is to draw answers for the final evaluation."""
+    values = recipe(tmp_path, base, tiny_run.COMAL, steps=1)
+    run(tmp_path / "run", values)
+    for path in (tmp_path / "run" / "evaluation").glob("comal*.parquet"):
+        path.unlink()
+    with pytest.raises(OrphanedError):
+        run_method(tmp_path / "run", validate(values), "comal", parent=os.getpid())
+    assert not list((tmp_path / "run" / "evaluation").glob("comal*"))
+    run_method(tmp_path / "run", validate(values), "comal", parent=os.getppid())
+    assert list((tmp_path / "run" / "evaluation").glob("comal*"))
 
 
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path: Path, base: str) -> None:

@@ -15,8 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ import tiny_run
 from comal.pipeline.disk.files import read_json
 from comal.recipes.load import load_recipe
 from scripted_server import Reset, Send, serving
+from waiting import LIMIT, wait_until
 
 KEY = "sk-test-never-to-be-written-0123456789"
 
@@ -35,7 +35,7 @@ KEY = "sk-test-never-to-be-written-0123456789"
 def recipe(folder: Path, base_url: str, **judge: Any) -> dict[str, Any]:
     """A tiny run whose judge is behind HTTP."""
     values = tiny_run.values(folder / "data", tiny_run.INPO)
-    asked = {"name": "openai", "model": "m", "base_url": base_url, "backoff": 0.05, "timeout": 20, "concurrency": 3}
+    asked = {"name": "openai", "model": "m", "base_url": base_url, "backoff": 0.05, "timeout": LIMIT, "concurrency": 3}
     return values | {"judge": asked | judge, "steps": 2}
 
 
@@ -55,7 +55,7 @@ def start(path: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=600)
+    output, _ = process.communicate(timeout=LIMIT)
     return process.returncode, output
 
 
@@ -76,13 +76,6 @@ def figures(folder: Path) -> dict[str, bytes]:
     """Every artifact that could differ, by name."""
     names = ["result.json", *(str(p.relative_to(folder)) for p in folder.glob("inpo/**/*.parquet"))]
     return {name: (folder / name).read_bytes() for name in sorted(names)}
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
 
 
 def test_killed_and_then_without_a_server_no_verdict_is_paid_for_twice(tmp_path: Path) -> None:
@@ -200,7 +193,7 @@ def transformers_serve(model: str, port: int, log: Path) -> Iterator[subprocess.
             except httpx2.TransportError:
                 return False
 
-        wait_until(healthy, "transformers serve", 240)
+        wait_until(healthy, "transformers serve")
         yield server
     finally:
         server.kill()
@@ -210,7 +203,7 @@ def transformers_serve(model: str, port: int, log: Path) -> Iterator[subprocess.
 @pytest.mark.slow
 def test_a_run_judged_by_transformers_serve_survives_the_death_of_the_server(tmp_path: Path) -> None:
     model, port, log = save_chat_judge(tmp_path / "judge"), free_port(), tmp_path / "server.log"
-    options = {"model": model, "samples": 2, "reply_tokens": 1, "retries": 1, "timeout": 60}
+    options = {"model": model, "samples": 2, "reply_tokens": 1, "retries": 1, "timeout": LIMIT}
     values = recipe(tmp_path, f"http://127.0.0.1:{port}/v1", **options)
     path, folder = tiny_run.write(tmp_path, values), tmp_path / "run"
     with transformers_serve(model, port, log):

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.run.run import Run
 from comal.recipes.load import load_recipe
+from waiting import wait_until
 
 TESTS = Path(__file__).parents[2] / "support"
 
@@ -90,13 +90,6 @@ def test_a_second_run_on_the_folder_waits_a_little_and_is_refused(tmp_path: Path
     assert f"error: {tmp_path / 'run'}: another process is working in this folder" in second.stderr
     assert "Traceback" not in second.stderr
     assert not (tmp_path / "run" / "data").exists()
-
-
-def wait_until(condition, what: str, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
 
 
 def alive(process: psutil.Process) -> bool:

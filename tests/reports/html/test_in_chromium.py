@@ -13,6 +13,7 @@ from comal.reports.html.compare_report import write_comparison
 from comal.reports.html.page import _DARK, _LIGHT
 from comal.reports.html.run_report import write_report
 from fake_run import SCRIPT, result, write_run
+from waiting import LIMIT, wait_until
 
 chromium = pytest.importorskip("chromium", reason="Playwright is not installed: `pip install playwright`")
 pytestmark = pytest.mark.skipif(chromium.PATH is None, reason=chromium.WHY_NOT)
@@ -74,6 +75,7 @@ def show(browser) -> Iterator:
 
     def shown(path: Path, **options):
         contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options))
+        contexts[-1].set_default_timeout(LIMIT * 1000)
         page, seen = contexts[-1].new_page(), Seen()
         page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: seen.requests.append(request.url))
@@ -111,10 +113,14 @@ def test_the_policy_stops_what_should_ever_slip_through(show, hostile: Path) -> 
         document.body.append(holder);
     }""")
     page.locator("#trap").click()
+
+    def told() -> bool:
+        return any("Content Security Policy" in error for error in seen.errors)
+
     page.wait_for_timeout(100)
+    wait_until(lambda: page.wait_for_timeout(20) or told(), "the browser to say so")
     assert page.evaluate("window.hacked") is None
     assert page.locator("#styled").evaluate("e => getComputedStyle(e).color") != "rgb(1, 2, 3)"
-    assert any("Content Security Policy" in error for error in seen.errors)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -11,7 +11,7 @@ from typing import Any
 from comal.algorithms.comal import COMAL
 from comal.errors import ConfigError
 from comal.experiments.language_model.plan import Changes, Entry
-from comal.pipeline.cost.equal_calls import work_of
+from comal.pipeline.cost.walk import cost_of_steps
 from comal.pipeline.step.sampler import pairs_judged
 from comal.plugins import describe
 from comal.recipes.settings import Recipe
@@ -50,7 +50,7 @@ class Basis:
                 "the experiment derives all methods from COMAL with a number of inner steps; use a recipe whose "
                 "algorithm is `{name: comal, inner: {name: inpo, eta: ..., tau: ...}, inner_steps: ..., update: copy}`",
             )
-        pairs = work_of(rule, recipe.sampling, recipe.steps).pairs
+        pairs = cost_of_steps(rule, recipe.sampling, recipe.steps).pairs
         return cls(recipe, float(eta), rule.inner.tau, rule.inner_steps, pairs)
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from comal.errors import ConfigError
 from comal.experiments.language_model.basis import Basis, changed
 from comal.experiments.language_model.plan import Entry, Part, PlannedRun
-from comal.pipeline.cost.equal_calls import steps_within, work_of
+from comal.pipeline.cost.walk import cost_of_steps, steps_within
 from comal.pipeline.step.fits import refuse_unfit, refuse_unsampleable
 from comal.recipes.settings import Recipe
 from comal.resolve import resolve_algorithm, resolve_loss
@@ -60,9 +60,9 @@ def _grouped(part: str, entries: Iterable[tuple[Entry, Recipe]], base: Basis) ->
         whole = recipe.model_copy(update={"baselines": {entry.key: entry.algorithm for entry, _ in members[1:]}})
         together = recipe.steps == base.recipe.steps and not first.changes
         name = first.run or (_TOGETHER if together else first.key)
-        work = {
-            entry.key: work_of(resolve_algorithm(entry.algorithm, entry.title), recipe.sampling, recipe.steps)
+        costs = {
+            entry.key: cost_of_steps(resolve_algorithm(entry.algorithm, entry.title), recipe.sampling, recipe.steps)
             for entry, _ in members
         }
-        planned.append(PlannedRun(f"{'methods' if first.run else part}/{name}", whole, methods, work))
+        planned.append(PlannedRun(f"{'methods' if first.run else part}/{name}", whole, methods, costs))
     return planned

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from comal.pipeline.cost.equal_calls import Work
+from comal.pipeline.cost.walk import StepsCost
 from comal.recipes.settings import Recipe
 
 Changes = Mapping[str, Mapping[str, Any]]
@@ -40,13 +40,13 @@ class PlannedRun:
         name: its folder's, without the seed: `part/run`.
         recipe: of the seed that the experiment's recipe has.
         methods: names of its methods in the run, by key.
-        work: of each method.
+        costs: of the steps of each method, by key.
     """
 
     name: str
     recipe: Recipe
     methods: Mapping[str, str]
-    work: Mapping[str, Work]
+    costs: Mapping[str, StepsCost]
 
     def folder(self, seed: int) -> str:
         """Where the run of a seed lies within the experiment's folder."""

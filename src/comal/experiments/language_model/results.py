@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from comal.algorithms.base import TARGET
+from comal.algorithms.best_response import BestResponse
 from comal.errors import RunError
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.certificate import Certificate
@@ -19,6 +21,7 @@ from comal.experiments.language_model.plan import Part
 from comal.experiments.language_model.runs import is_done, kept_certificates
 from comal.experiments.language_model.scores import SeedScores, kept_scores
 from comal.pipeline.certify.settings import STEPS
+from comal.pipeline.cost.walk import cost_of_steps
 from comal.pipeline.disk.experiment_folder import ExperimentFolder
 
 _TOKENS_A_SECOND = 3000
@@ -211,9 +214,9 @@ def cost_of(part: Part, seeds: Sequence[int], folder: Path, counted: set[str]) -
             counted.add(name)
             for key, method in run.methods.items():
                 if not own.method(method).is_final:
-                    work = run.work[key]
-                    seconds = work.answers * run.recipe.policy.max_new_tokens / _TOKENS_A_SECOND
-                    total += Cost(1, work.pairs, seconds)
+                    cost = run.costs[key]
+                    seconds = cost.answers * run.recipe.policy.max_new_tokens / _TOKENS_A_SECOND
+                    total += Cost(1, cost.pairs, seconds)
         if part.exploiters:
             total += _exploiter_cost(part, seed, folder)
     return total
@@ -222,13 +225,12 @@ def cost_of(part: Part, seeds: Sequence[int], folder: Path, counted: set[str]) -
 def _exploiter_cost(part: Part, seed: int, folder: Path) -> Cost:
     recipe, sampling = part.runs[0].recipe, part.runs[0].recipe.sampling
     steps = min(STEPS, recipe.steps)
-    pairs = steps * sampling.prompts * sampling.samples * (sampling.degree or sampling.samples)
-    answers = 2 * steps * sampling.prompts * sampling.samples
-    seconds = answers * recipe.policy.max_new_tokens / _TOKENS_A_SECOND
+    one = cost_of_steps(BestResponse(eta=1.0), sampling, steps, given={TARGET: "target"})
+    seconds = one.answers * recipe.policy.max_new_tokens / _TOKENS_A_SECOND
     where = ExperimentFolder(folder).certification(part.name, seed)
     # each is exploited from itself and from the start
     left = sum(2 * (not where.policy(method).is_certified) for _, method in part.sources.values())
-    return Cost(left, left * pairs, left * seconds)
+    return Cost(left, left * one.pairs, left * seconds)
 
 
 def finished(folder: Path, part: Part, seeds: Sequence[int]) -> PartResult | None:

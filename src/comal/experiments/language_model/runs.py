@@ -24,14 +24,15 @@ from comal.pipeline.disk.files import clear_temporaries, link_folder
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
-from comal.pipeline.processes.workers import Work, of_several, young_garbage_only
+from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.processes.pool import Job, of_several
 from comal.pipeline.run.check import refuse_other
 from comal.pipeline.run.resolved import method_names, resolve
 from comal.pipeline.run.run import Run
 from comal.pipeline.run.start import prepare_start
 from comal.recipes.settings import Recipe
 
-Watch = Callable[[Work, list[str], int], AbstractContextManager[object]]
+Watch = Callable[[Job, list[str], int], AbstractContextManager[object]]
 """Shows the methods, or exploiters, in these folders, of so many steps each, while it is entered."""
 
 
@@ -76,7 +77,7 @@ def carry_out(folder: Path, part: Part, seed: int, command: str | None, watch: W
 
 
 def _longest(run: PlannedRun) -> int:
-    return max(work.answers for work in run.work.values())
+    return max(cost.answers for cost in run.costs.values())
 
 
 def is_done(folder: Path, run: PlannedRun, seed: int) -> bool:

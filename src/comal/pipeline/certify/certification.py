@@ -27,7 +27,8 @@ from comal.pipeline.disk.certification_folder import CertificationFolder
 from comal.pipeline.disk.claim import claim
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
-from comal.pipeline.processes.workers import side_by_side, worker_lock, young_garbage_only
+from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.processes.pool import side_by_side, worker_lock
 from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.final_evaluation import comparisons_of
 from comal.pipeline.run.resources import evaluation_field

@@ -1,53 +1,107 @@
-"""What one method of a recipe does and how often it asks, from its program alone."""
+"""What one method of a recipe does and what its steps cost, from a walk of its program alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, repeat, takewhile
 from typing import Any
 
-from comal.algorithms.base import Algorithm, Copy, PlayOnline, ProxStep, Report
+from comal.algorithms.base import REFERENCE, Algorithm, Copy, Report, Role, Step
+from comal.errors import ConfigError
 from comal.pipeline.disk.journal import instruction_text
-from comal.pipeline.step.sampler import pairs_judged, sampler_of
+from comal.pipeline.step.program import SOLVED, UNSOLVED, InstructionCost, walk
 from comal.plugins import describe
-from comal.recipes.settings import Recipe
+from comal.recipes.settings import Recipe, SamplingSettings
 
 
-def method_cost(name: str, rule: Algorithm, recipe: Recipe) -> dict[str, Any]:
-    """Walk the program as a run would, with reports of a game that is always solved.
+@dataclass(frozen=True, slots=True)
+class StepsCost:
+    """What some proximal steps of a program take, with what comes between them.
+
+    Attributes:
+        steps: how many.
+        pairs: of answers that the judge compares, before the cache and repeated answers spare any.
+        answers: drawn.
+    """
+
+    steps: int
+    pairs: int
+    answers: int
+
+
+def cost_of_steps(
+    rule: Algorithm,
+    sampling: SamplingSettings,
+    steps: int,
+    report: Report = SOLVED,
+    given: Mapping[Role, str] | None = None,
+) -> StepsCost:
+    """What the first `steps` proximal steps of a program take, from 1.
+
+    Args:
+        rule: the algorithm.
+        sampling: how much is drawn and judged.
+        steps: how many.
+        report: what the program is told of each instruction. A certificate that does not pass costs the same as one
+            that does where the reference is a copy of the policy.
+        given: names of the policies of roles that do not start as the initial one.
+    """
+    return next(islice(_growing(rule, sampling, report, given), steps - 1, None))
+
+
+def steps_within(rule: Algorithm, sampling: SamplingSettings, pairs: int, place: str) -> StepsCost:
+    """The most proximal steps that `pairs` judged pairs pay for, where every certificate passes.
+
+    Raises:
+        ConfigError: not even one.
+    """
+    paid: StepsCost | None = None
+    for cost in takewhile(lambda cost: cost.pairs <= pairs, _growing(rule, sampling)):
+        paid = cost
+    if paid is None:
+        raise ConfigError(place, f"one proximal step takes more than the {pairs:,} pairs there are; raise `steps`")
+    return paid
+
+
+def _growing(
+    rule: Algorithm, sampling: SamplingSettings, report: Report = SOLVED, given: Mapping[Role, str] | None = None
+) -> Iterator[StepsCost]:
+    """What the first step takes, the first two, and so on."""
+    steps, total = 0, InstructionCost()
+    for instruction, cost in walk(rule, sampling, repeat(report), given):
+        total += cost
+        if isinstance(instruction, Step):
+            steps += 1
+            yield StepsCost(steps, total.pairs, total.answers)
+
+
+def method_cost(name: str, rule: Algorithm, recipe: Recipe, given: Mapping[Role, str] | None = None) -> dict[str, Any]:
+    """What a run would do of the program, with reports of a game that is always solved.
+
+    Args:
+        name: the method's.
+        rule: its algorithm.
+        recipe: of the run.
+        given: names of the policies of roles that do not start as the initial one.
 
     Returns:
         What `comal plan` shows of it: `program` (lines), `derived` quantities, numbers of `reference_moves`, `looks`,
-        `prompts` trained on, `comparisons` and `answers`.
+        `prompts` trained on, and at most so many `comparisons` and `answers`, whether certificates pass or not.
     """
-    sampling = recipe.sampling
-    samples, prompts = sampling.samples, sampling.prompts
-    program = rule.program()
-    instruction = next(program)
     lines: list[str] = []
-    steps = moves = comparisons = answers = used = 0
-    while steps < recipe.steps:
+    steps = moves = copies = prompts = 0
+    for instruction, cost in walk(rule, recipe.sampling, given=given):
         if len(lines) < 12:
             lines.append(instruction_text(instruction))
-        if isinstance(instruction, ProxStep):
-            steps += 1
-            used += prompts
-            mixes = [mix for _, mix in instruction.opponent.terms]
-            sampler = sampler_of(instruction)
-            comparisons += sum(pairs_judged(sampling, mix == sampler) for mix in mixes) * prompts
-            drawn = [sampler, *(mix for mix in mixes if mix != sampler)]
-            answers += sum(mix not in drawn[:i] for i, mix in enumerate(drawn)) * samples * prompts
-        elif isinstance(instruction, PlayOnline):
-            steps += 1
-            used += prompts * instruction.updates
-            comparisons += pairs_judged(sampling, self_play=True) * prompts * instruction.updates
-            answers += samples * prompts * instruction.updates
-        elif isinstance(instruction, Copy):
+        prompts += cost.prompts
+        if isinstance(instruction, Step | Copy) and instruction.out == REFERENCE:
             moves += 1
-        else:
-            comparisons += samples**2 * prompts
-            answers += 2 * samples * prompts
-        instruction = program.send(
-            Report(kl_moved=0.0, kl_reference=1.0, kl_best_response=0.0, win_rate_previous=0.5, iterations=1)
-        )
+            copies += isinstance(instruction, Copy)
+        steps += isinstance(instruction, Step)
+        if steps == recipe.steps:
+            break
+    costs = [cost_of_steps(rule, recipe.sampling, steps, report, given) for report in (SOLVED, UNSOLVED)]
     every = recipe.evaluation.every
     return {
         "name": name,
@@ -55,10 +109,10 @@ def method_cost(name: str, rule: Algorithm, recipe: Recipe) -> dict[str, Any]:
         "program": _folded(lines),
         "derived": _derived(rule),
         "reference_moves": moves,
-        "looks": 1 + (moves if every is None else recipe.steps // every),
-        "prompts": used,
-        "comparisons": comparisons,
-        "answers": answers,
+        "looks": 1 + (copies if every is None else recipe.steps // every),
+        "prompts": prompts,
+        "comparisons": max(cost.pairs for cost in costs),
+        "answers": max(cost.answers for cost in costs),
     }
 
 

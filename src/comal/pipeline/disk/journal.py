@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from comal.algorithms.base import Certify, Copy, ExactOnly, Instruction, Mix, PlayOnline, ProxStep, Report
+from comal.algorithms.base import Certify, Copy, ExactOnly, Instruction, Mix, PlayOnline, ProxStep, Report, Step
 from comal.errors import RunError
+
+_NAMES: dict[type[Instruction], str] = {ProxStep: "prox", PlayOnline: "play", Copy: "copy", Certify: "certify"}
+_STEPS = frozenset(_NAMES[kind] for kind in get_args(Step))
 
 
 def describe_instruction(instruction: Instruction) -> dict[str, Any]:
@@ -18,20 +22,25 @@ def describe_instruction(instruction: Instruction) -> dict[str, Any]:
         case ProxStep():
             opponents = [[weight, dict(mix.weights)] for weight, mix in instruction.opponent.terms]
             return {
-                "do": "prox",
+                "do": _NAMES[ProxStep],
                 "anchor": dict(instruction.anchor.weights),
                 "opponent": opponents,
                 "eta": instruction.eta,
                 "out": instruction.out,
             }
         case PlayOnline():
-            return {"do": "play"} | asdict(instruction)
+            return {"do": _NAMES[PlayOnline]} | asdict(instruction)
         case Copy():
-            return {"do": "copy", "src": instruction.src, "out": instruction.out}
+            return {"do": _NAMES[Copy], "src": instruction.src, "out": instruction.out}
         case Certify():
-            return {"do": "certify"} | asdict(instruction)
+            return {"do": _NAMES[Certify]} | asdict(instruction)
         case ExactOnly():
             return {"do": type(instruction).__name__}
+
+
+def is_step(described: Mapping[str, Any]) -> bool:
+    """Whether an instruction, as `describe_instruction` gives it, is one of those that a recipe's `steps` counts."""
+    return described["do"] in _STEPS
 
 
 def instruction_text(instruction: Instruction) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from comal.pipeline.disk.journal import is_step
 from comal.pipeline.disk.layout import RunFolder
 
 
@@ -18,7 +18,7 @@ class OrphanedError(BaseException):
 
 @dataclass
 class FileProgress:
-    """Writes stage and step to `path`, at most ten times a second.
+    """Writes stage and step to `path`, whenever they change.
 
     Attributes:
         parent: process id of the process that must stay alive, or None. A worker whose parent was killed must stop, or
@@ -28,20 +28,19 @@ class FileProgress:
     path: Path
     steps: int
     parent: int | None = None
-    _last: float = field(default=0.0, init=False)
+    _written: tuple[str, int] | None = field(default=None, init=False)
 
     def stage(self, name: str, step: int) -> None:
         """Say that proximal step `step` (from 0) has come to stage `name`."""
         if self.parent is not None and os.getppid() != self.parent:
             raise OrphanedError
-        now = time.monotonic()
-        if now - self._last < 0.1:
+        if (name, step) == self._written:
             return
-        self._last = now
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.tmp-{os.getpid()}")
         temporary.write_text(json.dumps({"stage": name, "step": step, "steps": self.steps}))
         temporary.replace(self.path)
+        self._written = (name, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class MethodState:
     """Where a method is.
 
     Attributes:
-        steps: proximal steps journaled.
+        steps: journaled, of those that a recipe's `steps` counts.
         stage: what it was last seen doing; empty before it starts.
         done: whether it has taken all its steps.
         looks: files of its validation figures, oldest first.
@@ -73,7 +72,7 @@ class RunState:
 
     @property
     def steps(self) -> int:
-        """Proximal steps journaled by all methods."""
+        """Steps journaled by all methods."""
         return sum(m.steps for m in self.methods)
 
     @property
@@ -88,7 +87,7 @@ class RunState:
 
 
 def read_state(folder: Path, methods: list[str], steps: int) -> RunState:
-    """The state of a run whose methods take `steps` proximal steps each."""
+    """The state of a run whose methods take `steps` steps each."""
     run = RunFolder(folder)
     states = []
     for name in methods:
@@ -108,7 +107,7 @@ def journal_entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _journaled_steps(path: Path) -> int:
-    return sum(entry["instruction"]["do"] == "prox" for entry in journal_entries(path))
+    return sum(is_step(entry["instruction"]) for entry in journal_entries(path))
 
 
 def _stage(path: Path) -> str:

@@ -22,6 +22,8 @@ import comal
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.layout import RunFolder
 
+GIT_SECONDS = 10.0
+"""How long git may take to tell the commit; without an answer none is recorded."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft", "datasets", "numpy", "scipy", "pyarrow")
 """Those whose version can change a figure."""
 
@@ -126,7 +128,7 @@ def _version(name: str) -> str | None:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=GIT_SECONDS, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -87,22 +87,30 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> dict[str
     }
 
 
-def answer_test_prompts(folder: Path, resources: Resources, method: str) -> None:
-    """Draw the answers of one method's policies that `evaluate` will want: methods side by side can do that at once."""
+def answer_test_prompts(folder: Path, resources: Resources, method: str, parent: int | None) -> None:
+    """Draw the answers of one method's policies that `evaluate` will want: methods side by side can do that at once.
+
+    Raises:
+        OrphanedError: the process `parent` started this one and is gone.
+    """
     pick = picked_policy(folder, method)
     pool = pool_checkpoints(folder, {method: pick}, resources.recipe.evaluation.pool_size)
     del pool[START]
-    _answers(folder, resources, pool, [method, pick])
+    _answers(folder, resources, pool, [method, pick], parent)
 
 
 def _answers(
-    folder: Path, resources: Resources, checkpoints: Mapping[str, str | Path], rows: list[str]
+    folder: Path,
+    resources: Resources,
+    checkpoints: Mapping[str, str | Path],
+    rows: list[str],
+    parent: int | None = None,
 ) -> dict[str, Samples]:
     """Answers of policies to the test prompts; those that are scored get best-of-N candidates on top."""
     run = RunFolder(folder)
     settings = resources.recipe.evaluation
     prompts = resources.splits.test[: settings.test_prompts]
-    progress = FileProgress(run.progress, len(checkpoints))
+    progress = FileProgress(run.progress, len(checkpoints), parent)
     samples: dict[str, Samples] = {}
     for number, (name, checkpoint) in enumerate(checkpoints.items()):
         progress.stage("final evaluation", number)

@@ -18,7 +18,7 @@ from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.method_folder import INITIAL, MethodFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.run.resources import evaluation_field
-from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
+from comal.pipeline.step.interpreter import LanguageModelBackend, StageListener
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
@@ -35,7 +35,7 @@ class Method:
     folder: Path
     algorithm: Algorithm
     resources: Resources
-    progress: Progress
+    progress: StageListener
     given: Mapping[Role, str | Path] = field(default_factory=dict)
     artifacts: MethodFolder = field(init=False)
     journal: FileJournal = field(init=False)

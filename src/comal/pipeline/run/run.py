@@ -15,7 +15,8 @@ from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.provenance import record
 from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
-from comal.pipeline.processes.workers import side_by_side, worker_lock, young_garbage_only
+from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.processes.pool import side_by_side, worker_lock
 from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
@@ -97,4 +98,4 @@ def run_method(folder: Path, resolved: ResolvedRecipe, name: str, parent: int | 
         progress = FileProgress(own.progress, resolved.recipe.steps, parent)
         shared = open_resources(folder, resolved)
         Method(own.path, resolved.methods[name], shared, progress).run()
-        answer_test_prompts(folder, shared, name)
+        answer_test_prompts(folder, shared, name, parent)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from itertools import islice
 
-from comal.algorithms.base import Algorithm, BradleyTerryStep, ExactOnly, Instruction, PlayOnline, ProxStep, Report
+from comal.algorithms.base import Algorithm, BradleyTerryStep, ExactOnly, Instruction, Mix, PlayOnline, ProxStep
 from comal.errors import ConfigError
 from comal.losses.base import Loss
+from comal.pipeline.step.program import instructions_of
+from comal.pipeline.step.sampler import label
 from comal.plugins import describe
 from comal.recipes.settings import Recipe
 
@@ -16,12 +19,11 @@ def refuse_unsampleable(algorithm: Algorithm, place: str, look_ahead: int = 64) 
     """The first instructions of a program, if a language model can follow them.
 
     Raises:
-        ConfigError: an instruction that needs the whole preference matrix, or an opponent that cannot be sampled.
+        ConfigError: an instruction that needs the whole preference matrix, an opponent that cannot be sampled, or
+            opponents that cannot be told apart.
     """
-    program = algorithm.program()
-    instruction = next(program)
     seen: list[Instruction] = []
-    for _ in range(look_ahead):
+    for instruction in islice(instructions_of(algorithm), look_ahead):
         if isinstance(instruction, ExactOnly):
             raise ConfigError(
                 place,
@@ -36,11 +38,21 @@ def refuse_unsampleable(algorithm: Algorithm, place: str, look_ahead: int = 64) 
                         f"its opponent extrapolates from {', '.join(mix.weights)} (a negative weight), and what mixing "
                         "logits token by token then samples can be far from it; use weights ≥ 0",
                     )
+            _refuse_one_name(instruction, place)
         seen.append(instruction)
-        instruction = program.send(
-            Report(kl_moved=0.0, kl_reference=1.0, kl_best_response=0.0, win_rate_previous=0.5, iterations=1)
-        )
     return seen
+
+
+def _refuse_one_name(step: ProxStep, place: str) -> None:
+    """An opponent's answers lie under its roles' names, where another mixture of the same roles would find them."""
+    named: dict[str, Mix] = {}
+    for _, mix in step.opponent.terms:
+        if named.setdefault(label(mix), mix) != mix:
+            raise ConfigError(
+                place,
+                f"two opponents of one step mix {' and '.join(sorted(mix.weights))} by different weights, which a "
+                "language model's interpreter does not tell apart; use other roles (`Copy` makes them), or one mixture",
+            )
 
 
 def refuse_unfit(instructions: Sequence[Instruction], loss: Loss, pairing: str | None, place: str) -> None:

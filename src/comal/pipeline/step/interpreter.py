@@ -38,9 +38,10 @@ from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.step.certificate import sampled_certificate
 from comal.pipeline.step.checkpoint import optimizer_state, save_step
 from comal.pipeline.step.movement import measure_movement
+from comal.pipeline.step.program import cost_of, meets_itself
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.roles import Roles
-from comal.pipeline.step.sampler import pairs_judged, sampler_of
+from comal.pipeline.step.sampler import label, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, Judged, judge_once, target_win_rates
@@ -49,8 +50,8 @@ from comal.policies.base import Prompt, derive_seed
 from comal.policies.transformers import TransformersPolicy
 
 
-class Progress(Protocol):
-    """Hears what a run is doing."""
+class StageListener(Protocol):
+    """Hears what a method is doing."""
 
     def stage(self, name: str, step: int) -> None:
         """Proximal step `step` (from 0) has come to stage `name`."""
@@ -73,7 +74,7 @@ class LanguageModelBackend:
         folder: Path,
         resources: Resources,
         journal: FileJournal,
-        progress: Progress,
+        progress: StageListener,
         given: Mapping[Role, str | Path] | None = None,
     ) -> None:
         self.folder = folder
@@ -135,13 +136,13 @@ class LanguageModelBackend:
     def _sample(self, path: Path, mix: Mix, prompts: Sequence[Prompt]) -> Samples:
         with self._stage("sample"):
             policy = None if path.is_file() else self._open(self.roles.mixture(mix))
-            seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.roles.step, _label(mix))
+            seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.roles.step, label(mix))
             return sample_once(path, policy, prompts, self.recipe.sampling.samples, seed)
 
     def _targets(self, folder: StepFolder, step: ProxStep, sampler: Mix, samples: Samples) -> Targets:
         roles = list(step.anchor.weights)
         if not folder.targets.is_file():
-            win_rate = self._judge(folder, step, sampler, samples)
+            win_rate = self._judge(folder, step, samples)
             with self._stage("score"):
                 start = self.roles[POLICY]
                 by_checkpoint = {
@@ -167,14 +168,14 @@ class LanguageModelBackend:
             column("policy_logp"), column("sampler_logp"), {r: column(f"logp_{r}") for r in roles}, column("win_rate")
         )
 
-    def _judge(self, folder: StepFolder, step: ProxStep, sampler: Mix, samples: Samples) -> NDArray[np.float64]:
+    def _judge(self, folder: StepFolder, step: ProxStep, samples: Samples) -> NDArray[np.float64]:
         """Win rate of every sample against the step's opponents."""
         total = np.zeros((len(samples.prompts), self.recipe.sampling.samples))
         for number, (weight, mix) in enumerate(step.opponent.terms):
-            self_play = self.roles.mixture(mix) == self.roles.mixture(sampler)
+            self_play = meets_itself(step, mix, self.roles)
             opponents = None
             if not self_play:
-                opponents = self._sample(folder.opponent(_label(mix)), mix, samples.prompts)
+                opponents = self._sample(folder.opponent(label(mix)), mix, samples.prompts)
             judged = self._ask(folder.verdicts(number), samples, opponents, self._design(number))
             total += weight * target_win_rates(judged, self_play, self.loss.needs_unbiased_rates)
         return total
@@ -284,22 +285,11 @@ class LanguageModelBackend:
             "mean_tokens": samples.mean_tokens,
             "unfinished": samples.unfinished,
             "dropped_prompts": dropped,
-            "comparisons": self._comparisons(step, len(samples.prompts)),
+            "comparisons": self._pairs(step),
         }
         moved = measure_movement(targets, step.anchor, step.eta, held_out, new_logp)
         metrics |= {k: v for k, v in (("slope", moved.slope), ("kl_moved", moved.kl_moved)) if v is not None}
         return Report(kl_moved=moved.kl_moved, kl_reference=moved.kl_reference)
-
-    def _comparisons(self, step: ProxStep, prompts: int) -> int:
-        """Pairs of answers that a step has judged, before the cache and repeated answers spare any."""
-        return sum(
-            pairs_judged(
-                self.recipe.sampling,
-                self.roles.mixture(mix) == self.roles.mixture(sampler_of(step)),
-            )
-            * prompts
-            for _, mix in step.opponent.terms
-        )
 
     # An online step.
 
@@ -346,7 +336,7 @@ class LanguageModelBackend:
             "mean_tokens": float(np.mean(rewards.mean_tokens)),
             "unfinished": float(np.mean(rewards.unfinished)),
             "dropped_prompts": rewards.dropped,
-            "comparisons": len(prompts) * pairs_judged(self.recipe.sampling, self_play=True),
+            "comparisons": self._pairs(play),
             "optimizer_steps": play.updates,
             "kl_reference": rewards.kl_reference[-1],
         }
@@ -369,10 +359,7 @@ class LanguageModelBackend:
         if not usable.any():
             raise JudgeError("judge", f"no prompt of certificate {index} got a verdict on all of its answers")
         found = sampled_certificate(logp[usable], logp_reference[usable], rates[usable], instruction.tau)
-        self.journal.metrics |= {
-            "certificate": found.kl_best_response,
-            "comparisons": len(prompts) * self.recipe.sampling.samples**2,
-        }
+        self.journal.metrics |= {"certificate": found.kl_best_response, "comparisons": self._pairs(instruction)}
         if found.stderr is not None:
             self.journal.metrics["certificate_stderr"] = found.stderr
         return Report(
@@ -380,6 +367,9 @@ class LanguageModelBackend:
             kl_best_response=found.kl_best_response,
             kl_best_response_stderr=found.stderr,
         )
+
+    def _pairs(self, instruction: Instruction) -> int:
+        return cost_of(instruction, self.roles, self.recipe.sampling).pairs
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -389,8 +379,3 @@ class LanguageModelBackend:
             yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-def _label(mix: Mix) -> str:
-    """A name of a mixture, for files and seeds; that of its role where there is only one."""
-    return "+".join(sorted(mix.weights))

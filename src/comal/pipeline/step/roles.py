@@ -65,7 +65,7 @@ class Roles:
             self._names[instruction.out] = step_name(self.step)
             self.step += 1
         elif isinstance(instruction, Copy):
-            self._names[instruction.out] = self._names[instruction.src]
+            self._names[instruction.out] = self[instruction.src]
 
     def collect_garbage(self) -> None:
         """Delete checkpoints that no role names and nobody asked to keep, and optimiser states not needed again."""

@@ -17,6 +17,11 @@ def sampler_of(step: ProxStep) -> Mix:
     return only(POLICY) if mix.only_role == TARGET else mix
 
 
+def label(mix: Mix) -> str:
+    """A name of a mixture, for files and seeds; that of its role where there is only one."""
+    return "+".join(sorted(mix.weights))
+
+
 def pairs_judged(sampling: SamplingSettings, self_play: bool) -> int:
     """Pairs of answers judged for one prompt, at most: among the samples, or samples against opponents."""
     K = sampling.samples

@@ -10,6 +10,7 @@ from typing import Any
 from comal.algorithms.base import POLICY, REFERENCE, TARGET
 from comal.errors import RunError
 from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.journal import is_step
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.method_folder import MethodFolder, StepFolder, step_name
 from comal.pipeline.disk.progress import journal_entries
@@ -141,7 +142,7 @@ def _method(folder: MethodFolder, algorithm: Mapping[str, Any]) -> MethodData:
         instruction, metrics = entry["instruction"], entry["metrics"]
         if instruction["do"] == "copy" and instruction["out"] == REFERENCE:
             moves.append(len(steps))
-        if instruction["do"] in ("prox", "play"):
+        if is_step(instruction):
             sampler = [instruction["out"]]  # an online step's first answers are the policy's
             if instruction["do"] == "prox":
                 _, sampler = max(instruction["opponent"], key=lambda term: float(term[0]))

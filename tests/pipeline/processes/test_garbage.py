@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from comal.pipeline.processes.garbage import young_garbage_only
+
+
+def test_an_inner_block_does_not_end_the_outer_one() -> None:
+    assert gc.get_freeze_count() == 0
+    with young_garbage_only():
+        old = gc.get_freeze_count()
+        assert old > 0
+        with young_garbage_only():
+            assert gc.get_freeze_count() >= old * 0.99
+        assert gc.get_freeze_count() >= old * 0.99, "some may have been freed by their last reference"
+    assert gc.get_freeze_count() == 0
+
+
+def test_an_error_ends_both() -> None:
+    with pytest.raises(ValueError, match="inside"), young_garbage_only(), young_garbage_only():
+        raise ValueError("inside")
+    assert gc.get_freeze_count() == 0
+    with young_garbage_only():
+        assert gc.get_freeze_count() > 0
