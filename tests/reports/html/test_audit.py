@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from comal.pipeline.disk.files import write_json
-from comal.reports.html.audit import AuditRow, read_audit
+from comal.reports.html.sections.audit import AuditRow, read_audit
 from comal.reports.html.run_data import load_run
 from comal.reports.html.run_report import write_report
 from fake_run import SCRIPT, write_run

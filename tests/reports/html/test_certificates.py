@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comal.pipeline.disk.files import write_json
-from comal.reports.html.certificates import read_certificates
+from comal.reports.html.sections.certificates import read_certificates
 from comal.reports.html.run_data import load_run
 from comal.reports.html.run_report import write_report
 from fake_run import SCRIPT, interval, write_run

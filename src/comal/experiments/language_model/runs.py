@@ -18,7 +18,7 @@ from pathlib import Path
 import filelock
 
 from comal.errors import RunError
-from comal.evaluation.exploitability.certificate import Certificate
+from comal.evaluation.exploitability.certificate import Certificate, read_certificate
 from comal.experiments.language_model.plan import Part, PlannedRun
 from comal.pipeline.certify.certification import Certification
 from comal.pipeline.certify.plan import Plan, chosen_policies, policies_of_run
@@ -159,4 +159,4 @@ def kept_certificates(folder: Path, part: Part, seed: int) -> list[Certificate] 
     if not all((work.folder / name / "certificate.json").is_file() for name in work.policies):
         return None
     refuse_other(read_json(work.folder / "certify.json"), work.plan.to_json()["recipe"], work.folder)
-    return [Certificate.from_json(read_json(work.folder / n / "certificate.json")) for n in work.policies]
+    return [read_certificate(work.folder / name / "certificate.json") for name in work.policies]

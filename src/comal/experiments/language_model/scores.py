@@ -17,22 +17,23 @@ from numpy.typing import NDArray
 
 from comal.evaluation.crossplay.crossplay import CrossPlay, cross_play
 from comal.evaluation.estimates import Estimate, estimate
-from comal.evaluation.exploitability.adversaries import class_shares, exposure, worst_case
-from comal.evaluation.exploitability.certificate import kind_of
+from comal.evaluation.exploitability.adversaries import Adversary, Kind, WorstCase, class_shares, exposure, worst_case
 from comal.evaluation.exploitability.scoreboard import START, Field
 from comal.experiments.language_model.plan import Part
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
 from comal.judges.kept.cache import cache_path
 from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.run.look import Final
 from comal.pipeline.run.resources import classifier
+from comal.pipeline.run.result import read_result
 from comal.pipeline.step.samples import Samples
 from comal.plugins import JUDGES, describe
 from comal.policies.base import Prompt
 from comal.recipes.settings import Recipe
 
 _FORMAT = 1
-_KINDS = ("another policy", "one class only", "best of N")
+_KINDS: tuple[Kind, ...] = ("another policy", "one class only", "best of N")
 
 Rates = NDArray[np.float64]
 
@@ -139,7 +140,7 @@ def _read(path: Path) -> SeedScores:
 
 def _digest(folder: Path, part: Part, seed: int, judge: Judge) -> str:
     """A name for all that figures depend on: equal runs have equal results."""
-    results = [read_json(folder / run.folder(seed) / "result.json") for run in part.runs]
+    results = [read_result(folder / run.folder(seed) / "result.json").to_json() for run in part.runs]
     sources = {key: (run.name, method) for key, (run, method) in part.sources.items()}
     text = json.dumps([_FORMAT, judge.fingerprint(), sources, results], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

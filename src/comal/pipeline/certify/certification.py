@@ -20,30 +20,17 @@ import filelock
 
 from comal.algorithms.base import POLICY, REFERENCE, TARGET
 from comal.errors import ConfigError, PolicyError, RunError
-from comal.evaluation.estimates import Estimate
-from comal.evaluation.exploitability.adversaries import class_shares
-from comal.evaluation.exploitability.certificate import Certificate, Exploiter, Look, figures, kind_of
-from comal.evaluation.exploitability.scoreboard import START
-from comal.pipeline.certify.exploiter import Exploiter as TrainedExploiter
-from comal.pipeline.certify.exploiter import checkpoint_of, looks_of, picked_look
-from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
-from comal.pipeline.certify.settings import canonical, require_target
-from comal.pipeline.disk.files import clear_temporaries, read_json, write_json
-from comal.pipeline.disk.progress import FileProgress
-from comal.pipeline.processes.distributed import state
-from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
-from comal.pipeline.run.check import check, refuse_other
-from comal.pipeline.run.final_evaluation import comparisons_of
-from comal.pipeline.run.resources import Parts, classifier, evaluation_field
-from comal.pipeline.run.start import prepare_start, timed
-from comal.pipeline.step.samples import Samples, sample_once
-from comal.plugins import ALGORITHMS
-from comal.policies.base import Prompt, derive_seed
-from comal.policies.loading import load_tokenizer
-
-EXAMPLES = 20
-Start = Literal["policy", "start"]
-_NAMES: dict[Start, str] = {"policy": "trained exploiter (from itself)", "start": "trained exploiter (from start)"}
+from comal.evaluation.exploitability.adversaries import Adversary, class_shares
+from comal.evaluation.exploitability.certificate import (
+    Certificate,
+    CurvePoint,
+    Example,
+    TrainedExploiter,
+    figures,
+    read_certificate,
+),
+    "start": Adversary("trained exploiter", START),
+}
 
 
 class Certification:
@@ -144,7 +131,7 @@ class Certification:
                 if not (self.folder / name / "certificate.json").is_file():
                     self._measure(name, progress)
         state().wait_for_everyone()
-        return [Certificate.from_json(read_json(self.folder / n / "certificate.json")) for n in self.policies]
+        return [read_certificate(self.folder / name / "certificate.json") for name in self.policies]
 
     def _require_tokenizer(self, shared: Parts) -> None:
         """Texts of a model that counts in other tokens would be drawn, scored and trained on as gibberish."""
@@ -185,17 +172,17 @@ class Certification:
         target = self.policies[name]
         checkpoints: dict[str, str | Path] = {START: shared.store.initial, **self.pool, name: target}
         where = {policy: self.folder / "answers" / _file_name(policy) for policy in checkpoints}
-        exploiters: dict[Start, Mapping[str, Any]] = {}
+        exploiters: dict[Start, ExploiterLook] = {}
         for start in self._starts(target):
             work = folder / f"exploiter-from-{start}"
             picked = picked_look(looks_of(work))
             exploiters[start] = picked
-            label = _NAMES[start]
+            label = _EXPLOITERS[start].name
             origin = target if start == "policy" else shared.store.initial
             checkpoints[label], where[label] = checkpoint_of(work, picked, origin), work / "answers"
         pool: dict[str, list[list[str]]] = {}
         candidates: dict[str, list[list[str]]] = {}
-        labels = [_NAMES[start] for start in exploiters]
+        labels = [_EXPLOITERS[start].name for start in exploiters]
         for number, (policy, checkpoint) in enumerate(checkpoints.items()):
             progress.stage(f"{name}: adversaries", number)
             kinds = [("answers", settings.samples)]
@@ -227,19 +214,19 @@ class Certification:
         used: int,
         pool: Mapping[str, list[list[str]]],
         candidates: Mapping[str, list[list[str]]],
-        exploiters: Mapping[Start, Mapping[str, Any]],
+        exploiters: Mapping[Start, ExploiterLook],
     ) -> Certificate:
         texts = [p.text for p in prompts]
         settings = self.plan.settings
         rates = evaluation_field(shared, texts, pool[START]).adversaries(name, pool, candidates)
-        labels = [_NAMES[start] for start in exploiters]
-        kinds = {adversary: kind_of(adversary, labels) for adversary in rates}
-        measured = figures(rates, kinds)
+        labels = [_EXPLOITERS[start].name for start in exploiters]
+        trained_ones = {_EXPLOITERS[start].name: _EXPLOITERS[start] for start in exploiters}
+        measured = figures({trained_ones.get(who.name, who): values for who, values in rates.items()})
         trained = []
         for start, picked in exploiters.items():
             work = self.folder / name / f"exploiter-from-{start}"
-            curve = tuple(Look(look["step"], Estimate(**look["win_rate"])) for look in looks_of(work))
-            trained.append(Exploiter(_NAMES[start], start, curve, picked["step"], comparisons_of(work)))
+            curve = tuple(CurvePoint(look.step, look.win_rate) for look in looks_of(work))
+            trained.append(TrainedExploiter(_EXPLOITERS[start].name, start, picked.step, comparisons_of(work), curve))
         classify = classifier(settings.evaluation)
         shown = [name, *labels]
         before = {p.id for p in shared.splits.test[:used]}
@@ -257,8 +244,7 @@ class Certification:
             settings=canonical(settings),
             classes={} if classify is None else {n: class_shares(pool[n], classify) for n in shown},
             examples=tuple(
-                {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in shown}}
-                for x in range(min(EXAMPLES, len(texts)))
+                Example(texts[x], {n: pool[n][x][0] for n in shown}) for x in range(min(EXAMPLES, len(texts)))
             ),
         )
 
@@ -271,7 +257,7 @@ def train_exploiter(folder: Path, plan: Plan, name: str, parent: int | None) -> 
         shared = plan.parts()
         target = read_json(folder / policy / "policy.json")["checkpoint"]
         origin = target if start == "policy" else shared.store.initial
-        TrainedExploiter(
+        Exploiter(
             folder / name,
             ALGORITHMS.build(plan.settings.algorithm, "algorithm"),
             shared,

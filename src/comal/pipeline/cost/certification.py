@@ -11,6 +11,7 @@ from comal.judges.base import Judge
 from comal.pipeline.certify.settings import CertifySettings, defaults
 from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.timing import read_timing
 from comal.pipeline.run.check import method_names
 from comal.plugins import ALGORITHMS, JUDGES
 from comal.recipes.settings import Recipe
@@ -69,7 +70,7 @@ def minutes_at_the_pace_of(run: Path, recipe: Recipe, cost: dict[str, Any], run_
     """
     if not ((run / "result.json").is_file() and (run / "timing.json").is_file() and "steps" in cost):
         return None
-    timing, made = read_json(run / "timing.json"), read_json(run / "run.json")["recipe"]
+    timing, made = read_timing(run / "timing.json"), read_json(run / "run.json")["recipe"]
     plain = recipe.model_dump(mode="json")
     if any(made.get(part) != plain[part] for part in ("policy", "sampling", "steps", "processes", "threads")):
         return None

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from comal.algorithms.base import POLICY, REFERENCE, Algorithm, Copy, Instruction, Report, Role, Step
 from comal.engine import run as run_program
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.adversaries import Adversary
 from comal.evaluation.exploitability.scoreboard import START, score_policy
-from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.files import write_json
 from comal.pipeline.disk.journal import FileJournal
 from comal.pipeline.processes.distributed import on_main
+from comal.pipeline.run.look import Final, Look
 from comal.pipeline.run.resources import Parts, evaluation_field
 from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
 from comal.pipeline.step.roles import INITIAL
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
+from comal.records import read, to_json
 
 
 @dataclass
@@ -60,8 +63,8 @@ class Method:
         final, steps = self.backend.roles[POLICY], self.backend.roles.step
 
         def finish() -> None:
-            looks = sorted(int(p.stem) for p in (self.folder / "looks").glob("*.json"))
-            write_json(self.folder / "final.json", {"checkpoint": final, "steps": steps, "looks": looks})
+            looks = tuple(sorted(int(p.stem) for p in (self.folder / "looks").glob("*.json")))
+            write_json(self.folder / "final.json", to_json(Final(final, steps, looks)))
 
         on_main(finish)
 
@@ -82,7 +85,7 @@ class Method:
         now = self._samples(checkpoint, path.with_suffix(".parquet"), prompts, count, seed)
         pool: dict[str, list[list[str]]] = {START: start.part(0, count).texts, "now": now.texts}
         candidates = {START: start.part(count).texts}
-        best = max(earlier, key=lambda p: read_json(p)["win_rate"]["mean"], default=None)
+        best = max(earlier, key=lambda p: read(Look, p).win_rate_mean, default=None)
         if earlier:
             pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
             assert best is not None
@@ -93,22 +96,26 @@ class Method:
         def write() -> None:
             field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
             with field_.oracle.counted():
-                result = score_policy(field_, "now", pool, candidates).figures
+                figures = score_policy(field_, "now", pool, candidates).figures
                 counts = field_.oracle.stats.settled()
-            for name in ("previous", "best"):
-                if name in pool:
-                    rate = result["adversaries"][name]
-                    result[f"win_rate_{name}"] = _complement(rate)
-            result |= {
-                "step": step,
-                "checkpoint": checkpoint,
-                "best_step": int(best.stem) if best is not None else None,
-                "kl_start": float(np.mean(logp_now - logp_start)),
-                "mean_tokens": now.mean_tokens,
-                "unfinished": now.unfinished,
-                "oracle": counts,
+            wins = {
+                name: _complement(figures.adversaries[Adversary("another policy", name)])
+                for name in ("previous", "best")
+                if name in pool
             }
-            write_json(path, result)
+            result = Look(
+                figures=figures,
+                win_rate_previous=wins.get("previous"),
+                win_rate_best=wins.get("best"),
+                step=step,
+                checkpoint=checkpoint,
+                best_step=int(best.stem) if best is not None else None,
+                kl_start=float(np.mean(logp_now - logp_start)),
+                mean_tokens=now.mean_tokens,
+                unfinished=now.unfinished,
+                oracle=counts,
+            )
+            write_json(path, to_json(result))
 
         on_main(write)
 
@@ -152,5 +159,5 @@ class _Recorded:
         return done
 
 
-def _complement(rate: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(rate) | {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
+def _complement(rate: Estimate) -> Estimate:
+    return Estimate(1 - rate.mean, 1 - rate.high, 1 - rate.low, rate.prompts, rate.missing)

@@ -18,11 +18,14 @@ from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
 from comal.pipeline.run.check import FORMAT, build_algorithms, canonical, check, method_names, refuse_other
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
+from comal.pipeline.run.look import Final
 from comal.pipeline.run.method import Method
 from comal.pipeline.run.resources import parts
+from comal.pipeline.run.result import RunResult, read_result
 from comal.pipeline.run.start import prepare_start, timed
 from comal.pipeline.step.roles import INITIAL
 from comal.recipes.settings import Recipe
+from comal.records import read
 
 
 class Run:
@@ -80,7 +83,7 @@ class Run:
         if (self.folder / "run.json").is_file() and _holds_work(self.folder):
             refuse_other(read_json(self.folder / "run.json"), plain, self.folder)
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> RunResult:
         """Do what is left to do; returns the content of result.json."""
         progress = FileProgress(self.folder / "progress.json", 0)
         prepare_start(self.folder, self.recipe, progress)
@@ -89,10 +92,11 @@ class Run:
         with timed(self.folder, "evaluation"):
             if not (self.folder / "result.json").is_file():
                 result = evaluate(self.folder, parts(self.folder, self.recipe), list(method_names(self.recipe)))
-                on_main(lambda: write_json(self.folder / "result.json", result))
+                if result is not None:
+                    write_json(self.folder / "result.json", result.to_json())
+                state().wait_for_everyone()
         on_main(self._deliver)
-        final: dict[str, Any] = read_json(self.folder / "result.json")
-        return final
+        return read_result(self.folder / "result.json")
 
     def _methods(self) -> None:
         left = [m for m in method_names(self.recipe) if not (self.folder / m / "final.json").is_file()]
@@ -106,9 +110,9 @@ class Run:
 
     def _deliver(self) -> None:
         main = next(iter(method_names(self.recipe)))
-        final = read_json(self.folder / main / "final.json")
-        source = self.folder / main / "steps" / final["checkpoint"] / "checkpoint"
-        if final["checkpoint"] == INITIAL:
+        final = read(Final, self.folder / main / "final.json")
+        source = self.folder / main / "steps" / final.checkpoint / "checkpoint"
+        if final.checkpoint == INITIAL:
             source = self.folder / "supervised"
         if source.is_dir() and not (self.folder / "model").is_dir():
             link_folder(source, self.folder / "model")

@@ -11,6 +11,7 @@ from pathlib import Path
 from comal.pipeline.data.prompts import Pair, load_pairs, split_prompts
 from comal.pipeline.disk.files import SUPERVISED_STATE, read_json, write_json
 from comal.pipeline.disk.progress import FileProgress
+from comal.pipeline.disk.timing import read_timing
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.run.resources import SPLITS
 from comal.policies.base import Prompt
@@ -52,7 +53,7 @@ def timed(folder: Path, part: str) -> Iterator[None]:
 
         def add() -> None:
             path = folder / "timing.json"
-            known = read_json(path) if path.is_file() else {}
+            known = dict(read_timing(path))
             known[part] = round(known.get(part, 0.0) + time.monotonic() - started, 2)
             write_json(path, known)
 

@@ -69,7 +69,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"pct": pct, "span": span, "duration": duration, "level": heat_level}
+    environment.filters |= {"pct": pct, "span": lambda estimate: span(estimate.low, estimate.high), "duration": duration, "level": heat_level}
     return environment
 
 

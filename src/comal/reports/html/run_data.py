@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comal.algorithms.base import POLICY, REFERENCE, TARGET
+from comal.algorithms.base import POLICY, REFERENCE, Copy, PlayOnline, ProxStep
 from comal.errors import RunError
-from comal.pipeline.disk.files import read_json
-from comal.pipeline.disk.progress import journal_entries
-
-START = "start"
-"""The starting policy's name in result.json."""
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.disk.journal import JournalEntry, read_entries
+from comal.pipeline.disk.provenance import Provenance, Session
+from comal.pipeline.disk.timing import read_timing
+from comal.pipeline.run.look import Look
+from comal.pipeline.run.result import RunResult, read_result
+from comal.pipeline.step.sampler import sampler_of
+from comal.records import read, read_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class MethodData:
     algorithm: Mapping[str, Any]
     steps: tuple[Step, ...]
     moves: tuple[int, ...]
-    looks: tuple[Mapping[str, Any], ...]
+    looks: tuple[Look, ...]
     done: bool
 
 
@@ -73,9 +76,9 @@ class RunData:
     version: str
     recipe: Mapping[str, Any]
     methods: tuple[MethodData, ...]
-    result: Mapping[str, Any] | None
+    result: RunResult | None
     timing: Mapping[str, float]
-    sessions: tuple[Mapping[str, Any], ...]
+    sessions: tuple[Session, ...]
     supervised: bool
 
     @property
@@ -94,7 +97,7 @@ def load_run(folder: Path) -> RunData:
         raise RunError(str(folder), "this is a file; give the folder of a run")
     if not (folder / "run.json").is_file():
         raise RunError(str(folder), "there is no run here (run.json is missing)")
-    written = artifact(folder / "run.json")
+    written = read_plain(folder / "run.json")
     try:
         recipe = written["recipe"]
         main = str(recipe["algorithm"]["name"]).rpartition(":")[2].lower()
@@ -102,68 +105,47 @@ def load_run(folder: Path) -> RunData:
         version = str(written["comal"])
     except (KeyError, TypeError) as error:
         raise RunError(str(folder / "run.json"), f"this is not what `comal run` writes ({error} is missing)") from error
+    result, provenance = folder / "result.json", folder / "provenance.json"
     return RunData(
         folder,
         version,
         recipe,
         tuple(_method(folder / name, spec) for name, spec in methods.items()),
-        optional(folder / "result.json"),
-        optional(folder / "timing.json") or {},
-        tuple((optional(folder / "provenance.json") or {}).get("sessions", ())),
+        read_result(result) if result.is_file() else None,
+        read_timing(folder / "timing.json"),
+        read(Provenance, provenance).sessions if provenance.is_file() else (),
         (folder / "supervised").is_dir(),
     )
 
 
-def artifact(path: Path) -> Any:
-    """A JSON file of a run.
-
-    Raises:
-        RunError: it is not JSON.
-    """
-    try:
-        return read_json(path)
-    except (ValueError, OSError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise RunError(str(path), f"this file of the run cannot be read ({error}); restore or remove it") from error
-
-
-def optional(path: Path) -> Any:
-    """The same, or None where there is no such file."""
-    return artifact(path) if path.is_file() else None
-
-
 def _method(folder: Path, algorithm: Mapping[str, Any]) -> MethodData:
-    journal = folder / "journal.jsonl"
-    try:
-        entries = journal_entries(journal)
-    except ValueError as error:
-        raise RunError(str(journal), f"this file of the run cannot be read ({error}); restore or remove it") from error
     steps: list[Step] = []
     moves = []
-    for entry in entries:
-        instruction, metrics = entry["instruction"], entry["metrics"]
-        if instruction["do"] == "copy" and instruction["out"] == REFERENCE:
+    for entry in read_entries(folder / "journal.jsonl"):
+        if isinstance(entry.instruction, Copy) and entry.instruction.out == REFERENCE:
             moves.append(len(steps))
-        if instruction["do"] in ("prox", "play"):
-            sampler = [instruction["out"]]  # an online step's first answers are the policy's
-            if instruction["do"] == "prox":
-                _, sampler = max(instruction["opponent"], key=lambda term: float(term[0]))
-            number = len(steps)
-            steps.append(
-                Step(
-                    number,
-                    folder / "steps" / f"{number:05d}",
-                    list(sampler) in ([POLICY], [TARGET]),
-                    metrics.get("slope"),
-                    metrics.get("seconds", {}),
-                    int(metrics.get("comparisons", 0)),
-                    metrics.get("mean_tokens"),
-                    metrics.get("unfinished"),
-                    entry.get("report", {}).get("kl_reference"),
-                    metrics.get("judge_calls"),
-                    metrics.get("cache_hits"),
-                )
-            )
-    looks = [artifact(path) for path in sorted((folder / "looks").glob("[0-9]*.json"))]
+        if isinstance(entry.instruction, (ProxStep, PlayOnline)):
+            steps.append(_step(folder, len(steps), entry, entry.instruction))
+    looks = [read(Look, path) for path in sorted((folder / "looks").glob("[0-9]*.json"))]
     return MethodData(
         folder.name, algorithm, tuple(steps), tuple(moves), tuple(looks), (folder / "final.json").is_file()
+    )
+
+
+def _step(folder: Path, number: int, entry: JournalEntry, instruction: ProxStep | PlayOnline) -> Step:
+    # an online step's first answers are the policy's
+    sampler = instruction.out if isinstance(instruction, PlayOnline) else sampler_of(instruction).only_role
+    metrics = entry.metrics
+    return Step(
+        number,
+        folder / "steps" / f"{number:05d}",
+        sampler == POLICY,
+        metrics.slope,
+        metrics.seconds or {},
+        metrics.comparisons or 0,
+        metrics.mean_tokens,
+        metrics.unfinished,
+        entry.report.kl_reference,
+        metrics.judge_calls,
+        metrics.cache_hits,
     )

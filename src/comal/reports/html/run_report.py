@@ -8,12 +8,14 @@ from typing import Any
 
 import yaml
 
-from comal.reports.html.audit import read_audit
-from comal.reports.html.certificates import read_certificates
-from comal.reports.html.class_shares import ClassData, class_data, classifier
-from comal.reports.html.cost import cost
-from comal.reports.html.cross_play import cross_play, sign
-from comal.reports.html.curves import (
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.scoreboard import PolicyFigures
+from comal.reports.html.sections.audit import audit_of, shown_audit
+from comal.reports.html.sections.certificates import read_certificates
+from comal.reports.html.sections.class_shares import ClassData, class_data, classifier
+from comal.reports.html.sections.cost import cost
+from comal.reports.html.sections.cross_play import cross_play, sign
+from comal.reports.html.sections.curves import (
     class_toggles,
     colours,
     keys,
@@ -23,14 +25,14 @@ from comal.reports.html.curves import (
     simplex_plots,
     step_plots,
 )
-from comal.reports.html.oracle_record import oracle_record
+from comal.reports.html.sections.oracle_record import oracle_record
 from comal.reports.html.page import render_page, write_page
-from comal.reports.html.provenance_table import provenance_table
+from comal.reports.html.sections.provenance_table import provenance_table
 from comal.reports.html.run_data import START, RunData, load_run
-from comal.reports.html.sample_answers import sample_answers
+from comal.reports.html.sections.sample_answers import sample_answers
 from comal.reports.html.settings_table import flat
-from comal.reports.html.stages import missing, stages
-from comal.reports.html.verdict import GROUPS, judge_sentence, setting_text, strongest, verdict
+from comal.reports.html.sections.stages import missing, stages
+from comal.reports.html.sections.headline import GROUPS, headline, judge_sentence, setting_text
 
 _SHOWN_AT_ONCE = 6  # sample prompts that are not folded away
 
@@ -54,9 +56,8 @@ def render(run: RunData) -> str:
     table = policy_table(run)
     hidden_by, colour = keys(run), colours(run)
     method_toggles = [(hidden_by[m.name], colour[m.name], m.name) for m in run.methods]
-    certificates = read_certificates(run)
-    found = {c.policy: c.worst_case or (c.strongest.rate if c.strongest else None) for c in certificates}
-    certified = {policy: rate for policy, rate in found.items() if rate is not None}
+    certificates, audit = read_certificates(run), audit_of(run)
+    certified = {c.policy: c.certificate.worst_case.win_rate for c in certificates}
     return render_page(
         "run_report.html.j2",
         [*(key for key, _, _ in method_toggles), *(f"k{i}" for i in range(len(classes.names) if classes else 0))],
@@ -67,9 +68,9 @@ def render(run: RunData) -> str:
         setting=setting_text(run),
         stages=stages(run),
         missing=missing(run),
-        verdict=None if run.result is None else verdict(run, classes.game if classes else None, certified),
+        headline=None if run.result is None else headline(run, classes.game if classes else None, certified),
         colour=colour,
-        groups=GROUPS,
+        groups=list(GROUPS),
         table=table,
         earlier=any("@" in row["name"] for row in table),
         result_plots=result_plots(run),
@@ -88,7 +89,7 @@ def render(run: RunData) -> str:
         share_plots=share_plots(run, classes) if classes else [],
         simplex_plots=simplex_plots(run, classes) if classes else [],
         judge=judge_sentence(run),
-        audit=read_audit(run),
+        audit=None if audit is None else shown_audit(audit),
         asked=oracle_record(run),
         examples=sample_answers(run, classify),
         shown=_SHOWN_AT_ONCE,
@@ -109,19 +110,28 @@ def policy_table(run: RunData) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "win_rate": policy.get("win_rate"),
-            "worst_case": policy["worst_case"],
-            "adversary": " / ".join(dict.fromkeys(policy["worst_case"]["adversaries"])),
-            "groups": strongest(policy["adversaries"]),
-            "gap": policy["duality_gap"],
-            "kl": policy["kl_start"],
-            "tokens": policy["mean_tokens"],
-            "unfinished": policy["unfinished"],
-            "classes": policy.get("classes", {}),
-            "adversaries": sorted(policy["adversaries"].items(), key=lambda item: -item[1]["mean"]),
+            "win_rate": policy.figures.win_rate,
+            "worst_case": policy.figures.worst_case.win_rate,
+            "adversary": " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
+            "groups": _strongest(policy.figures),
+            "gap": policy.figures.duality_gap,
+            "kl": policy.kl_start,
+            "tokens": policy.mean_tokens,
+            "unfinished": policy.unfinished,
+            "classes": policy.figures.classes or {},
+            "adversaries": sorted(
+                ((adversary.name, rate) for adversary, rate in policy.figures.adversaries.items()),
+                key=lambda item: -item[1].mean,
+            ),
         }
-        for name, policy in run.result["policies"].items()
+        for name, policy in run.result.policies.items()
     ]
+
+
+def _strongest(figures: PolicyFigures) -> dict[str, Estimate]:
+    """The win rate of the strongest adversary of each kind, where there is one."""
+    found = {kind: figures.strongest(kind) for kind in GROUPS}
+    return {kind: figures.adversaries[adversary] for kind, adversary in found.items() if adversary is not None}
 
 
 def _sections(certified: bool) -> list[tuple[str, str]]:
@@ -149,4 +159,4 @@ def _nash_text(classes: ClassData | None) -> str:
 
 def _command(run: RunData) -> str | None:
     """The command of the first session that recorded one."""
-    return next((str(s["command"]) for s in run.sessions if s.get("command")), None)
+    return next((s.command for s in run.sessions if s.command), None)
