@@ -28,7 +28,29 @@ from comal.evaluation.exploitability.certificate import (
     TrainedExploiter,
     figures,
     read_certificate,
-),
+)
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.certify.exploiter import Exploiter
+from comal.pipeline.certify.look import ExploiterLook, checkpoint_of, looks_of, picked_look
+from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
+from comal.pipeline.certify.settings import canonical, require_target
+from comal.pipeline.disk.files import clear_temporaries, read_json, write_json
+from comal.pipeline.disk.progress import FileProgress
+from comal.pipeline.processes.distributed import state
+from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
+from comal.pipeline.run.check import check, refuse_other
+from comal.pipeline.run.final_evaluation import comparisons_of
+from comal.pipeline.run.resources import Parts, classifier, evaluation_field
+from comal.pipeline.run.start import prepare_start, timed
+from comal.pipeline.step.samples import Samples, sample_once
+from comal.plugins import ALGORITHMS
+from comal.policies.base import Prompt, derive_seed
+from comal.policies.loading import load_tokenizer
+
+EXAMPLES = 20
+Start = Literal["policy", "start"]
+_EXPLOITERS: dict[Start, Adversary] = {
+    "policy": Adversary("trained exploiter", "itself"),
     "start": Adversary("trained exploiter", START),
 }
 

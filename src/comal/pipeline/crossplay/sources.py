@@ -25,6 +25,7 @@ from comal.judges.words.models import state_of
 from comal.pipeline.data.prompts import read_rows
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.run.check import method_names
+from comal.pipeline.run.look import Final, Look
 from comal.pipeline.run.resources import parts
 from comal.pipeline.step.roles import INITIAL
 from comal.plugins import JUDGES
@@ -34,6 +35,7 @@ from comal.policies.loading import require_folder
 from comal.policies.store import PolicyStore
 from comal.policies.transformers import Decoding
 from comal.recipes.settings import Recipe
+from comal.records import read
 
 _FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 _NAMED = re.compile(r"([\w.@+-]+)=(.+)", re.DOTALL)
@@ -271,9 +273,9 @@ def _policy(run: Path, which: str, name: str) -> Model:
     if at:
         if not step.isdigit() or int(step) not in looks:
             raise RunError(f"{run}/{which}", f"no policy was kept after `{step}` steps of {method}; kept: {kept}")
-        checkpoint = read_json(looks[int(step)])["checkpoint"]
+        checkpoint = read(Look, looks[int(step)]).checkpoint
     elif final.is_file():
-        checkpoint = read_json(final)["checkpoint"]
+        checkpoint = read(Final, final).checkpoint
     else:
         raise RunError(f"{run}/{which}", f"{method} has not finished; name one of the policies kept so far: {kept}")
     if checkpoint == INITIAL:

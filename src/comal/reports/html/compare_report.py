@@ -11,16 +11,17 @@ import yaml
 
 from comal.errors import RunError
 from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.run.look import Look
 from comal.pipeline.run.result import method_of
 from comal.reports.html.page import render_page, write_page
 from comal.reports.html.plots.axes import shorten
 from comal.reports.html.plots.dots import DotPlot, dot_plot
 from comal.reports.html.plots.lines import LinePlot, Series, line_plot
-from comal.reports.html.run_data import START, MethodData, RunData, load_run
-from comal.reports.html.settings_table import Setting, differing
-from comal.reports.html.sections.stages import missing
+from comal.reports.html.run_data import MethodData, RunData, load_run
 from comal.reports.html.sections.headline import setting_text
+from comal.reports.html.sections.stages import missing
+from comal.reports.html.settings_table import Setting, differing
 from comal.reports.html.wording import join, pct
 
 DASHES = 4
@@ -104,9 +105,7 @@ def headline(compared: Sequence[Compared]) -> str:
         return f"{len(compared)} runs, none of them evaluated yet"
     label, name, rate = min(found, key=lambda item: item[2].mean)
     level = [
-        f"{name_} of {label_}"
-        for label_, name_, r in found
-        if (label_, name_) != (label, name) and r.low <= rate.high
+        f"{name_} of {label_}" for label_, name_, r in found if (label_, name_) != (label, name) and r.low <= rate.high
     ]
     best = f"{name} of {label} is the hardest to beat: its strongest adversary beats it {pct(rate.mean)} of the time"
     return best + (f", within the noise of {join(level)}" if level else "")

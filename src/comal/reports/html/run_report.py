@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 from comal.evaluation.estimates import Estimate
-from comal.evaluation.exploitability.scoreboard import PolicyFigures
+from comal.evaluation.exploitability.scoreboard import START, PolicyFigures
+from comal.reports.html.page import render_page, write_page
+from comal.reports.html.run_data import RunData, load_run
 from comal.reports.html.sections.audit import audit_of, shown_audit
 from comal.reports.html.sections.certificates import read_certificates
 from comal.reports.html.sections.class_shares import ClassData, class_data, classifier
@@ -25,14 +27,12 @@ from comal.reports.html.sections.curves import (
     simplex_plots,
     step_plots,
 )
-from comal.reports.html.sections.oracle_record import oracle_record
-from comal.reports.html.page import render_page, write_page
-from comal.reports.html.sections.provenance_table import provenance_table
-from comal.reports.html.run_data import START, RunData, load_run
-from comal.reports.html.sections.sample_answers import sample_answers
-from comal.reports.html.settings_table import flat
-from comal.reports.html.sections.stages import missing, stages
 from comal.reports.html.sections.headline import GROUPS, headline, judge_sentence, setting_text
+from comal.reports.html.sections.oracle_record import oracle_record
+from comal.reports.html.sections.provenance_table import provenance_table
+from comal.reports.html.sections.sample_answers import sample_answers
+from comal.reports.html.sections.stages import missing, stages
+from comal.reports.html.settings_table import flat
 
 _SHOWN_AT_ONCE = 6  # sample prompts that are not folded away
 

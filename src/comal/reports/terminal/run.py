@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -96,10 +97,9 @@ def result_table(result: RunResult, width: int = 130) -> Table:
     }
     minor = short if narrow else interval
     if width >= _VERY_NARROW:
-        columns |= {
-            f"more than {result.methods[0]}": lambda policy: minor(policy.worst_case_excess),
-            **{kind: lambda policy, kind=kind: minor(_strongest(policy, kind)) for kind in _KINDS},
-        }
+        columns[f"more than {result.methods[0]}"] = lambda policy: minor(policy.worst_case_excess)
+        for kind in _KINDS:
+            columns[kind] = functools.partial(_of_kind, kind=kind, shown=minor)
     columns["KL to start"] = lambda policy: f"{policy.kl_start.mean:.2f}"
     for heading in columns:
         # Broken here, a heading makes no column wider than its figures; rich would break the figures too.
@@ -109,9 +109,9 @@ def result_table(result: RunResult, width: int = 130) -> Table:
     return table
 
 
-def _strongest(policy: PolicyResult, kind: Kind) -> Estimate | None:
+def _of_kind(policy: PolicyResult, kind: Kind, shown: Callable[[Estimate | None], str]) -> str:
     strongest = policy.figures.strongest(kind)
-    return None if strongest is None else policy.figures.adversaries[strongest]
+    return shown(None if strongest is None else policy.figures.adversaries[strongest])
 
 
 def print_result(result: RunResult) -> None:

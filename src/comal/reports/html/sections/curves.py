@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.run.look import Look
 from comal.pipeline.run.result import method_of
-from comal.reports.html.sections.class_shares import MALFORMED, ClassData
 from comal.reports.html.plots.dots import DotPlot, dot_plot
 from comal.reports.html.plots.lines import LinePlot, Series, line_plot
 from comal.reports.html.plots.simplex import Simplex, simplex
-from comal.reports.html.run_data import START, MethodData, RunData, Step
+from comal.reports.html.run_data import MethodData, RunData, Step
+from comal.reports.html.sections.class_shares import MALFORMED, ClassData
 
 CLASS_COLOURS = (4, 5, 6, 7)  # not those of the first three methods
 MALFORMED_COLOUR = 0

@@ -8,9 +8,10 @@ from typing import Any
 
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.adversaries import Kind, WorstCase
+from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.run.result import PolicyResult
+from comal.reports.html.run_data import RunData
 from comal.reports.html.sections.class_shares import ClassGame
-from comal.reports.html.run_data import START, RunData
 from comal.reports.html.wording import join, pct, points, span
 
 GROUPS: Mapping[Kind, str] = {
@@ -117,15 +118,16 @@ def headline(run: RunData, game: ClassGame | None, certified: Mapping[str, Estim
         sentence += f", and one that was chosen or trained for it {pct(sharper.mean)}"
     elif rate[best].low <= 0.5:
         sentence += ", which cannot be told from an even match"
+    paragraphs = (
+        _how(run),
+        _flattering(policies, worst),
+        _exposed(policies, methods, worst),
+        _separation(best, rest, apart, worst, methods[0]),
+    )
     return Headline(
         sentence,
         _facts(run, best, sharper),
-        (
-            _how(run),
-            _flattering(policies, worst),
-            _exposed(policies, methods, worst),
-            _separation(best, rest, apart, worst, methods[0]),
-        ),
+        tuple(paragraph for paragraph in paragraphs if paragraph),
         _cycles(result.cyclic_prompts, game),
         "The worst case is a lower bound: an adversary that nobody tried may do better, and the duality gap (twice the "
         "worst case's excess over 50%) is at least what the table says. Half of the test prompts choose the strongest "
@@ -142,7 +144,9 @@ def _facts(run: RunData, best: str, sharper: Estimate | None) -> tuple[Fact, ...
     facts = [Fact("Aligned", "", f"{_capital(policy_text(run.recipe))}, to {judge_text(run.recipe['judge'])}")]
     if rate is not None:
         start = "the supervised model" if run.recipe.get("supervised") else "the model it started from"
-        facts.append(Fact(f"{best} beats {start}", pct(rate.mean), f"of the time ({span(rate.low, rate.high)})", key=True))
+        facts.append(
+            Fact(f"{best} beats {start}", pct(rate.mean), f"of the time ({span(rate.low, rate.high)})", key=True)
+        )
     by = f"the strongest adversary beats it {pct(worst.mean)} of the time ({span(worst.low, worst.high)})"
     excess = f"{100 * (worst.mean - 0.5):.1f} points"
     facts.append(Fact(f"{best}'s exploitability, at least", excess, f"({points(worst)}): {by}", key=True))
@@ -161,8 +165,12 @@ def judge_sentence(run: RunData) -> str:
 
 def _flattering(policies: Mapping[str, PolicyResult], worst: Mapping[str, WorstCase]) -> str:
     scored = {
-        name: rate for name, policy in policies.items() if name != START and (rate := policy.figures.win_rate) is not None
+        name: rate
+        for name, policy in policies.items()
+        if name != START and (rate := policy.figures.win_rate) is not None
     }
+    if not scored:
+        return ""
     looks = max(scored, key=lambda name: scored[name].mean)
     rate = scored[looks]
     method, _, step = looks.partition("@")

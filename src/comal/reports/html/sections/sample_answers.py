@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from comal.reports.html.run_data import START, RunData
+from comal.evaluation.exploitability.scoreboard import START
+from comal.reports.html.run_data import RunData
 
 _BUDGET = 700_000
 """Letters of all samples together: with the rest of the page they stay below 1.5 MB."""
