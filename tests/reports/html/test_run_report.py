@@ -332,7 +332,7 @@ def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, file: str, wrong: 
         ("{}", "`index` is missing"),
         ("3", "expected an object, got 3"),
         ('{"index": 0, "instruction": {"do": "fly"}, "report": {}, "metrics": {}}', "no instruction 'fly'"),
-        ('{"index": 0, "instruction": {"do": "copy", "src": "policy"}, "report": {}, "metrics": {}}', "`out` is missing"),
+        ('{"index": 0, "instruction": {"do": "copy", "src": "a"}, "report": {}, "metrics": {}}', "`out` is missing"),
         ('{"index": 0, "instruction": {"do": "copy", "src": "a", "out": "b"}, "report": {}, "metrics": {"slope": "x"}}',
          "`metrics.slope` is no number"),
     ],

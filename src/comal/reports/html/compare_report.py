@@ -120,7 +120,7 @@ def _versions(run: RunData) -> dict[str, Any]:
     if not run.sessions:
         return {}
     last = run.sessions[-1]
-    return {"commit": last.commit, "python": last.python, "libraries": last.libraries}
+    return {"commit": last.commit, "python": last.python, "libraries": last.libraries or None}
 
 
 def _worst_cases(run: RunData) -> list[tuple[str, Estimate]]:
