@@ -18,7 +18,7 @@ import tiny_run
 from comal.errors import RunError
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.adversaries import Adversary, WorstCase
-from comal.evaluation.exploitability.certificate import Example
+from comal.evaluation.exploitability.certificate import AnsweredPrompt
 from comal.evaluation.exploitability.scoreboard import PolicyFigures
 from comal.judges.asking.oracle import Counts
 from comal.pipeline.certify.look import ExploiterLook
@@ -168,6 +168,7 @@ FIGURES = st.builds(
     st.none() | SHARES,
 )  # fmt: skip
 ORACLE = st.none() | st.builds(Counts, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, NUMBERS)
+EXAMPLES = st.builds(AnsweredPrompt, TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=2))
 POLICY = st.builds(PolicyResult, FIGURES, ESTIMATES, NUMBERS, NUMBERS, COUNTS, st.none() | ESTIMATES)
 SESSION = st.builds(
     Session, *[st.none() | TEXTS] * 4, st.dictionaries(TEXTS, TEXTS, max_size=2),
@@ -179,7 +180,7 @@ RECORDS = {
         RunResult, name=TEXTS, seed=st.integers(), methods=st.just(("m",)), test_prompts=COUNTS, cyclic_prompts=NUMBERS,
         policies=st.dictionaries(TEXTS, POLICY, max_size=2).flatmap(lambda d: POLICY.map(lambda p: d | {"m": p})),
         picked=st.none() | st.dictionaries(TEXTS, TEXTS, max_size=2), oracle=ORACLE,
-        examples=st.lists(st.builds(Example, TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=2)), max_size=2).map(tuple),
+        examples=st.lists(EXAMPLES, max_size=2).map(tuple),
     ),
     Look: st.builds(
         Look, figures=FIGURES, step=COUNTS, checkpoint=TEXTS, kl_start=NUMBERS, mean_tokens=NUMBERS, unfinished=NUMBERS,

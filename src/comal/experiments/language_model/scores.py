@@ -26,7 +26,7 @@ from comal.judges.kept.cache import cache_path
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.run.look import Final
 from comal.pipeline.run.resources import classifier
-from comal.pipeline.run.result import read_result
+from comal.pipeline.run.result import read_result, step_of
 from comal.pipeline.step.samples import Samples
 from comal.plugins import JUDGES, describe
 from comal.policies.base import Prompt
@@ -172,7 +172,7 @@ def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> _KeptScores:
         where = folder / run.folder(seed)
         rows[key] = _row(where, method, method, recipe, prompts)
         picked = (read_result(where / "result.json").picked or {})[method]
-        picks[key] = key if picked == method else f"{key}@{picked.rpartition('@')[2]}"
+        picks[key] = key if picked == method else f"{key}@{step_of(picked)}"
         if picked != method:
             rows[picks[key]] = _row(where, method, picked, recipe, prompts)
     tolerated = recipe.evaluation.max_failure_rate
@@ -229,13 +229,14 @@ def _row(run: Path, method: str, policy: str, recipe: Recipe, prompts: list[Prom
     samples = Samples.load(run / "evaluation" / f"{policy}.parquet", prompts)
     count = recipe.evaluation.samples
     result = read_result(run / "result.json").policies
-    at = policy.rpartition("@")[2]
-    step = 0 if method == START else read(Final, run / method / "final.json").steps if policy == method else int(at)
+    at = step_of(policy)
+    if at is None:
+        at = 0 if method == START else read(Final, run / method / "final.json").steps
     return _Row(
         samples.part(0, count).texts,
         samples.part(count).texts,
         result[policy].kl_start,
-        step,
+        at,
         result[method].comparisons,
     )
 

@@ -22,9 +22,9 @@ from comal.algorithms.base import POLICY, REFERENCE, TARGET
 from comal.errors import ConfigError, PolicyError, RunError
 from comal.evaluation.exploitability.adversaries import Adversary, class_shares
 from comal.evaluation.exploitability.certificate import (
+    AnsweredPrompt,
     Certificate,
     CurvePoint,
-    Example,
     TrainedExploiter,
     figures,
     read_certificate,
@@ -266,7 +266,7 @@ class Certification:
             settings=canonical(settings),
             classes={} if classify is None else {n: class_shares(pool[n], classify) for n in shown},
             examples=tuple(
-                Example(texts[x], {n: pool[n][x][0] for n in shown}) for x in range(min(EXAMPLES, len(texts)))
+                AnsweredPrompt(texts[x], {n: pool[n][x][0] for n in shown}) for x in range(min(EXAMPLES, len(texts)))
             ),
         )
 

@@ -16,7 +16,7 @@ from comal.plugins import JUDGES, describe
 from comal.recipes.settings import PolicySettings, Recipe
 
 
-def estimate_cost(recipe: Recipe) -> dict[str, Any]:
+def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     """Roles, derived quantities and upper bounds of the cost; asks no hub for data, models or configurations.
 
     Raises:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from comal.evaluation.estimates import estimate
 from comal.evaluation.exploitability.adversaries import cyclic_share
-from comal.evaluation.exploitability.certificate import Example
+from comal.evaluation.exploitability.certificate import AnsweredPrompt
 from comal.evaluation.exploitability.scoreboard import START, Score, score_policy
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.journal import read_entries
@@ -18,7 +18,7 @@ from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.run.look import Final, Look
 from comal.pipeline.run.resources import Parts, evaluation_field
-from comal.pipeline.run.result import PolicyResult, RunResult
+from comal.pipeline.run.result import PolicyResult, RunResult, step_of
 from comal.pipeline.step.roles import INITIAL
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import derive_seed
@@ -81,7 +81,7 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> RunResult | None
         cyclic_prompts=circles,
         oracle=counts,
         examples=tuple(
-            Example(texts[x], {name: pool[name][x][0] for name in [START, *methods]})
+            AnsweredPrompt(texts[x], {name: pool[name][x][0] for name in [START, *methods]})
             for x in range(min(_EXAMPLES, len(texts)))
         ),
     )
@@ -131,7 +131,8 @@ def pool_checkpoints(folder: Path, picked: Mapping[str, str], size: int) -> dict
     for name, pick in picked.items():
         earlier = read(Final, folder / name / "final.json").looks[:-1]
         even = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))
-        steps = {earlier[i] for i in even} | ({int(pick.rpartition("@")[2])} if pick != name else set())
+        picked_step = step_of(pick)
+        steps = {earlier[i] for i in even} | (set() if picked_step is None else {picked_step})
         for look in sorted(steps):
             checkpoint = read(Look, folder / name / "looks" / f"{look:05d}.json").checkpoint
             moved = checkpoint != INITIAL

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from comal.evaluation.estimates import Estimate
-from comal.evaluation.exploitability.certificate import Example
+from comal.evaluation.exploitability.certificate import AnsweredPrompt
 from comal.evaluation.exploitability.scoreboard import PolicyFigures
 from comal.judges.asking.oracle import Counts
 from comal.records import INLINE, OMITTED, from_json, read_plain, to_json
@@ -60,7 +60,7 @@ class RunResult:
     policies: Mapping[str, PolicyResult]
     cyclic_prompts: float
     oracle: Counts | None = field(default=None, metadata=OMITTED)
-    examples: tuple[Example, ...] = ()
+    examples: tuple[AnsweredPrompt, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.methods:
@@ -86,6 +86,12 @@ class RunResult:
 def method_of(policy: str) -> str:
     """The method that a policy `method` or `method@step` is of."""
     return policy.partition("@")[0]
+
+
+def step_of(policy: str) -> int | None:
+    """After how many proximal steps of its method a policy `method@step` is; None for a last one, or the start."""
+    step = policy.partition("@")[2]
+    return int(step) if step else None
 
 
 def read_result(path: Path) -> RunResult:

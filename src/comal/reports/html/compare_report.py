@@ -13,7 +13,7 @@ from comal.errors import RunError
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.run.look import Look
-from comal.pipeline.run.result import method_of
+from comal.pipeline.run.result import PolicyResult, method_of
 from comal.reports.html.page import render_page, write_page
 from comal.reports.html.plots.axes import shorten
 from comal.reports.html.plots.dots import DotPlot, dot_plot
@@ -129,22 +129,38 @@ def _worst_cases(run: RunData) -> list[tuple[str, Estimate]]:
     return [(name, run.result.policies[name].figures.worst_case.win_rate) for name in run.result.methods]
 
 
-def _table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ComparedPolicy:
+    """A policy of one of the runs, in the table.
+
+    Attributes:
+        run: the run's name.
+        number: of the run.
+        first: whether it is its run's first row.
+        method: that it is of.
+        adversary: who its strongest adversary is.
+    """
+
+    run: str
+    number: int
+    first: bool
+    name: str
+    method: str
+    result: PolicyResult
+    adversary: str
+
+
+def _table(compared: Sequence[Compared]) -> list[ComparedPolicy]:
     return [
-        {
-            "run": c.label,
-            "number": c.number,
-            "first": i == 0,
-            "rows": len(c.run.result.policies),
-            "name": name,
-            "method": method_of(name),
-            "win_rate": policy.figures.win_rate,
-            "worst_case": policy.figures.worst_case.win_rate,
-            "adversary": " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
-            "gap": policy.figures.duality_gap,
-            "kl": policy.kl_start,
-            "tokens": policy.mean_tokens,
-        }
+        ComparedPolicy(
+            c.label,
+            c.number,
+            i == 0,
+            name,
+            method_of(name),
+            policy,
+            " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
+        )
         for c in compared
         if c.run.result is not None
         for i, (name, policy) in enumerate(c.run.result.policies.items())

@@ -20,7 +20,7 @@ from comal.records import read, read_plain
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JournaledStep:
     """A journaled proximal step.
 
     Attributes:
@@ -62,7 +62,7 @@ class MethodData:
 
     name: str
     algorithm: Mapping[str, Any]
-    steps: tuple[Step, ...]
+    steps: tuple[JournaledStep, ...]
     moves: tuple[int, ...]
     looks: tuple[Look, ...]
     done: bool
@@ -119,7 +119,7 @@ def load_run(folder: Path) -> RunData:
 
 
 def _method(folder: Path, algorithm: Mapping[str, Any]) -> MethodData:
-    steps: list[Step] = []
+    steps: list[JournaledStep] = []
     moves = []
     for entry in read_entries(folder / "journal.jsonl"):
         if isinstance(entry.instruction, Copy) and entry.instruction.out == REFERENCE:
@@ -132,11 +132,11 @@ def _method(folder: Path, algorithm: Mapping[str, Any]) -> MethodData:
     )
 
 
-def _step(folder: Path, number: int, entry: JournalEntry, instruction: ProxStep | PlayOnline) -> Step:
+def _step(folder: Path, number: int, entry: JournalEntry, instruction: ProxStep | PlayOnline) -> JournaledStep:
     # an online step's first answers are the policy's
     sampler = instruction.out if isinstance(instruction, PlayOnline) else sampler_of(instruction).only_role
     metrics = entry.metrics
-    return Step(
+    return JournaledStep(
         number,
         folder / "steps" / f"{number:05d}",
         sampler == POLICY,

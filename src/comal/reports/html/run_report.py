@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.adversaries import Kind
 from comal.evaluation.exploitability.scoreboard import START, PolicyFigures
+from comal.pipeline.run.result import PolicyResult
 from comal.reports.html.page import render_page, write_page
 from comal.reports.html.run_data import RunData, load_run
 from comal.reports.html.sections.audit import audit_of, shown_audit
@@ -72,7 +75,7 @@ def render(run: RunData) -> str:
         colour=colour,
         groups=list(GROUPS),
         table=table,
-        earlier=any("@" in row["name"] for row in table),
+        earlier=any("@" in row.name for row in table),
         result_plots=result_plots(run),
         step_plots=step_plots(run),
         method_toggles=method_toggles,
@@ -82,7 +85,7 @@ def render(run: RunData) -> str:
         sign=sign,
         certificates=certificates,
         length_plots=length_plots(run),
-        result_classes=list(dict.fromkeys(name for row in table for name in row["classes"])),
+        result_classes=list(dict.fromkeys(name for row in table for name in row.result.figures.classes or ())),
         classes=classes,
         class_toggles=class_toggles(classes) if classes else [],
         nash_text=_nash_text(classes),
@@ -103,32 +106,43 @@ def render(run: RunData) -> str:
     )
 
 
-def policy_table(run: RunData) -> list[dict[str, Any]]:
-    """A row a policy: where it looks good and where it is exposed."""
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """A policy in the page's tables: where it looks good and where it is exposed.
+
+    Attributes:
+        adversary: who its strongest adversary is.
+        groups: win rate of the strongest adversary of each kind, where there is one.
+        adversaries: by name, the strongest first.
+    """
+
+    name: str
+    result: PolicyResult
+    adversary: str
+    groups: Mapping[Kind, Estimate]
+    adversaries: Sequence[tuple[str, Estimate]]
+
+
+def policy_table(run: RunData) -> list[PolicyRow]:
+    """A row a policy."""
     if run.result is None:
         return []
     return [
-        {
-            "name": name,
-            "win_rate": policy.figures.win_rate,
-            "worst_case": policy.figures.worst_case.win_rate,
-            "adversary": " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
-            "groups": _strongest(policy.figures),
-            "gap": policy.figures.duality_gap,
-            "kl": policy.kl_start,
-            "tokens": policy.mean_tokens,
-            "unfinished": policy.unfinished,
-            "classes": policy.figures.classes or {},
-            "adversaries": sorted(
+        PolicyRow(
+            name,
+            policy,
+            " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
+            _strongest(policy.figures),
+            sorted(
                 ((adversary.name, rate) for adversary, rate in policy.figures.adversaries.items()),
                 key=lambda item: -item[1].mean,
             ),
-        }
+        )
         for name, policy in run.result.policies.items()
     ]
 
 
-def _strongest(figures: PolicyFigures) -> dict[str, Estimate]:
+def _strongest(figures: PolicyFigures) -> dict[Kind, Estimate]:
     """The win rate of the strongest adversary of each kind, where there is one."""
     found = {kind: figures.strongest(kind) for kind in GROUPS}
     return {kind: figures.adversaries[adversary] for kind, adversary in found.items() if adversary is not None}

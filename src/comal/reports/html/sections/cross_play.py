@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.adversaries import Adversary
-from comal.pipeline.run.result import method_of
+from comal.pipeline.run.result import method_of, step_of
 from comal.reports.html.run_data import RunData
 
 
 @dataclass(frozen=True, slots=True)
-class CrossPlay:
+class CrossPlayTable:
     """Win rates of the rows' policies against the columns': `rows` are (name, an estimate or None a column)."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
 
 
-def cross_play(run: RunData) -> CrossPlay | None:
+def cross_play(run: RunData) -> CrossPlayTable | None:
     """Scored policies first, then the earlier ones of the pool; None before the final evaluation."""
     if run.result is None:
         return None
     policies = {name: policy.figures.adversaries for name, policy in run.result.policies.items()}
     scored = list(policies)
     others = {a.name for found in policies.values() for a in found if a.kind == "another policy"} - {*scored}
-    earlier = sorted(others, key=lambda name: (method_of(name), _step(name)))
-    return CrossPlay(
+    earlier = sorted(others, key=lambda name: (method_of(name), step_of(name) or 0))
+    return CrossPlayTable(
         tuple(scored),
         tuple(
             (row, tuple(policies[column].get(Adversary("another policy", row)) for column in scored))
@@ -43,8 +43,3 @@ def sign(estimate: Estimate) -> str:
     ('▲', '▼', '≈')
     """
     return "▲" if estimate.low > 0.5 else "▼" if estimate.high < 0.5 else "≈"
-
-
-def _step(name: str) -> int:
-    step = name.partition("@")[2]
-    return int(step) if step.isdecimal() else 0

@@ -11,7 +11,7 @@ from comal.pipeline.run.result import method_of
 from comal.reports.html.plots.dots import DotPlot, dot_plot
 from comal.reports.html.plots.lines import LinePlot, Series, line_plot
 from comal.reports.html.plots.simplex import Simplex, simplex
-from comal.reports.html.run_data import MethodData, RunData, Step
+from comal.reports.html.run_data import JournaledStep, MethodData, RunData
 from comal.reports.html.sections.class_shares import MALFORMED, ClassData
 
 CLASS_COLOURS = (4, 5, 6, 7)  # not those of the first three methods
@@ -202,7 +202,7 @@ def _kl_series(run: RunData, method: MethodData) -> Series:
 def _step_series(
     run: RunData,
     method: MethodData,
-    figure: Callable[[Step], float | None],
+    figure: Callable[[JournaledStep], float | None],
     *,
     after: bool = False,
     smooth: bool = False,

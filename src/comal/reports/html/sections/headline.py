@@ -9,7 +9,7 @@ from typing import Any
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.adversaries import Kind, WorstCase
 from comal.evaluation.exploitability.scoreboard import START
-from comal.pipeline.run.result import PolicyResult
+from comal.pipeline.run.result import PolicyResult, method_of, step_of
 from comal.reports.html.run_data import RunData
 from comal.reports.html.sections.class_shares import ClassGame
 from comal.reports.html.wording import join, pct, points, span
@@ -173,8 +173,8 @@ def _flattering(policies: Mapping[str, PolicyResult], worst: Mapping[str, WorstC
         return ""
     looks = max(scored, key=lambda name: scored[name].mean)
     rate = scored[looks]
-    method, _, step = looks.partition("@")
-    who = f"{method} after {step} steps, the policy that this measure would pick," if step else looks
+    step = step_of(looks)
+    who = looks if step is None else f"{method_of(looks)} after {step} steps, the policy that this measure would pick,"
     text = (
         f"By the usual measure, how often a policy beats the model it started from, {who} looks best: "
         f"{pct(rate.mean)} ({span(rate.low, rate.high)})."
@@ -184,7 +184,7 @@ def _flattering(policies: Mapping[str, PolicyResult], worst: Mapping[str, WorstC
         text += f" {join(level)} {'is' if len(level) == 1 else 'are'} within the noise of it."
     return (
         f"{text} But that measure asks about one opponent only. Against {_names(worst[looks])} "
-        f"{'it' if step else looks} loses {pct(worst[looks].win_rate.mean)} of the time."
+        f"{looks if step is None else 'it'} loses {pct(worst[looks].win_rate.mean)} of the time."
     )
 
 

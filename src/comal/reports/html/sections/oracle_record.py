@@ -12,7 +12,7 @@ from comal.evaluation.intervals import wilson
 from comal.judges.asking.oracle import Counts
 from comal.pipeline.disk.files import read_notes
 from comal.records import from_json
-from comal.reports.html.run_data import RunData, Step
+from comal.reports.html.run_data import JournaledStep, RunData
 from comal.reports.html.wording import pct, span
 
 
@@ -40,7 +40,7 @@ def oracle_record(run: RunData) -> list[AskedRow]:
     return [_row(occasion, stats) for occasion, stats in occasions if stats.questions]
 
 
-def _training(steps: Iterable[Step]) -> Iterable[Counts | None]:
+def _training(steps: Iterable[JournaledStep]) -> Iterable[Counts | None]:
     for step in steps:
         for path in sorted(step.folder.glob("verdicts-*.parquet")):
             yield from_json(Counts | None, read_notes(path).get("oracle"), str(path))
