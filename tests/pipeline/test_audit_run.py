@@ -6,6 +6,7 @@ import pytest
 
 import tiny_run
 from comal.errors import RunError
+from comal.evaluation.audit.result import read_audit
 from comal.pipeline.audit_run import audit_run, run_answers
 from comal.pipeline.disk.files import read_json, write_json, write_table
 from comal.pipeline.run.resolved import resolve
@@ -84,6 +85,9 @@ def test_a_real_run_is_audited_and_its_report_shows_the_audit(tmp_path):
     assert "audit.json" in audited.stderr
     found = json.loads(audited.stdout)
     assert found == read_json(tmp_path / "run" / "audit.json")
+    again = read_audit(tmp_path / "run" / "audit.json")
+    write_json(tmp_path / "again.json", again.to_json())
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "run" / "audit.json").read_bytes()
     assert found["raters"] == ["matrix"]
     assert found["failures"] == 0
     assert set(found["structure"]["labels"]) >= {"start", "comal"}

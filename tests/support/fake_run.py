@@ -25,7 +25,7 @@ def interval(mean: float, reach: float = 0.02, prompts: int = 50) -> dict[str, A
 
 
 def scores(win_rate: float | None, worst: float, adversaries: dict[str, float]) -> dict[str, Any]:
-    """What `comal.evaluation.exploitability.scoreboard.score_policy` returns, its worst case given."""
+    """What `comal.evaluation.exploitability.scoreboard.PolicyFigures` is on disk, its worst case given."""
     scored: dict[str, Any] = {
         "worst_case": interval(worst) | {"adversaries": ["only label", "only label"]},
         "duality_gap": interval(2 * worst - 1, 0.04),
@@ -73,6 +73,7 @@ def result() -> dict[str, Any]:
         "name": "fake",
         "seed": 7,
         "methods": ["comal", "fixed"],
+        "picked": {"comal": "comal", "fixed": "fixed"},
         "test_prompts": 50,
         "policies": policies,
         "cyclic_prompts": 0.84,
@@ -95,17 +96,17 @@ def write_run(folder: Path, *, steps: int = STEPS, planned: int = STEPS, finishe
         lines = []
         for step in range(steps):
             _write_step(folder / name / "steps" / f"{step:05d}", step)
-            lines.append(_prox(step))
+            lines.append({"index": len(lines)} | _prox(step))
             if name == "comal" and step == 1:
-                lines.append(
-                    {"instruction": {"do": "copy", "src": "policy", "out": "reference"}, "report": {}, "metrics": {}}
-                )
+                copy = {"do": "copy", "src": "policy", "out": "reference"}
+                lines.append({"index": len(lines), "instruction": copy, "report": {}, "metrics": {}})
         (folder / name / "journal.jsonl").write_text(
             "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
         )
         for step in range(2, steps + 1, 2):
             look = scores(0.5 + step / 50, 0.7 - step / 50, {"start": 0.4}) | {
-                "step": step, "kl_start": step / 10, "mean_tokens": 6.0 + step / 10, "unfinished": 0.0, "oracle": ASKED,
+                "step": step, "checkpoint": f"{step - 1:05d}", "best_step": None, "kl_start": step / 10,
+                "mean_tokens": 6.0 + step / 10, "unfinished": 0.0, "oracle": ASKED,
             }  # fmt: skip
             write_json(folder / name / "looks" / f"{step:05d}.json", look)
     if steps or finished:
@@ -120,7 +121,13 @@ def write_run(folder: Path, *, steps: int = STEPS, planned: int = STEPS, finishe
 
 def _prox(step: int) -> dict[str, Any]:
     return {
-        "instruction": {"do": "prox", "anchor": {"policy": 1.0}, "opponent": [[1.0, {"policy": 1.0}]], "out": "policy"},
+        "instruction": {
+            "do": "prox",
+            "anchor": {"policy": 1.0},
+            "opponent": [[1.0, {"policy": 1.0}]],
+            "eta": 1.0,
+            "out": "policy",
+        },
         "report": {"kl_reference": step / 20},
         "metrics": {
             "slope": 0.3 + step / 10,

@@ -124,7 +124,7 @@ def eval_(
         typer.echo(f"evaluation folder: {folder}", err=True)
     with EvalDisplay(show=shown) as display:
         result = evaluation.run(folder, display)
-    if not shown:
+    if result is None:
         return
     for line in display.asked():
         typer.echo(line, err=True)

@@ -17,11 +17,11 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights."""
-    from comal.pipeline.cost.recipe import estimate_cost
+    from comal.pipeline.cost.recipe import recipe_cost
     from comal.recipes.load import load_recipe
 
     loaded = load_recipe(recipe, settings or [])
-    cost = estimate_cost(loaded)
+    cost = recipe_cost(loaded)
     if as_json:
         import json
 

@@ -37,6 +37,7 @@ def compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None:
     from comal.experiments.matrix_games.cells import FULL, QUICK, parts_of, results, total
     from comal.experiments.matrix_games.figures import comparison_figure, comparison_table, interpreters, schedule_table
     from comal.pipeline.disk.experiment_folder import MatrixGamesFolder
+    from comal.records import to_json
     from comal.reports.figures.games import save
 
     if wanted == ["list"]:
@@ -70,7 +71,7 @@ def compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None:
             typer.echo(f"figure: {figure}", err=True)
         out.print()
     if as_json:
-        typer.echo(json.dumps({"full": full, "parts": shown}))
+        typer.echo(json.dumps({"full": full, "parts": to_json(shown)}))
     else:
         out.print(
             "last, best: means of the last and the least gap of each run, ± half a 95% interval over seeds (exact:"

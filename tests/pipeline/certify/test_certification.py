@@ -18,18 +18,20 @@ import tiny_models
 import tiny_run
 from comal.algorithms.base import POLICY, REFERENCE, TARGET, Opponents, ProxStep, against, only
 from comal.errors import ConfigError, PolicyError, RunError
-from comal.evaluation.exploitability.certificate import Certificate
+from comal.evaluation.exploitability.certificate import Certificate, read_certificate
 from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.certify.certification import Certification, fresh_prompts
 from comal.pipeline.certify.plan import Plan, model_name
 from comal.pipeline.certify.settings import CertifySettings, defaults
-from comal.pipeline.disk.files import read_json, read_table
+from comal.pipeline.disk.exploiter_look import ExploiterLook
+from comal.pipeline.disk.files import read_json, read_table, write_json
 from comal.pipeline.disk.progress import journal_entries
 from comal.pipeline.run.check import HARMLESS, refuse_other
 from comal.pipeline.run.resolved import resolve
 from comal.pipeline.step.sampler import sampler_of
 from comal.policies.base import Prompt
 from comal.recipes.load import changed, validate
+from comal.records import read, to_json
 
 TESTS = Path(__file__).parents[2] / "support"
 FROM_ITSELF, FROM_START = "trained exploiter (from itself)", "trained exploiter (from start)"
@@ -115,7 +117,14 @@ def test_the_folder_holds_the_same_certificate_and_prompts_are_kept_apart(
     folder = tmp_path / "small"
     with certification(folder, models, ["pure"], "steps=2", "every=1", "starts=[start]") as work:
         (made,) = work.execute()
-    assert Certificate.from_json(read_json(folder / "pure" / "certificate.json")) == made
+    assert read_certificate(folder / "pure" / "certificate.json") == made
+    assert read_json(folder / "pure" / "certificate.json") == made.to_json()
+    looks = sorted((folder / "pure" / "exploiter-from-start" / "looks").glob("*.json"))
+    assert len(looks) == 3
+    for path in looks:
+        rewritten = tmp_path / "again.json"
+        write_json(rewritten, to_json(read(ExploiterLook, path)))
+        assert rewritten.read_bytes() == path.read_bytes()
     used = {part: {Prompt.of_text(p).id for p in prompts} for part, prompts in one_game.SPLITS.items()}
     exploiter = folder / "pure" / "exploiter-from-start"
     trained = read_table(exploiter / "steps" / "00000" / "samples.parquet")["prompt_id"]

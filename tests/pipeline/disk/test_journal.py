@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import json
 import math
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from comal.algorithms.base import POLICY, REFERENCE, Certify, Copy, Report
+from comal.algorithms.base import POLICY, REFERENCE, Certify, Copy, Instruction, PlayOnline, Report
 from comal.algorithms.egpo import EGPO
 from comal.algorithms.inpo import INPO
 from comal.errors import RunError
-from comal.pipeline.disk.journal import FileJournal, instruction_text
+from comal.pipeline.disk.journal import (
+    FileJournal,
+    JournalEntry,
+    Metrics,
+    describe_instruction,
+    instruction_text,
+    read_entries,
+    read_instruction,
+)
 
 STEP = next(INPO(eta=2.0, tau=0.1).program())
 
@@ -30,6 +39,51 @@ def test_reports_come_back_and_metrics_belong_to_one_line(tmp_path: Path) -> Non
     assert [e["metrics"] for e in journal.entries] == [{"loss": 0.25}, {}]
     journal.check(0, STEP)
     journal.check(1, Copy(POLICY, REFERENCE))
+
+
+def test_lines_are_read_as_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    assert read_entries(path) == ()
+    written(path)
+    entries = (
+        JournalEntry(0, STEP, Report(kl_moved=0.125), Metrics(loss=0.25)),
+        JournalEntry(1, Copy(POLICY, REFERENCE), Report(), Metrics()),
+    )
+    assert read_entries(path) == entries
+    assert [entry.to_json() for entry in entries] == FileJournal(path).entries
+    with path.open("a") as file:
+        file.write('{"index": 2, "instr')
+    assert read_entries(path) == entries, "a line that is under way does not count"
+
+
+INSTRUCTIONS = [*islice(EGPO(eta=2.0, tau=0.1).program(), 2), Copy(POLICY, REFERENCE), Certify(0.25),
+                PlayOnline(0.1, 0.5, 3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=instruction_text)
+def test_an_instruction_comes_back_from_its_description(instruction: Instruction) -> None:
+    plain = json.loads(json.dumps(describe_instruction(instruction)))
+    assert read_instruction(plain, "file:1") == instruction
+
+
+@pytest.mark.parametrize(
+    ("plain", "told"),
+    [
+        (None, "no instruction None"),
+        ({"do": []}, "no instruction"),
+        ({"do": "prox"}, "`anchor` is missing"),
+        (
+            {"do": "prox", "anchor": {"a": 0.5}, "opponent": [[1, {"a": 1}]], "eta": 1, "out": "a"},
+            "must be finite and sum to 1",
+        ),
+        ({"do": "prox", "anchor": {"a": 1}, "opponent": [[2, {"a": 1}]], "eta": 1, "out": "a"}, "must sum to 1"),
+        ({"do": "prox", "anchor": {"a": 1}, "opponent": [[1]], "eta": 1, "out": "a"}, "`opponent.0` is no list of 2"),
+    ],
+)
+def test_what_is_no_instruction_is_refused(plain: object, told: str) -> None:
+    with pytest.raises(RunError, match=told) as raised:
+        read_instruction(plain, "file:1")
+    assert raised.value.place == "file:1"
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])

@@ -14,7 +14,8 @@ import pytest
 import comal
 from comal.pipeline.disk import provenance
 from comal.pipeline.disk.files import read_json
-from comal.pipeline.disk.provenance import command_line, record, session
+from comal.pipeline.disk.provenance import Provenance, command_line, record, session
+from comal.records import read, to_json
 from waiting import LIMIT
 
 
@@ -26,6 +27,7 @@ def test_a_session_is_recorded_once_and_another_one_beside_it(tmp_path: Path) ->
     record(tmp_path, "comal run a.yaml --set processes=2")
     commands = [s["command"] for s in read_json(tmp_path / "provenance.json")["sessions"]]
     assert commands == ["comal run a.yaml", "comal run a.yaml --set processes=2"]
+    assert to_json(read(Provenance, tmp_path / "provenance.json")) == read_json(tmp_path / "provenance.json")
 
 
 def test_versions_are_those_that_are_installed() -> None:
@@ -33,15 +35,15 @@ def test_versions_are_those_that_are_installed() -> None:
     import transformers
 
     found = session("x", 3)
-    assert found["comal"] == comal.__version__
-    assert found["libraries"]["torch"] == torch.__version__
-    assert found["libraries"]["transformers"] == transformers.__version__
-    assert found["python"] == platform.python_version()
-    assert (found["command"], found["processes"]) == ("x", 3)
+    assert found.comal == comal.__version__
+    assert found.libraries["torch"] == torch.__version__
+    assert found.libraries["transformers"] == transformers.__version__
+    assert found.python == platform.python_version()
+    assert (found.command, found.processes) == ("x", 3)
 
 
 def test_no_host_user_or_path_is_written() -> None:
-    text = json.dumps(session(command_line("/home/somebody/secret/mine.yaml", ["seed=1"]), 1))
+    text = json.dumps(to_json(session(command_line("/home/somebody/secret/mine.yaml", ["seed=1"]), 1)))
     for private in (socket.gethostname(), str(Path.home()), str(Path.cwd()), "somebody", "secret"):
         assert private not in text
     if len(getpass.getuser()) > 4:  # "root" may be part of a word

@@ -12,7 +12,7 @@ import tiny_models
 import tiny_run
 from comal.errors import ConfigError, JudgeError
 from comal.judges.kept.cache import shared_cache_path
-from comal.pipeline.cost.recipe import estimate_cost
+from comal.pipeline.cost.recipe import recipe_cost
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.disk.progress import journal_entries
 from comal.pipeline.run.run import Run
@@ -139,7 +139,7 @@ def test_the_plan_counts_the_design(tmp_path: Path, base: str) -> None:
     def comparisons(**sampling: Any) -> int:
         values = recipe(tmp_path, base)
         values["sampling"] = values["sampling"] | sampling
-        return int(estimate_cost(validate(values))["total"]["comparisons"])
+        return int(recipe_cost(validate(values))["total"]["comparisons"])
 
     # Two steps of 8 prompts: against the policy itself, and against the last policy.
     assert comparisons() == 2 * 8 * (4 + 8)

@@ -18,7 +18,7 @@ from comal.errors import ConfigError, JudgeError
 from comal.games import PreferenceGame, nash_policy
 from comal.judges.base import Comparison
 from comal.judges.matrix import Matrix
-from comal.pipeline.cost.recipe import estimate_cost
+from comal.pipeline.cost.recipe import recipe_cost
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
@@ -224,7 +224,7 @@ def test_verdicts_that_are_missing_drop_their_prompt_or_stop_the_step(
 @needs_trl
 def test_a_plan_counts_every_updates_judge_calls(tmp_path: Path) -> None:
     """2 steps of 3 updates, each 8 prompts with the 6 pairs of 4 answers."""
-    cost = estimate_cost(validate(recipe(tmp_path)))
+    cost = recipe_cost(validate(recipe(tmp_path)))
     method = cost["methods"][0]
     assert method["comparisons"] == 2 * 3 * 8 * 6 == cost["total"]["comparisons"]
     assert method["answers"] == 2 * 3 * 8 * 4
@@ -238,7 +238,7 @@ def test_without_trl_the_recipe_is_refused_with_the_command_that_installs_it(
     with pytest.raises(ConfigError, match=r"TRL, which is not installed; in comal's folder: pip install .*\[trl\]"):
         run(tmp_path / "run", recipe(tmp_path / "data"))
     with pytest.raises(ConfigError, match="TRL, which is not installed"):
-        estimate_cost(validate(recipe(tmp_path / "data", tiny_run.COMAL | {"inner": ONLINE})))
+        recipe_cost(validate(recipe(tmp_path / "data", tiny_run.COMAL | {"inner": ONLINE})))
     assert not (tmp_path / "run").exists()
 
 
@@ -258,7 +258,7 @@ def test_what_would_rest_elsewhere_is_refused_before_a_model_is_loaded(
     values = recipe(tmp_path / "data")
     values[part] = values[part] | options
     with pytest.raises(ConfigError, match=message):
-        estimate_cost(validate(values))
+        recipe_cost(validate(values))
 
 
 @needs_trl

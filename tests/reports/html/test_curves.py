@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from comal.reports.html.curves import running_mean
+from comal.reports.html.sections.curves import running_mean
 
 
 def test_running_means_keep_ends_and_straight_lines() -> None:

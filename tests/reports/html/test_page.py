@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from comal.errors import RunError
+from comal.pipeline.disk.provenance import Machine, Session
+from comal.pipeline.disk.result import RunResult
 from comal.reports.html.page import _DARK, _LIGHT, HEAT_LEVELS, SHADE, heat_level, write_page
 from comal.reports.html.plots.axes import ON_DARK, ON_LIGHT
 from comal.reports.html.run_data import RunData, load_run
@@ -126,8 +128,9 @@ def _page(run: RunData, texts: list[str]) -> Element:
     recipe = {**run.recipe, "name": name, "judge": {"name": judge, "model": advice}}
     recipe["evaluation"] = {"judge": None, "classes": None}
     methods = tuple(dataclasses.replace(m, steps=()) for m in run.methods)
-    session = {"command": name, "machine": {"system": advice}, "libraries": {judge: advice}}
-    return parse(render(dataclasses.replace(run, result=changed, recipe=recipe, methods=methods, sessions=(session,))))
+    session = Session(command=name, machine=Machine(system=advice), libraries={judge: advice})
+    found = RunResult.from_json(changed, "result.json")
+    return parse(render(dataclasses.replace(run, result=found, recipe=recipe, methods=methods, sessions=(session,))))
 
 
 def test_class_and_method_names_are_text_even_in_the_data_of_figures(tmp_path: Path) -> None:

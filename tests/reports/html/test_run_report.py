@@ -12,6 +12,7 @@ import pytest
 
 from comal.errors import RunError
 from comal.pipeline.disk.files import read_json, write_json
+from comal.records import read_plain
 from comal.reports.html.run_report import write_report
 from fake_run import result, write_run
 from parsed_page import Element, parse
@@ -93,7 +94,8 @@ def test_a_comparison_prompt_by_prompt_separates_what_intervals_cannot(tmp_path:
         (0.004, "its strongest adversary wins less often than the other's"),
         (-0.004, "not separate them"),
     ):
-        changed["policies"]["fixed"]["worst_case_excess"] = {"mean": 0.02, "low": low, "high": 0.04 - low}
+        excess = {"mean": 0.02, "low": low, "high": 0.04 - low, "prompts": 50, "missing": 0}
+        changed["policies"]["fixed"]["worst_case_excess"] = excess
         write_json(folder / "result.json", changed)
         assert words in page(folder).text
 
@@ -285,6 +287,8 @@ def test_no_run_no_report(tmp_path: Path) -> None:
         ("comal/looks/00002.json", ""),
         ("audit.json", "{"),
         ("certify/comal/certificate.json", "x"),
+        ("provenance.json", "[]"),
+        ("timing.json", '{"methods": "long"}'),
     ],
 )
 def test_a_file_that_is_damaged_is_named(tmp_path: Path, file: str, content: str) -> None:
@@ -295,6 +299,61 @@ def test_a_file_that_is_damaged_is_named(tmp_path: Path, file: str, content: str
         write_report(folder)
     assert raised.value.place == str(folder / file)
     assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "wrong", "told"),
+    [
+        ("result.json", {"cyclic_prompts": None}, "`cyclic_prompts` is no number, got null"),
+        ("result.json", {"methods": ["comal", "other"]}, "the method `other` is not among the policies"),
+        ("result.json", {"policies": {"start": {}}}, "`policies.start.worst_case` is missing"),
+        ("result.json", {"policies": []}, "`policies` is no object, got []"),
+        ("result.json", {"test_prompts": "50"}, '`test_prompts` is no whole number, got "50"'),
+        ("result.json", {"examples": [{"prompt": 1, "answers": {}}]}, "`examples.0.prompt` is no text"),
+        ("comal/looks/00002.json", {"kl_start": True}, "`kl_start` is no number, got true"),
+        ("comal/looks/00002.json", {"oracle": {"questions": 1.5}}, "`oracle.questions` is no whole number"),
+        ("comal/looks/00002.json", {"adversaries": {"start": {}}}, "`adversaries.start.mean` is missing"),
+        ("provenance.json", {"sessions": [{"libraries": {"torch": 2}}]}, "`sessions.0.libraries.torch` is no text"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, file: str, wrong: dict, told: str) -> None:
+    folder = write_run(tmp_path / "run")
+    path = folder / file
+    write_json(path, (read_plain(path) if path.is_file() else {}) | wrong)
+    with pytest.raises(RunError) as raised:
+        write_report(folder)
+    assert raised.value.place == str(path)
+    assert told in raised.value.problem
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{}", "`index` is missing"),
+        ("3", "expected an object, got 3"),
+        ('{"index": 0, "instruction": {"do": "fly"}, "report": {}, "metrics": {}}', "no instruction 'fly'"),
+        ('{"index": 0, "instruction": {"do": "copy", "src": "a"}, "report": {}, "metrics": {}}', "`out` is missing"),
+        ('{"index": 0, "instruction": {"do": "copy", "src": "a", "out": "b"}, "report": {}, "metrics": {"slope": "x"}}',
+         "`metrics.slope` is no number"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_of_a_journal_is_named(tmp_path: Path, line: str, told: str) -> None:
+    folder = write_run(tmp_path / "run")
+    journal = folder / "comal" / "journal.jsonl"
+    journal.write_text(f"{journal.read_text()}{line}\n")
+    with pytest.raises(RunError) as raised:
+        write_report(folder)
+    assert raised.value.place == f"{journal}:6"
+    assert told in raised.value.problem
+
+
+@pytest.mark.parametrize("file", ["result.json", "comal/looks/00002.json", "provenance.json"])
+def test_what_a_newer_version_added_is_left_alone(tmp_path: Path, file: str) -> None:
+    folder = write_run(tmp_path / "run")
+    write_json(folder / "provenance.json", {"sessions": []})
+    before = write_report(folder).read_bytes()
+    write_json(folder / file, read_plain(folder / file) | {"added": [1], "more": {"later": None}})
+    assert write_report(folder).read_bytes() == before
 
 
 def test_reports_load_no_torch() -> None:

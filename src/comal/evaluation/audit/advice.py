@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 from comal.evaluation.audit.prompt_cycles import PromptCycles
-from comal.evaluation.audit.result import Verdict
+from comal.evaluation.audit.result import Transitivity
 from comal.evaluation.audit.structure import Structure
 
 LEVEL = 0.05
@@ -30,7 +30,7 @@ _USE_COMAL = "Use COMAL (`comal run`): no score can express these preferences, a
 class Conclusion:
     """The end of an audit."""
 
-    verdict: Verdict
+    verdict: Transitivity
     p_value: float | None
     advice: tuple[str, ...]
 

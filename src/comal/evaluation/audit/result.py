@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from comal.evaluation.audit.agreement import Agreement
 from comal.evaluation.audit.consistency import SelfConsistency
@@ -16,8 +12,9 @@ from comal.evaluation.audit.length import LengthBias
 from comal.evaluation.audit.position import PositionBias
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.structure import Structure
+from comal.records import from_json, read_plain, to_json
 
-Verdict = Literal["transitive", "cyclic", "cannot tell", "untested"]
+Transitivity = Literal["transitive", "cyclic", "cannot tell", "untested"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +48,7 @@ class AuditResult:
     structure: Structure | None
     prompt_cycles: PromptCycles | None
     p_value: float | None
-    verdict: Verdict
+    verdict: Transitivity
     advice: tuple[str, ...]
 
     @property
@@ -61,22 +58,27 @@ class AuditResult:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is not known is null."""
-        plain: dict[str, Any] = _plain(self) | {"failure_rate": self.failure_rate}
+        plain: dict[str, Any] = to_json(self, nan_is_null=True) | {"failure_rate": self.failure_rate}
         if self.structure is not None:
             plain["structure"] |= {"support": list(self.structure.support)}
             plain["structure"]["cycles"] |= {"cyclic_share": self.structure.cycles.cyclic_share}
         return plain
 
+    @classmethod
+    def from_json(cls, plain: Any, place: str) -> AuditResult:
+        """What `to_json` made, null being NaN again; `place` is the file, for messages.
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        Raises:
+            RunError: a missing or wrong field.
+        """
+        result: AuditResult = from_json(cls, plain, place, null_is_nan=True)
+        return result
+
+
+def read_audit(path: Path) -> AuditResult:
+    """The audit in a file.
+
+    Raises:
+        RunError: there is none.
+    """
+    return AuditResult.from_json(read_plain(path), str(path))

@@ -16,7 +16,6 @@ and bias alone. Its figures compare systems on the same prompts; they are not fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,18 +69,6 @@ class LengthControl:
     prompts: int
     interval: Interval | None = None
     standard_error: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "win_rate": self.win_rate,
-            "low": None if self.interval is None else self.interval.low,
-            "high": None if self.interval is None else self.interval.high,
-            "standard_error": self.standard_error,
-            "weights": {"length": self.length, "difficulty": self.difficulty, "bias": self.bias},
-            "C": self.C,
-            "prompts": self.prompts,
-        }
 
 
 def length_control(

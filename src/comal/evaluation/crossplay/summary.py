@@ -1,9 +1,9 @@
-"""All figures of a cross-play as plain JSON values: what `comal eval` prints and writes."""
+"""All figures of a cross-play: what `comal eval` prints and writes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,19 @@ import numpy as np
 from comal.evaluation.crossplay.alpaca_eval import leaderboard_row
 from comal.evaluation.crossplay.crossplay import CrossPlay
 from comal.evaluation.crossplay.empirical_game import EmpiricalGame, empirical_game
+from comal.evaluation.crossplay.figures import (
+    CrossPlayFigures,
+    Difference,
+    EloFigures,
+    GameFigures,
+    Judging,
+    LengthControlled,
+    Lengths,
+    LengthWeights,
+    Matrix,
+    Meeting,
+    Standing,
+)
 from comal.evaluation.crossplay.length_control import LengthControl, length_control
 from comal.evaluation.crossplay.ratings import Ratings, rate
 from comal.evaluation.exploitability.adversaries import Answers
@@ -25,12 +38,14 @@ class Summary:
     """Figures of a cross-play.
 
     Attributes:
-        values: for JSON; NaN is null.
+        policies: each one's standing.
+        figures: all others.
         leaderboard: AlpacaEval's row of every policy against the baseline.
         notes: what a reader must know of the figures.
     """
 
-    values: dict[str, Any]
+    policies: Mapping[str, Standing]
+    figures: CrossPlayFigures
     leaderboard: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
 
@@ -51,7 +66,8 @@ def summarise(play: CrossPlay, answers: Mapping[str, Answers], baseline: str, wi
     game, ratings = empirical_game(play), rate(play)
     lengths = {name: _mean_lengths(answers[name]) for name in play.policies}
     notes = list(_notes(game, ratings))
-    policies, leaderboard = {}, {}
+    policies: dict[str, Standing] = {}
+    leaderboard = {}
     for i, name in enumerate(play.policies):
         controlled = None
         if with_length_control and i != base:
@@ -60,86 +76,77 @@ def summarise(play: CrossPlay, answers: Mapping[str, Answers], baseline: str, wi
             except ValueError as error:
                 notes.append(f"{name} has no length-controlled win rate: {error}")
         leaderboard[name] = leaderboard_row(play.rates[:, i, base], float(lengths[name].mean()), controlled)
-        policies[name] = {
-            "win_rate": play.mean_win_rate(i).to_json(),
-            "against_baseline": None if i == base else play.interval(i, base).to_json(),
-            "length_controlled": None if controlled is None else controlled.to_json(),
-            "elo": None if ratings.elo is None else ratings.elo[i].to_json(),
-            "nash": float(game.nash[i]),
-            "nash_averaging": float(game.nash_averaging[i]),
-            "skill": float(game.skill[i]),
-            "nash_low": _or_none(game.mixture_low[i]),
-            "nash_high": _or_none(game.mixture_high[i]),
-            "in_support": float(game.support[i]),
-            "condorcet_share": float(game.condorcet_share[i]),
-            "lengths": _length_statistics(answers[name]),
-        }
-    values = {
-        "policies": policies,
-        "baseline": baseline,
-        "num_prompts": len(play.prompts),
-        "pairs": [_pair(play, i, j) for i, j in sorted(play.tables)],
-        "differences": _differences(play, base),
-        "matrix": _table(play.matrix),
-        "low": _table(play.low),
-        "high": _table(play.high),
-        "game": {
-            "gap": game.gap.to_json(),
-            "nash_is_unique": bool(np.allclose(game.nash, game.nash_averaging, atol=1e-6)),
-            "resamples": game.resamples,
-            "condorcet_winner": game.condorcet,
-            "cycles": [list(cycle) for cycle in game.cycles],
-            "certain_cycles": [list(cycle) for cycle in game.certain_cycles],
-        },
-        "elo": {
-            "error": ratings.error,
-            "misleading": [
-                {
-                    "winner": wrong.winner,
-                    "loser": wrong.loser,
-                    "win_rate": wrong.win_rate.to_json(),
-                    "predicted": wrong.predicted,
-                }
-                for wrong in ratings.misleading
-            ],
-        },
-        "judging": {
-            "comparisons": play.stats.comparisons,
-            "questions": play.stats.questions,
-            "failures": play.stats.failures,
-            "failure_rate": play.stats.failure_rate,
-            "flip_rate": play.stats.flip_rate,
-            "position_bias": play.stats.position_bias,
-        },
-        "bootstrap": asdict(play.bootstrap),
-    }
-    return Summary(values, leaderboard, tuple(notes))
+        policies[name] = Standing(
+            win_rate=play.mean_win_rate(i),
+            against_baseline=None if i == base else play.interval(i, base),
+            length_controlled=None if controlled is None else _controlled(controlled),
+            elo=None if ratings.elo is None else ratings.elo[i],
+            nash=float(game.nash[i]),
+            nash_averaging=float(game.nash_averaging[i]),
+            skill=float(game.skill[i]),
+            nash_low=_or_none(game.mixture_low[i]),
+            nash_high=_or_none(game.mixture_high[i]),
+            in_support=float(game.support[i]),
+            condorcet_share=float(game.condorcet_share[i]),
+            lengths=_length_statistics(answers[name]),
+        )
+    stats = play.stats
+    figures = CrossPlayFigures(
+        baseline=baseline,
+        num_prompts=len(play.prompts),
+        pairs=tuple(_meeting(play, i, j) for i, j in sorted(play.tables)),
+        differences=_differences(play, base),
+        matrix=_table(play.matrix),
+        low=_table(play.low),
+        high=_table(play.high),
+        game=GameFigures(
+            gap=game.gap,
+            nash_is_unique=bool(np.allclose(game.nash, game.nash_averaging, atol=1e-6)),
+            resamples=game.resamples,
+            condorcet_winner=game.condorcet,
+            cycles=game.cycles,
+            certain_cycles=game.certain_cycles,
+        ),
+        elo=EloFigures(ratings.error, ratings.misleading),
+        judging=Judging(
+            stats.comparisons,
+            stats.questions,
+            stats.failures,
+            stats.failure_rate,
+            stats.flip_rate,
+            stats.position_bias,
+        ),
+        bootstrap=play.bootstrap,
+    )
+    return Summary(policies, figures, leaderboard, tuple(notes))
 
 
-def _pair(play: CrossPlay, i: int, j: int) -> dict[str, Any]:
+def _meeting(play: CrossPlay, i: int, j: int) -> Meeting:
     by_prompt = play.outcomes(i, j)
-    return {
-        "first": play.policies[i],
-        "second": play.policies[j],
-        "win_rate": play.interval(i, j).to_json(),
-        "prompts": asdict(by_prompt),
-        "prompts_won": by_prompt.decided(play.bootstrap.level).to_json(),
-        "verdicts": asdict(play.verdicts(i, j)),
-    }
+    return Meeting(
+        play.policies[i],
+        play.policies[j],
+        play.interval(i, j),
+        by_prompt,
+        by_prompt.decided(play.bootstrap.level),
+        play.verdicts(i, j),
+    )
 
 
-def _differences(play: CrossPlay, base: int) -> list[dict[str, Any]]:
+def _differences(play: CrossPlay, base: int) -> tuple[Difference, ...]:
     """Differences of win rates against the baseline, on the same prompts."""
     others = [i for i in range(play.n) if i != base]
-    return [
-        {
-            "first": play.policies[i],
-            "second": play.policies[j],
-            "difference": play.difference(i, j, base).to_json(),
-        }
+    return tuple(
+        Difference(play.policies[i], play.policies[j], play.difference(i, j, base))
         for number, i in enumerate(others)
         for j in others[number + 1 :]
-    ]
+    )
+
+
+def _controlled(fit: LengthControl) -> LengthControlled:
+    low, high = (None, None) if fit.interval is None else (fit.interval.low, fit.interval.high)
+    weights = LengthWeights(fit.length, fit.difficulty, fit.bias)
+    return LengthControlled(fit.win_rate, low, high, fit.standard_error, weights, fit.C, fit.prompts)
 
 
 def _length_control(play: CrossPlay, i: int, base: int, lengths: Mapping[str, Floats]) -> LengthControl:
@@ -179,21 +186,21 @@ def _mean_lengths(answers: Answers) -> Floats:
     return np.array([np.mean([len(answer) for answer in group]) for group in answers])
 
 
-def _length_statistics(answers: Answers) -> dict[str, Any]:
+def _length_statistics(answers: Answers) -> Lengths:
     characters = np.array([len(answer) for group in answers for answer in group], dtype=np.float64)
     words = np.array([len(answer.split()) for group in answers for answer in group], dtype=np.float64)
-    return {
-        "answers": len(characters),
-        "mean_characters": float(characters.mean()),
-        "median_characters": float(np.median(characters)),
-        "sd_characters": float(characters.std(ddof=1)) if len(characters) > 1 else None,
-        "mean_words": float(words.mean()),
-        "empty": int(sum(not answer.strip() for group in answers for answer in group)),
-    }
+    return Lengths(
+        answers=len(characters),
+        mean_characters=float(characters.mean()),
+        median_characters=float(np.median(characters)),
+        sd_characters=float(characters.std(ddof=1)) if len(characters) > 1 else None,
+        mean_words=float(words.mean()),
+        empty=int(sum(not answer.strip() for group in answers for answer in group)),
+    )
 
 
-def _table(values: Floats) -> list[list[float | None]]:
-    return [[_or_none(p) for p in row] for row in values]
+def _table(values: Floats) -> Matrix:
+    return tuple(tuple(_or_none(p) for p in row) for row in values)
 
 
 def _or_none(p: float) -> float | None:

@@ -157,4 +157,4 @@ def kept_certificates(folder: Path, part: Part, seed: int) -> list[Certificate] 
     if not all(own.is_certified for own in certified):
         return None
     refuse_other(work.artifacts.written(), work.plan.to_json()["recipe"], work.folder)
-    return [Certificate.from_json(own.certificate()) for own in certified]
+    return [own.certificate() for own in certified]

@@ -17,23 +17,24 @@ from numpy.typing import NDArray
 
 from comal.evaluation.crossplay.crossplay import CrossPlay, cross_play
 from comal.evaluation.estimates import Estimate, estimate
-from comal.evaluation.exploitability.adversaries import class_shares, exposure, worst_case
-from comal.evaluation.exploitability.certificate import kind_of
+from comal.evaluation.exploitability.adversaries import Adversary, Kind, class_shares, exposure, worst_case
 from comal.evaluation.exploitability.scoreboard import START, Field
 from comal.experiments.language_model.plan import Part
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
 from comal.pipeline.disk.experiment_folder import ExperimentFolder
-from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.files import write_json
 from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.result import step_of
 from comal.pipeline.step.samples import Samples
 from comal.plugins import describe
 from comal.policies.base import Prompt
 from comal.recipes.settings import Recipe
+from comal.records import read, to_json
 from comal.resolve import resolve_classifier, resolve_judge
 
 _FORMAT = 1
-_KINDS = ("another policy", "one class only", "best of N")
+_KINDS: tuple[Kind, ...] = ("another policy", "one class only", "best of N")
 
 Rates = NDArray[np.float64]
 
@@ -64,21 +65,6 @@ class Figures:
     pairs: int
     classes: Mapping[str, float]
 
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Figures:
-        """What `scores` wrote."""
-        return cls(
-            Estimate(**plain["worst_case"]),
-            tuple(plain["adversaries"]),
-            {kind: Estimate(**value) for kind, value in plain["kinds"].items()},
-            Estimate(**plain["excess"]),
-            Estimate(**plain["win_rate"]),
-            Estimate(**plain["kl"]),
-            plain["step"],
-            plain["pairs"],
-            plain["classes"],
-        )
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeedScores:
@@ -101,6 +87,35 @@ class SeedScores:
     high: Rates
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Matrices:
+    policies: tuple[str, ...]
+    matrix: Rates
+    low: Rates
+    high: Rates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptScores:
+    """The content of a file of figures; `of` is a digest of all that they depend on."""
+
+    of: str
+    judge: Any
+    part: str
+    seed: int
+    prompts: int
+    final: Mapping[str, Figures]
+    picked: Mapping[str, Figures]
+    cross_play: _Matrices
+
+    @property
+    def scores(self) -> SeedScores:
+        play = self.cross_play
+        return SeedScores(
+            self.seed, self.prompts, self.final, self.picked, play.policies, play.matrix, play.low, play.high
+        )
+
+
 def score_path(folder: Path, part: Part, judge: str, seed: int) -> Path:
     """Where the figures of a part, judge and seed are kept."""
     return ExperimentFolder(folder).scores(part.name, judge, seed)
@@ -113,10 +128,9 @@ def scores(folder: Path, part: Part, judge: str, seed: int, told: Callable[[str]
         return kept
     told(f"{part.name}, seed {seed}: {len(part.titles)} methods before {judge}")
     built = resolve_judge(part.judges[judge], "judge")
-    plain = _measured(folder, part, seed, built)
-    path = score_path(folder, part, judge, seed)
-    write_json(path, {"of": _digest(folder, part, seed, built), "judge": describe(built)} | plain)
-    return _read(path)
+    measured = _measured(folder, part, seed, built)
+    write_json(score_path(folder, part, judge, seed), to_json(measured))
+    return measured.scores
 
 
 def kept_scores(folder: Path, part: Part, judge: str, seed: int) -> SeedScores | None:
@@ -125,22 +139,13 @@ def kept_scores(folder: Path, part: Part, judge: str, seed: int) -> SeedScores |
     if not path.is_file():
         return None
     digest = _digest(folder, part, seed, resolve_judge(part.judges[judge], "judge"))
-    return _read(path) if read_json(path)["of"] == digest else None
-
-
-def _read(path: Path) -> SeedScores:
-    plain = read_json(path)
-    final, picked = (
-        {key: Figures.from_json(value) for key, value in plain[which].items()} for which in ("final", "picked")
-    )
-    play = plain["cross_play"]
-    matrix, low, high = (np.array(play[name], dtype=np.float64) for name in ("matrix", "low", "high"))
-    return SeedScores(plain["seed"], plain["prompts"], final, picked, tuple(play["policies"]), matrix, low, high)
+    kept = read(_KeptScores, path)
+    return kept.scores if kept.of == digest else None
 
 
 def _digest(folder: Path, part: Part, seed: int, judge: Judge) -> str:
     """A name for all that figures depend on: equal runs have equal results."""
-    results = [ExperimentFolder(folder).run(run.folder(seed)).result() for run in part.runs]
+    results = [ExperimentFolder(folder).run(run.folder(seed)).result().to_json() for run in part.runs]
     sources = {key: (run.name, method) for key, (run, method) in part.sources.items()}
     text = json.dumps([_FORMAT, judge.fingerprint(), sources, results], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -157,7 +162,7 @@ class _Row:
     pairs: int
 
 
-def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> dict[str, Any]:
+def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> _KeptScores:
     recipe = part.runs[0].of_seed(seed)
     experiment = ExperimentFolder(folder)
     home = experiment.run(part.runs[0].folder(seed))
@@ -167,8 +172,8 @@ def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> dict[str, An
     for key, (run, method) in part.sources.items():
         where = experiment.run(run.folder(seed))
         rows[key] = _row(where, method, method, recipe, prompts)
-        picked = where.result()["picked"][method]
-        picks[key] = key if picked == method else f"{key}@{picked.rpartition('@')[2]}"
+        picked = (where.result().picked or {})[method]
+        picks[key] = key if picked == method else f"{key}@{step_of(picked)}"
         if picked != method:
             rows[picks[key]] = _row(where, method, picked, recipe, prompts)
     tolerated = recipe.evaluation.max_failure_rate
@@ -180,55 +185,54 @@ def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> dict[str, An
     play.game()  # refuses a pair of policies without any verdict
     field = _field(oracle, texts, recipe, rows[START])
     rates = {name: _adversaries(field, name, rows, play) for name in rows}
-    worst = {name: worst_case(found) for name, found in rates.items()}
-    exposed = {name: exposure(rates[name], worst[name].names) for name in rows}
+    by_name = {name: _by_name(found) for name, found in rates.items()}
+    worst = {name: worst_case(found) for name, found in by_name.items()}
+    exposed = {name: exposure(by_name[name], worst[name].names) for name in rows}
     first = exposed[next(iter(part.titles))]
 
-    def figures(name: str) -> dict[str, Any]:
+    def figures(name: str) -> Figures:
         row = rows[name]
-        return {
-            "worst_case": worst[name].win_rate.to_json(),
-            "adversaries": list(worst[name].names),
-            "kinds": _kinds(rates[name]),
-            "excess": estimate(exposed[name] - first).to_json(),
-            "win_rate": estimate(play.rates[:, play.policies.index(name), 0]).to_json(),
-            "kl": row.kl.to_json(),
-            "step": row.step,
-            "pairs": row.pairs,
-            "classes": {} if field.classify is None else class_shares(row.answers, field.classify),
-        }
+        return Figures(
+            worst_case=worst[name].win_rate,
+            adversaries=worst[name].names,
+            kinds=_kinds(rates[name]),
+            excess=estimate(exposed[name] - first),
+            win_rate=estimate(play.rates[:, play.policies.index(name), 0]),
+            kl=row.kl,
+            step=row.step,
+            pairs=row.pairs,
+            classes={} if field.classify is None else class_shares(row.answers, field.classify),
+        )
 
     finals = [START, *part.titles]
     order = [play.policies.index(name) for name in finals]
     square = np.ix_(order, order)
-    return {
-        "part": part.name,
-        "seed": seed,
-        "prompts": len(prompts),
-        "final": {name: figures(name) for name in finals},
-        "picked": {name: figures(picks[name]) for name in finals},
-        "cross_play": {
-            "policies": finals,
-            "matrix": play.matrix[square].tolist(),
-            "low": play.low[square].tolist(),
-            "high": play.high[square].tolist(),
-        },
-    }
+    return _KeptScores(
+        of=_digest(folder, part, seed, judge),
+        judge=describe(judge),
+        part=part.name,
+        seed=seed,
+        prompts=len(prompts),
+        final={name: figures(name) for name in finals},
+        picked={name: figures(picks[name]) for name in finals},
+        cross_play=_Matrices(tuple(finals), play.matrix[square], play.low[square], play.high[square]),
+    )
 
 
 def _row(run: RunFolder, method: str, policy: str, recipe: Recipe, prompts: list[Prompt]) -> _Row:
     """A policy of a finished run: its start, a method's last one, or `method@step`."""
     samples = Samples.load(run.answers(policy), prompts)
     count = recipe.evaluation.samples
-    result = run.result()["policies"]
-    at = policy.rpartition("@")[2]
-    step = 0 if method == START else run.method(method).final()["steps"] if policy == method else int(at)
+    result = run.result().policies
+    at = step_of(policy)
+    if at is None:
+        at = 0 if method == START else run.method(method).final().steps
     return _Row(
         samples.part(0, count).texts,
         samples.part(count).texts,
-        Estimate(**result[policy]["kl_start"]),
-        step,
-        int(result[method]["comparisons"]),
+        result[policy].kl_start,
+        at,
+        result[method].comparisons,
     )
 
 
@@ -239,20 +243,28 @@ def _field(oracle: Oracle, texts: list[str], recipe: Recipe, start: _Row) -> Fie
     return Field(oracle, texts, recipe.evaluation.best_of, classify, classes, recipe.seed)
 
 
-def _adversaries(field: Field, name: str, rows: Mapping[str, _Row], play: CrossPlay) -> dict[str, Rates]:
+def _adversaries(field: Field, name: str, rows: Mapping[str, _Row], play: CrossPlay) -> dict[Adversary, Rates]:
     """Every adversary's win rates against a policy; the other policies' are those of the cross-play."""
     column = play.policies.index(name)
-    pool = {other: play.rates[:, i, column] for i, other in enumerate(play.policies) if other != name}
+    pool = {
+        Adversary("another policy", other): play.rates[:, i, column]
+        for i, other in enumerate(play.policies)
+        if other != name
+    }
     answers = {origin: rows[origin].answers for origin in dict.fromkeys([START, name])}
     candidates = {origin: rows[origin].candidates for origin in answers}
     rates = pool | {who: r for who, r in field.adversaries(name, answers, candidates).items() if who not in pool}
     return {who: values for who, values in rates.items() if np.isfinite(values).sum() >= 2}
 
 
-def _kinds(rates: Mapping[str, Rates]) -> dict[str, Any]:
-    found = {}
+def _kinds(rates: Mapping[Adversary, Rates]) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
     for kind in _KINDS:
-        of_kind = {who: values for who, values in rates.items() if kind_of(who, []) == kind}
+        of_kind = {who: values for who, values in rates.items() if who.kind == kind}
         if of_kind:
-            found[kind] = worst_case(of_kind).win_rate.to_json()
+            found[kind] = worst_case(_by_name(of_kind)).win_rate
     return found
+
+
+def _by_name(rates: Mapping[Adversary, Rates]) -> dict[str, Rates]:
+    return {adversary.name: values for adversary, values in rates.items()}

@@ -10,9 +10,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from comal.experiments.matrix_games.family import AUTOMATIC, METHODS, SCHEDULES,
 from comal.games import PreferenceGame, Sampling, named_game, nash_policy, run_sampled, solve
 from comal.games.game import Floats
 from comal.pipeline.disk.experiment_folder import CellsFolder
+from comal.records import INLINE, read, to_json
 
 _VERSION = 2  # of what a cell computes
 _MARKS = 40
@@ -75,6 +75,38 @@ class Cell:
     def rule(self) -> Method:
         """The method."""
         return SCHEDULES if self.method == "COMAL, manual" else METHODS[self.method]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A mean and its 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What came of a cell.
+
+    Attributes:
+        settings: the setting, for people.
+        default: whether it is the method's default.
+        calls: oracle calls at the marks.
+        curve: mean gap there.
+        last, best: means of the last and of the least gap of each run.
+        by_game: last gap of each game.
+    """
+
+    cell: Cell = field(metadata=INLINE)
+    settings: str
+    default: bool
+    calls: tuple[int, ...]
+    curve: tuple[Band, ...]
+    last: Band
+    best: Band
+    by_game: tuple[float, ...]
 
 
 def game_set(name: str, count: int) -> PreferenceGame:
@@ -131,42 +163,36 @@ def total(part: str, scale: Scale) -> int:
     return len(cells(part, scale)) + (2 * len(_REPORTED) if part == "schedules" else 0)
 
 
-def results(part: str, scale: Scale, folder: Path) -> Iterator[dict[str, Any]]:
+def results(part: str, scale: Scale, folder: Path) -> Iterator[CellResult]:
     """Every cell's result, from its file where there is one; the manual schedules' best also on reported games."""
     found = []
     for cell in cells(part, scale):
         found.append(_kept(cell, scale, folder))
         yield found[-1]
     if part == "schedules":
-        manual = [result for result in found if result["method"] == "COMAL, manual"]
-        best = min(manual, key=lambda result: float(result["last"]["mean"]))
+        manual = [result for result in found if result.cell.method == "COMAL, manual"]
+        best = min(manual, key=lambda result: result.last.mean)
         for games in _REPORTED:
-            yield _kept(Cell(games, "COMAL, manual", tuple(best["values"]), "reuse"), scale, folder)
+            yield _kept(Cell(games, "COMAL, manual", best.cell.values, "reuse"), scale, folder)
             yield _kept(Cell(games, AUTOMATIC, (), "reuse"), scale, folder)
 
 
-def _kept(cell: Cell, scale: Scale, folder: Path) -> dict[str, Any]:
+def _kept(cell: Cell, scale: Scale, folder: Path) -> CellResult:
     key = json.dumps([_VERSION, asdict(cell), asdict(scale), repr(cell.rule.at(cell.values))], sort_keys=True)
     path = CellsFolder(folder).cell(hashlib.sha256(key.encode()).hexdigest()[:20])
     if path.is_file():
-        kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return kept
-    text = json.dumps(carry_out(cell, scale))
+        return read(CellResult, path)
+    result = carry_out(cell, scale)
+    text = json.dumps(to_json(result))
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".tmp-{os.getpid()}")
     temporary.write_text(text, "utf-8")
     temporary.replace(path)
-    result: dict[str, Any] = json.loads(text)  # as it will be read, whichever way it came
     return result
 
 
-def carry_out(cell: Cell, scale: Scale) -> dict[str, Any]:
-    """Run a cell.
-
-    Returns:
-        Plain values: the cell's, `calls` (oracle calls at the marks), `curve` (mean gap there with its 95% interval)
-        and `last` and `best`, means of the last and of the least gap of each run.
-    """
+def carry_out(cell: Cell, scale: Scale) -> CellResult:
+    """Run a cell."""
     game = game_set(cell.games, scale.games)
     rule = cell.rule.at(cell.values)
     if cell.interpreter == "exact":
@@ -182,15 +208,16 @@ def carry_out(cell: Cell, scale: Scale) -> dict[str, Any]:
         by_unit = gaps.mean(axis=0)  # the games are given, the seeds are the sample
     best = gaps.min(axis=-1)
     best = best if cell.interpreter == "exact" else best.mean(axis=0)
-    return asdict(cell) | {
-        "settings": cell.rule.settings(cell.values),
-        "default": cell.values == cell.rule.default,
-        "calls": calls.tolist(),
-        "curve": [_interval(column) for column in by_unit.T],
-        "last": _interval(by_unit[:, -1]),
-        "best": _interval(best),
-        "by_game": (gaps[:, -1] if cell.interpreter == "exact" else gaps[:, :, -1].mean(axis=1)).tolist(),
-    }
+    return CellResult(
+        cell,
+        settings=cell.rule.settings(cell.values),
+        default=cell.values == cell.rule.default,
+        calls=tuple(calls.tolist()),
+        curve=tuple(_band(column) for column in by_unit.T),
+        last=_band(by_unit[:, -1]),
+        best=_band(best),
+        by_game=tuple((gaps[:, -1] if cell.interpreter == "exact" else gaps[:, :, -1].mean(axis=1)).tolist()),
+    )
 
 
 def _exact(game: PreferenceGame, rule: Algorithm, products: int) -> tuple[NDArray[np.int64], Floats]:
@@ -207,9 +234,9 @@ def _exact(game: PreferenceGame, rule: Algorithm, products: int) -> tuple[NDArra
     return marks, np.stack(rows)
 
 
-def _interval(values: Floats) -> dict[str, float]:
+def _band(values: Floats) -> Band:
     if len(values) < 2:
         mean = float(values.mean())
-        return {"mean": mean, "low": mean, "high": mean}
+        return Band(mean, mean, mean)
     found = estimate(values)
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    return Band(found.mean, found.low, found.high)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 from comal.errors import JudgeError
 from comal.judges.asking.keeping import ask_and_keep, open_cache
@@ -16,15 +17,13 @@ from comal.plugins import describe
 
 
 @dataclass(frozen=True, slots=True)
-class OracleStats:
-    """What an oracle has counted so far; the difference of two is what happened between them.
+class Counts:
+    """What an oracle counted that is the same however often the work was interrupted: what files keep.
 
     Attributes:
         comparisons: what was asked of the oracle.
         questions: different ones among them, call by call; presentation orders are one question, equal answers none.
         failures: questions without a verdict.
-        judge_calls: comparisons put to the judge itself, one for each presentation order.
-        cache_hits: comparisons answered from disk instead.
         both_orders: questions with a verdict in both presentation orders.
         flips: those of them whose two orders name different winners.
         first_excess: sum over `both_orders` of Pr(the answer presented first wins) − 1/2.
@@ -33,8 +32,6 @@ class OracleStats:
     comparisons: int = 0
     questions: int = 0
     failures: int = 0
-    judge_calls: int = 0
-    cache_hits: int = 0
     both_orders: int = 0
     flips: int = 0
     first_excess: float = 0.0
@@ -54,15 +51,28 @@ class OracleStats:
         """Mean of Pr(the answer presented first wins) − 1/2; None when both orders were never asked."""
         return self.first_excess / self.both_orders if self.both_orders else None
 
-    def settled(self) -> dict[str, float]:
-        """The counts that are the same however often the work was interrupted: all but who gave the verdicts."""
-        return {k: v for k, v in asdict(self).items() if k not in ("judge_calls", "cache_hits")}
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def __add__(self, other: OracleStats) -> OracleStats:
-        return OracleStats(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
-    def __sub__(self, other: OracleStats) -> OracleStats:
-        return OracleStats(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+@dataclass(frozen=True, slots=True)
+class OracleStats(Counts):
+    """What an oracle has counted so far; the difference of two is what happened between them.
+
+    Attributes:
+        judge_calls: comparisons put to the judge itself, one for each presentation order.
+        cache_hits: comparisons answered from disk instead.
+    """
+
+    judge_calls: int = 0
+    cache_hits: int = 0
+
+    def settled(self) -> Counts:
+        """All but who gave the verdicts."""
+        return Counts(*(getattr(self, f.name) for f in fields(Counts)))
 
 
 class Oracle:

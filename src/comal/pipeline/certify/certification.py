@@ -15,16 +15,21 @@ from typing import Any, Literal
 
 from comal.algorithms.base import POLICY, REFERENCE, TARGET
 from comal.errors import ConfigError, PolicyError, RunError
-from comal.evaluation.estimates import Estimate
-from comal.evaluation.exploitability.adversaries import class_shares
-from comal.evaluation.exploitability.certificate import Certificate, Exploiter, Look, figures, kind_of
+from comal.evaluation.exploitability.adversaries import Adversary, class_shares
+from comal.evaluation.exploitability.certificate import (
+    AnsweredPrompt,
+    Certificate,
+    CurvePoint,
+    TrainedExploiter,
+    figures,
+)
 from comal.evaluation.exploitability.scoreboard import START
-from comal.pipeline.certify.exploiter import Exploiter as TrainedExploiter
-from comal.pipeline.certify.exploiter import checkpoint_of, picked_look
+from comal.pipeline.certify.exploiter import Exploiter
 from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
 from comal.pipeline.certify.settings import canonical, require_target
 from comal.pipeline.disk.certification_folder import CertificationFolder
 from comal.pipeline.disk.claim import claim
+from comal.pipeline.disk.exploiter_look import ExploiterLook, picked_look
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.garbage import young_garbage_only
@@ -40,7 +45,10 @@ from comal.policies.loading import load_tokenizer
 
 EXAMPLES = 20
 Start = Literal["policy", "start"]
-_NAMES: dict[Start, str] = {"policy": "trained exploiter (from itself)", "start": "trained exploiter (from start)"}
+_EXPLOITERS: dict[Start, Adversary] = {
+    "policy": Adversary("trained exploiter", "itself"),
+    "start": Adversary("trained exploiter", START),
+}
 
 
 class Certification:
@@ -121,7 +129,7 @@ class Certification:
                 if not self.artifacts.policy(name).is_certified:
                     self._measure(name, progress)
         state().wait_for_everyone()
-        return [Certificate.from_json(self.artifacts.policy(n).certificate()) for n in self.policies]
+        return [self.artifacts.policy(name).certificate() for name in self.policies]
 
     def _require_tokenizer(self, shared: Resources) -> None:
         """Texts of a model that counts in other tokens would be drawn, scored and trained on as gibberish."""
@@ -164,17 +172,17 @@ class Certification:
         where: dict[str, Callable[[str], Path]] = {
             policy: functools.partial(self.artifacts.answers, _file_name(policy)) for policy in checkpoints
         }
-        exploiters: dict[Start, Mapping[str, Any]] = {}
+        exploiters: dict[Start, ExploiterLook] = {}
         for start in self._starts(target):
             work = own.exploiter(start)
-            picked = picked_look(work.looks())
+            picked = picked_look(work.exploiter_looks())
             exploiters[start] = picked
-            label = _NAMES[start]
+            label = _EXPLOITERS[start].name
             origin = target if start == "policy" else shared.store.initial
-            checkpoints[label], where[label] = checkpoint_of(work, picked, origin), work.answers
+            checkpoints[label], where[label] = work.checkpoint_of(picked, origin), work.answers
         pool: dict[str, list[list[str]]] = {}
         candidates: dict[str, list[list[str]]] = {}
-        labels = [_NAMES[start] for start in exploiters]
+        labels = [_EXPLOITERS[start].name for start in exploiters]
         for number, (policy, checkpoint) in enumerate(checkpoints.items()):
             progress.stage(f"{name}: adversaries", number)
             kinds = [("answers", settings.samples)]
@@ -187,9 +195,7 @@ class Certification:
                 (pool if what == "answers" else candidates)[policy] = drawn.texts
         progress.stage(f"{name}: judging", len(checkpoints))
         if state().is_main_process:
-            own.write_certificate(
-                self._certificate(name, shared, prompts, used, pool, candidates, exploiters).to_json()
-            )
+            own.write_certificate(self._certificate(name, shared, prompts, used, pool, candidates, exploiters))
 
     def _draw(
         self, path: Path, shared: Resources, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
@@ -206,19 +212,21 @@ class Certification:
         used: int,
         pool: Mapping[str, list[list[str]]],
         candidates: Mapping[str, list[list[str]]],
-        exploiters: Mapping[Start, Mapping[str, Any]],
+        exploiters: Mapping[Start, ExploiterLook],
     ) -> Certificate:
         texts = [p.text for p in prompts]
         settings = canonical(self.plan.settings, self.plan.exploiter)
         rates = evaluation_field(shared, texts, pool[START]).adversaries(name, pool, candidates)
-        labels = [_NAMES[start] for start in exploiters]
-        kinds = {adversary: kind_of(adversary, labels) for adversary in rates}
-        measured = figures(rates, kinds)
+        labels = [_EXPLOITERS[start].name for start in exploiters]
+        trained_ones = {_EXPLOITERS[start].name: _EXPLOITERS[start] for start in exploiters}
+        measured = figures({trained_ones.get(who.name, who): values for who, values in rates.items()})
         trained = []
         for start, picked in exploiters.items():
             work = self.artifacts.policy(name).exploiter(start)
-            curve = tuple(Look(look["step"], Estimate(**look["win_rate"])) for look in work.looks())
-            trained.append(Exploiter(_NAMES[start], start, curve, picked["step"], comparisons_of(work.path)))
+            curve = tuple(CurvePoint(look.step, look.win_rate) for look in work.exploiter_looks())
+            trained.append(
+                TrainedExploiter(_EXPLOITERS[start].name, start, picked.step, comparisons_of(work.path), curve)
+            )
         classify = shared.classify
         shown = [name, *labels]
         before = {p.id for p in shared.splits.test[:used]}
@@ -236,8 +244,7 @@ class Certification:
             settings=settings,
             classes={} if classify is None else {n: class_shares(pool[n], classify) for n in shown},
             examples=tuple(
-                {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in shown}}
-                for x in range(min(EXAMPLES, len(texts)))
+                AnsweredPrompt(texts[x], {n: pool[n][x][0] for n in shown}) for x in range(min(EXAMPLES, len(texts)))
             ),
         )
 
@@ -250,7 +257,7 @@ def train_exploiter(folder: Path, plan: Plan, name: str, parent: int | None) -> 
         shared = plan.resources()
         target = policy.policy()["checkpoint"]
         origin = target if start == "policy" else shared.store.initial
-        TrainedExploiter(
+        Exploiter(
             own.path,
             plan.exploiter.algorithm,
             shared,

@@ -18,7 +18,7 @@ from comal.plugins import describe
 from comal.recipes.settings import PolicySettings, Recipe
 
 
-def estimate_cost(recipe: Recipe) -> dict[str, Any]:
+def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     """Roles, derived quantities and upper bounds of the cost; asks no hub for data, models or configurations.
 
     Raises:

@@ -25,6 +25,7 @@ from comal.evaluation.intervals import Bootstrap
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
 from comal.pipeline.crossplay.prompts import find_prompts, warn_of_training
+from comal.pipeline.crossplay.result import Divergence, Drawn, Entrant, EvaluationResult
 from comal.pipeline.crossplay.settings import EvalSettings
 from comal.pipeline.crossplay.sources import (
     Model,
@@ -109,8 +110,8 @@ class Evaluation:
         """A name for all that the figures depend on."""
         return _digest([self.settings.model_dump(mode="json"), self.judge.fingerprint()])
 
-    def run(self, folder: Path, progress: EvalProgress) -> dict[str, Any]:
-        """Do what is left to do in `folder`; returns all figures.
+    def run(self, folder: Path, progress: EvalProgress) -> EvaluationResult | None:
+        """Do what is left to do in `folder`; returns the content of result.json, to the main process.
 
         Raises:
             RunError: the folder holds something else, or is in use.
@@ -119,14 +120,14 @@ class Evaluation:
         if not state().is_main_process:
             state().wait_for_everyone()
             self._answers(EvaluationFolder(folder), progress)
-            return {}
+            return None
         own = EvaluationFolder(folder)
         marker = {"format": FORMAT, "comal": comal.__version__, "settings": self.settings.model_dump(mode="json")}
         lock = claim(own, marker | {"judge": describe(self.judge)})
         try:
             state().wait_for_everyone()
-            answers, models = self._answers(own, progress)
-            return self._judge(own, answers, models, progress)
+            answers, drawn = self._answers(own, progress)
+            return self._judge(own, answers, drawn, progress)
         finally:
             lock.release()
 
@@ -134,9 +135,9 @@ class Evaluation:
         self,
         folder: EvaluationFolder,
         answers: Mapping[str, list[list[str]]],
-        models: Mapping[str, Mapping[str, Any]],
+        drawn: Mapping[str, Drawn],
         progress: EvalProgress,
-    ) -> dict[str, Any]:
+    ) -> EvaluationResult:
         texts = [prompt.text for prompt in self.prompts]
         extra = {x: e for s in self.sources if isinstance(s, OutputFile) for x, e in s.outputs.extra.items()}
         for name, group in answers.items():
@@ -155,37 +156,33 @@ class Evaluation:
         write_json(folder.annotations, annotation_rows(play, answers, str(judge["name"]), base, extra))
         _write_text(folder.leaderboard, leaderboard_csv(summary.leaderboard))
         _write_text(folder.matrix, matrix_csv(play))
-        result = {"format": FORMAT, "judge": judge} | summary.values
-        result["policies"] = {
-            source.name: {"source": source.origin}
-            | summary.values["policies"][source.name]
-            | models.get(source.name, {})
-            for source in self.sources
-        }
-        result["prompts_digest"] = _digest(texts)
-        result["notes"] = [*self.notes, *summary.notes]
-        folder.write_result(result)
+        result = EvaluationResult(
+            FORMAT,
+            judge,
+            {s.name: Entrant(s.origin, summary.policies[s.name], drawn.get(s.name)) for s in self.sources},
+            summary.figures,
+            _digest(texts),
+            (*self.notes, *summary.notes),
+        )
+        folder.write_result(result.to_json())
         progress.stage("done", 1, 1)
         return result
 
     def _answers(
         self, folder: EvaluationFolder, progress: EvalProgress
-    ) -> tuple[dict[str, list[list[str]]], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, list[list[str]]], dict[str, Drawn]]:
         """Everyone's answers, and what is known of models besides: tokens, unfinished answers, KL."""
         answers: dict[str, list[list[str]]] = {}
-        models: dict[str, dict[str, Any]] = {}
+        drawn: dict[str, Drawn] = {}
         for source in self.sources:
             if isinstance(source, OutputFile):
                 answers[source.name] = [list(source.outputs.answers[prompt.text]) for prompt in self.prompts]
                 continue
             samples, place = self._sample(folder, source, progress)
             answers[source.name] = samples.texts
-            models[source.name] = {
-                "kl_reference": self._kl(place, source, samples, progress),
-                "mean_tokens": samples.mean_tokens,
-                "unfinished": samples.unfinished,
-            }
-        return answers, models
+            kl = self._kl(place, source, samples, progress)
+            drawn[source.name] = Drawn(kl, samples.mean_tokens, samples.unfinished)
+        return answers, drawn
 
     def _sample(self, folder: EvaluationFolder, model: Model, progress: EvalProgress) -> tuple[Samples, SamplesFolder]:
         given = self.settings.sampling
@@ -204,9 +201,7 @@ class Evaluation:
             completions += sample_once(path, policy, block, given.answers, seed).completions
         return Samples(tuple(self.prompts), tuple(completions)), place
 
-    def _kl(
-        self, place: SamplesFolder, model: Model, samples: Samples, progress: EvalProgress
-    ) -> dict[str, Any] | None:
+    def _kl(self, place: SamplesFolder, model: Model, samples: Samples, progress: EvalProgress) -> Divergence | None:
         """KL(policy || reference), from the policy's own samples; None, with a note, where it has no meaning."""
         reference = self._reference(model)
         if reference is None:
@@ -230,7 +225,7 @@ class Evaluation:
             on_main(lambda: write_json(path, ratios.tolist()))
         ratios = np.array(read_json(path), dtype=np.float64)
         bootstrap = Bootstrap(self.settings.draws, seed=self.settings.seed)
-        return bootstrap.of_mean(ratios.mean(axis=1)).to_json() | {"reference": reference.name}
+        return Divergence(bootstrap.of_mean(ratios.mean(axis=1)), reference.name)
 
     def _reference(self, model: Model) -> Model | None:
         if self.settings.reference is not None:

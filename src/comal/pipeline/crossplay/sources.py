@@ -255,9 +255,9 @@ def _policy(run: Path, which: str, name: str) -> Model:
     if at:
         if not step.isdigit() or int(step) not in looks:
             raise RunError(f"{run}/{which}", f"no policy was kept after `{step}` steps of {method}; kept: {kept}")
-        checkpoint = read_json(looks[int(step)])["checkpoint"]
+        checkpoint = own.look_after(int(step)).checkpoint
     elif own.is_final:
-        checkpoint = own.final()["checkpoint"]
+        checkpoint = own.final().checkpoint
     else:
         raise RunError(f"{run}/{which}", f"{method} has not finished; name one of the policies kept so far: {kept}")
     where = own.policy(checkpoint, initial)

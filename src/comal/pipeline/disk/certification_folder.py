@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from comal.evaluation.exploitability.certificate import Certificate, read_certificate
+from comal.pipeline.disk.exploiter_look import ExploiterLook
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.layout import HOME_FOLDERS, HomeFolder
 from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.work_folder import MarkedFolder
+from comal.records import read
 
 _ANSWERS = "answers"
 _EXPLOITER = "exploiter-from-"
@@ -33,6 +36,18 @@ CERTIFICATION_FOLDERS = HOME_FOLDERS | {_ANSWERS}
 @dataclass(frozen=True, slots=True)
 class ExploiterFolder(MethodFolder):
     """A trained exploiter's artifacts."""
+
+    def exploiter_looks(self) -> list[ExploiterLook]:
+        """What its looks measured, in order of steps.
+
+        Raises:
+            RunError: a look that cannot be read.
+        """
+        return [read(ExploiterLook, path) for path in self.look_files().values()]
+
+    def checkpoint_of(self, look: ExploiterLook, start: str | Path) -> str | Path:
+        """The checkpoint that a look was at; `start` where nothing had been trained yet."""
+        return start if look.checkpoint is None else self.step(look.checkpoint).checkpoint
 
     def answers(self, what: str) -> Path:
         """Answers of the picked exploiter to the fresh prompts, or its candidates for best-of-N."""
@@ -82,14 +97,17 @@ class CertifiedFolder:
         """Whether it is there."""
         return self.certificate_path.is_file()
 
-    def certificate(self) -> dict[str, Any]:
-        """What was found, as JSON."""
-        found: dict[str, Any] = read_json(self.certificate_path)
-        return found
+    def certificate(self) -> Certificate:
+        """What was found.
 
-    def write_certificate(self, certificate: Mapping[str, Any]) -> None:
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return read_certificate(self.certificate_path)
+
+    def write_certificate(self, certificate: Certificate) -> None:
         """Write it."""
-        write_json(self.certificate_path, certificate)
+        write_json(self.certificate_path, certificate.to_json())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from comal.algorithms.base import Certify, Copy, ExactOnly, Instruction, Mix, PlayOnline, ProxStep, Report, Step
+from comal.algorithms.base import (
+    Certify,
+    Copy,
+    ExactOnly,
+    Instruction,
+    Mix,
+    Opponents,
+    PlayOnline,
+    ProxStep,
+    Report,
+    Step,
+)
 from comal.errors import RunError
+from comal.records import OMITTED, from_json, to_json
 
 _NAMES: dict[type[Instruction], str] = {ProxStep: "prox", PlayOnline: "play", Copy: "copy", Certify: "certify"}
 _STEPS = frozenset(_NAMES[kind] for kind in get_args(Step))
 
 
 def describe_instruction(instruction: Instruction) -> dict[str, Any]:
-    """An instruction as plain JSON values."""
+    """An instruction as plain JSON values; `read_instruction` is its inverse."""
     match instruction:
         case ProxStep():
             opponents = [[weight, dict(mix.weights)] for weight, mix in instruction.opponent.terms]
@@ -41,6 +53,135 @@ def describe_instruction(instruction: Instruction) -> dict[str, Any]:
 def is_step(described: Mapping[str, Any]) -> bool:
     """Whether an instruction, as `describe_instruction` gives it, is one of those that a recipe's `steps` counts."""
     return described["do"] in _STEPS
+
+
+def read_instruction(plain: Any, place: str) -> Instruction:
+    """The instruction that `describe_instruction` described; of a `ProxStep`'s kinds the plain one.
+
+    Args:
+        plain: JSON's values.
+        place: the journal and its line, for messages.
+
+    Raises:
+        RunError: it is none.
+    """
+    kind = plain.get("do") if isinstance(plain, Mapping) else None
+    if kind == "prox":
+        found: _Prox = from_json(_Prox, plain, place)
+        try:
+            opponents = tuple((weight, Mix(weights)) for weight, weights in found.opponent)
+            return ProxStep(Mix(found.anchor), Opponents(opponents), found.eta, found.out)
+        except ValueError as error:
+            raise RunError(place, f"not a line of a journal ({error})") from error
+    if not isinstance(kind, str) or kind not in _PLAIN:
+        raise RunError(place, f"not a line of a journal (there is no instruction {kind!r})")
+    instruction: Instruction = from_json(_PLAIN[kind], plain, place)
+    return instruction
+
+
+@dataclass(frozen=True, slots=True)
+class _Prox:
+    anchor: Mapping[str, float]
+    opponent: tuple[tuple[float, Mapping[str, float]], ...]
+    eta: float
+    out: str
+
+
+_PLAIN: Mapping[str, type] = {"play": PlayOnline, "copy": Copy, "certify": Certify}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What an interpreter measured while it carried an instruction out; None where it did not, or an older one did not.
+
+    Attributes:
+        judge_calls, cache_hits: verdicts asked of the judge and taken from the cache.
+        comparisons: judged pairs of answers.
+        seconds: by stage.
+        loss, start_gap, optimizer_steps: of the training.
+        mean_tokens: of the sampled answers.
+        unfinished: share of them that hit the length limit.
+        dropped_prompts: those without enough verdicts.
+        slope: achieved over asked change of log-ratios on prompts that were not trained on.
+        kl_moved: KL of the policy after the step to that before, nats.
+        certificate, certificate_stderr: KL to the best response, nats.
+        step: proximal steps taken before.
+    """
+
+    judge_calls: int | None = field(default=None, metadata=OMITTED)
+    cache_hits: int | None = field(default=None, metadata=OMITTED)
+    comparisons: int | None = field(default=None, metadata=OMITTED)
+    seconds: Mapping[str, float] | None = field(default=None, metadata=OMITTED)
+    loss: float | None = field(default=None, metadata=OMITTED)
+    start_gap: float | None = field(default=None, metadata=OMITTED)
+    optimizer_steps: int | None = field(default=None, metadata=OMITTED)
+    mean_tokens: float | None = field(default=None, metadata=OMITTED)
+    unfinished: float | None = field(default=None, metadata=OMITTED)
+    dropped_prompts: int | None = field(default=None, metadata=OMITTED)
+    slope: float | None = field(default=None, metadata=OMITTED)
+    kl_moved: float | None = field(default=None, metadata=OMITTED)
+    certificate: float | None = field(default=None, metadata=OMITTED)
+    certificate_stderr: float | None = field(default=None, metadata=OMITTED)
+    step: int | None = field(default=None, metadata=OMITTED)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A line of a journal: an instruction, what was reported to its program, and what was measured on the way."""
+
+    index: int
+    instruction: Instruction
+    report: Report
+    metrics: Metrics
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; a journal's own lines have the metrics in the order in which they came."""
+        return {
+            "index": self.index,
+            "instruction": describe_instruction(self.instruction),
+            "report": {name: value for name, value in asdict(self.report).items() if value is not None},
+            "metrics": to_json(self.metrics),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Any, place: str) -> JournalEntry:
+        """What `FileJournal` wrote; `place` is the journal and the line, for messages.
+
+        Raises:
+            RunError: a missing or wrong field.
+        """
+        line: _Line = from_json(_Line, plain, place)
+        return cls(line.index, read_instruction(line.instruction, place), line.report, line.metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    index: int
+    instruction: Any
+    report: Report
+    metrics: Metrics
+
+
+def read_entries(path: Path) -> tuple[JournalEntry, ...]:
+    """The whole lines of a journal that may be in use; a last one that is under way does not count.
+
+    Raises:
+        RunError: the file cannot be read, or a line is none of a journal.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(str(path), f"this file cannot be read ({error}); restore or remove it") from error
+    found = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+        try:
+            plain = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise RunError(str(path), f"line {number} is not a line of a journal ({error.msg})") from error
+        found.append(JournalEntry.from_json(plain, f"{path}:{number}"))
+    return tuple(found)
 
 
 def instruction_text(instruction: Instruction) -> str:

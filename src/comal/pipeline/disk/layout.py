@@ -25,7 +25,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pydantic
 
@@ -34,6 +34,8 @@ from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.method_folder import MethodFolder
+from comal.pipeline.disk.result import RunResult, read_result
+from comal.pipeline.disk.timing import read_timing
 from comal.pipeline.disk.work_folder import MarkedFolder, WorkFolder
 from comal.policies.base import Prompt
 from comal.recipes.settings import Recipe
@@ -157,15 +159,18 @@ class HomeFolder(WorkFolder):
         """Seconds by part."""
         return self.path / "timing.json"
 
-    def timing(self) -> dict[str, float]:
-        """Seconds by part, over all sessions; none before the first has ended."""
-        found: dict[str, float] = read_json(self.timing_path) if self.timing_path.is_file() else {}
-        return found
+    def timing(self) -> Mapping[str, float]:
+        """Seconds by part, over all sessions; none before the first has ended.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return read_timing(self.timing_path)
 
     def add_seconds(self, part: str, seconds: float) -> None:
         """Add to a part's seconds."""
         known = self.timing()
-        write_json(self.timing_path, known | {part: round(known.get(part, 0.0) + seconds, 2)})
+        write_json(self.timing_path, dict(known) | {part: round(known.get(part, 0.0) + seconds, 2)})
 
     def verdicts(self, setting: str = "run") -> Path:
         """The file that a recipe's `verdict_cache` names: `run` (in this folder), `shared`, or a path."""
@@ -250,14 +255,17 @@ class RunFolder(HomeFolder, MarkedFolder):
         """Whether the final evaluation is done."""
         return self.result_path.is_file()
 
-    def result(self) -> dict[str, Any]:
-        """The figures of the final evaluation."""
-        found: dict[str, Any] = read_json(self.result_path)
-        return found
+    def result(self) -> RunResult:
+        """The figures of the final evaluation.
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return read_result(self.result_path)
+
+    def write_result(self, result: RunResult) -> None:
         """Write them."""
-        write_json(self.result_path, result)
+        write_json(self.result_path, result.to_json())
 
     @property
     def report(self) -> Path:

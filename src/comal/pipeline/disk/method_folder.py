@@ -29,7 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from comal.pipeline.disk.files import read_json, remove_folder, write_json
+from comal.pipeline.disk.look import Final, Look
 from comal.pipeline.disk.work_folder import WorkFolder
+from comal.records import read, to_json
 
 INITIAL = "initial"
 """Name of the checkpoint that alignment starts from, which lies in no step's folder."""
@@ -228,9 +230,21 @@ class MethodFolder(WorkFolder):
         """Figures there are, by number of steps, in order."""
         return dict(sorted((int(path.stem), path) for path in self._looks.glob("[0-9]*.json")))
 
-    def looks(self) -> list[dict[str, Any]]:
-        """What the looks measured, in order of steps."""
-        return [read_json(path) for path in self.look_files().values()]
+    def looks(self) -> list[Look]:
+        """What the looks measured, in order of steps.
+
+        Raises:
+            RunError: a look that cannot be read.
+        """
+        return [read(Look, path) for path in self.look_files().values()]
+
+    def look_after(self, step: int) -> Look:
+        """What the look after `step` steps measured.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        return read(Look, self.look(step))
 
     # The end.
 
@@ -243,11 +257,14 @@ class MethodFolder(WorkFolder):
         """Whether all steps are taken."""
         return self._final.is_file()
 
-    def final(self) -> dict[str, Any]:
-        """`checkpoint` (the last one's name), `steps` (how many were taken) and `looks` (after how many steps)."""
-        found: dict[str, Any] = read_json(self._final)
-        return found
+    def final(self) -> Final:
+        """How it ended.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return read(Final, self._final)
 
     def write_final(self, checkpoint: str, steps: int) -> None:
         """Say that all steps are taken."""
-        write_json(self._final, {"checkpoint": checkpoint, "steps": steps, "looks": list(self.look_files())})
+        write_json(self._final, to_json(Final(checkpoint, steps, tuple(self.look_files()))))

@@ -13,19 +13,70 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import comal
-from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.files import write_json
 from comal.pipeline.disk.layout import RunFolder
+from comal.records import read, to_json
 
 GIT_SECONDS = 10.0
 """How long git may take to tell the commit; without an answer none is recorded."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft", "datasets", "numpy", "scipy", "pyarrow")
 """Those whose version can change a figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine in a few words, without its name.
+
+    Attributes:
+        system: operating system and architecture.
+        processor: its name, where it is known.
+        cores: of the processor.
+        memory_gib: of the machine.
+        accelerators: names, one an accelerator.
+    """
+
+    system: str | None = None
+    processor: str | None = None
+    cores: int | None = None
+    memory_gib: float | None = None
+    accelerators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a run was worked on with for a while; None where that is not known.
+
+    Attributes:
+        began: time in ISO 8601, UTC.
+        comal, python: versions.
+        commit: of comal, with `+changes` where it differs.
+        libraries: versions by name.
+        machine: None where none was recorded.
+        processes: that trained together.
+        command: what began or continued the run.
+    """
+
+    began: str | None = None
+    comal: str | None = None
+    commit: str | None = None
+    python: str | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    machine: Machine | None = None
+    processes: int | None = None
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The content of `provenance.json`: sessions, the oldest first."""
+
+    sessions: tuple[Session, ...]
 
 
 def record(folder: Path, command: str | None = None, processes: int = 1) -> None:
@@ -37,25 +88,25 @@ def record(folder: Path, command: str | None = None, processes: int = 1) -> None
         processes: how many processes train together.
     """
     path = RunFolder(folder).provenance
-    sessions = read_json(path)["sessions"] if path.is_file() else []
+    sessions = read(Provenance, path).sessions if path.is_file() else ()
     new = session(command, processes)
-    if sessions and {**sessions[-1], "began": None} == {**new, "began": None}:
+    if sessions and replace(sessions[-1], began=None) == replace(new, began=None):
         return
-    write_json(path, {"sessions": [*sessions, new]})
+    write_json(path, to_json(Provenance((*sessions, new))))
 
 
-def session(command: str | None, processes: int) -> dict[str, Any]:
+def session(command: str | None, processes: int) -> Session:
     """Versions, machine and command of this process."""
-    return {
-        "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "comal": comal.__version__,
-        "commit": commit(),
-        "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := _version(name)) is not None},
-        "machine": machine(),
-        "processes": processes,
-        "command": command,
-    }
+    return Session(
+        began=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        comal=comal.__version__,
+        commit=commit(),
+        python=platform.python_version(),
+        libraries={name: version for name in LIBRARIES if (version := _version(name)) is not None},
+        machine=machine(),
+        processes=processes,
+        command=command,
+    )
 
 
 def command_line(recipe: str, settings: Sequence[str], processes: int = 1) -> str:
@@ -86,20 +137,20 @@ def commit() -> str | None:
     return found + ("+changes" if _git(package, "status", "--porcelain", ".") else "")
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """The machine in a few words, without its name."""
     import torch
 
     cuda = (
         [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     )
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": _memory_gib(),
-        "accelerators": cuda,
-    }
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        processor=_processor(),
+        cores=os.cpu_count(),
+        memory_gib=_memory_gib(),
+        accelerators=tuple(cuda),
+    )
 
 
 def _processor() -> str | None:

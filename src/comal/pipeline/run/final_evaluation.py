@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comal.evaluation.estimates import estimate
 from comal.evaluation.exploitability.adversaries import cyclic_share
-from comal.evaluation.exploitability.scoreboard import START, score_policy
-from comal.pipeline.disk.files import read_json
-from comal.pipeline.disk.journal import FileJournal
+from comal.evaluation.exploitability.certificate import AnsweredPrompt
+from comal.evaluation.exploitability.scoreboard import START, Score, score_policy
+from comal.pipeline.disk.journal import read_entries
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.progress import FileProgress
+from comal.pipeline.disk.result import PolicyResult, RunResult, step_of
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import derive_seed
 
+_EXAMPLES = 40
 
-def evaluate(folder: Path, resources: Resources, methods: list[str]) -> dict[str, Any]:
+
+def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResult | None:
     """The content of result.json: no times in it, so that equal runs have equal results.
 
     Scored are the starting policy, every method's last policy and, where it is another one, the policy of each method
     that a validation win rate against the start would pick, since that is how policies usually are picked.
-
-    `worst_case_excess` is how much more often a policy's strongest adversary beats it than the first method's last
-    policy is beaten by its own, prompt by prompt.
 
     All processes sample and score; only the main one asks the judge, and only it gets the figures.
     """
@@ -49,42 +48,42 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> dict[str
         logp = score(resources.store.open(checkpoints[name]), answers)
         log_ratios[name] = (logp - score(resources.store.open(checkpoints[START]), answers)).mean(axis=1)
     if not state().is_main_process:
-        return {}
+        return None
     field = evaluation_field(resources, texts, samples[START].texts)
     pool = {name: s.part(0, count).texts for name, s in samples.items()}
-    policies: dict[str, Any] = {}
-    exposed: dict[str, NDArray[np.float64]] = {}
+    scored: dict[str, Score] = {}
     with field.oracle.counted():
         for name in rows:
             candidates = {origin: samples[origin].part(count).texts for origin in dict.fromkeys([START, name])}
-            scored = score_policy(field, name, pool, candidates)
-            exposed[name] = scored.exposed
-            policies[name] = scored.figures | {
-                "kl_start": estimate(log_ratios[name]).to_json(),
-                "mean_tokens": samples[name].mean_tokens,
-                "unfinished": samples[name].unfinished,
-                "comparisons": comparisons_of(folder / name) if name in methods else 0,
-            }
+            scored[name] = score_policy(field, name, pool, candidates)
         circles = cyclic_share(field.oracle, texts, [sorted(set(a)) for a in _joined(pool, [START, *methods])])
         counts = field.oracle.stats.settled()
-    examples = [
-        {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in [START, *methods]}}
-        for x in range(min(40, len(texts)))
-    ]
-    for name in rows:
-        if name != methods[0]:
-            policies[name]["worst_case_excess"] = estimate(exposed[name] - exposed[methods[0]]).to_json()
-    return {
-        "name": recipe.name,
-        "seed": recipe.seed,
-        "methods": methods,
-        "picked": picked,
-        "test_prompts": len(prompts),
-        "policies": policies,
-        "cyclic_prompts": circles,
-        "oracle": counts,
-        "examples": examples,
+    first = scored[methods[0]].exposed
+    policies = {
+        name: PolicyResult(
+            scored[name].figures,
+            estimate(log_ratios[name]),
+            samples[name].mean_tokens,
+            samples[name].unfinished,
+            comparisons_of(folder / name) if name in methods else 0,
+            None if name == methods[0] else estimate(scored[name].exposed - first),
+        )
+        for name in rows
     }
+    return RunResult(
+        name=recipe.name,
+        seed=recipe.seed,
+        methods=tuple(methods),
+        picked=picked,
+        test_prompts=len(prompts),
+        policies=policies,
+        cyclic_prompts=circles,
+        oracle=counts,
+        examples=tuple(
+            AnsweredPrompt(texts[x], {name: pool[name][x][0] for name in [START, *methods]})
+            for x in range(min(_EXAMPLES, len(texts)))
+        ),
+    )
 
 
 def answer_test_prompts(folder: Path, resources: Resources, method: str, parent: int | None) -> None:
@@ -124,9 +123,9 @@ def _answers(
 def picked_policy(folder: Path, method: str) -> str:
     """The policy of a method with the best win rate against the start on the validation prompts: `method@step`."""
     own = RunFolder(folder).method(method)
-    last = own.final()["looks"][-1]
-    best = max(own.looks(), key=lambda look: float(look.get("win_rate", {"mean": 0.0})["mean"]))
-    return method if best["step"] == last else f"{method}@{best['step']}"
+    last = own.final().looks[-1]
+    best = max(own.looks(), key=lambda look: look.win_rate_mean)
+    return method if best.step == last else f"{method}@{best.step}"
 
 
 def pool_checkpoints(folder: Path, picked: Mapping[str, str], size: int) -> dict[str, str | Path]:
@@ -136,20 +135,21 @@ def pool_checkpoints(folder: Path, picked: Mapping[str, str], size: int) -> dict
     pool: dict[str, str | Path] = {START: start}
     for name in picked:
         # An extragradient method that is stopped after its first half step has no policy of its own yet.
-        pool[name] = run.method(name).policy(run.method(name).final()["checkpoint"], start)
+        pool[name] = run.method(name).policy(run.method(name).final().checkpoint, start)
     for name, pick in picked.items():
         method = run.method(name)
-        earlier = method.final()["looks"][:-1]
+        earlier = method.final().looks[:-1]
         even = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))
-        steps = {earlier[i] for i in even} | ({int(pick.rpartition("@")[2])} if pick != name else set())
+        picked_step = step_of(pick)
+        steps = {earlier[i] for i in even} | (set() if picked_step is None else {picked_step})
         for look in sorted(steps):
-            pool[f"{name}@{look}"] = method.policy(read_json(method.look(look))["checkpoint"], start)
+            pool[f"{name}@{look}"] = method.policy(method.look_after(look).checkpoint, start)
     return pool
 
 
 def comparisons_of(method: Path) -> int:
     """Judged pairs of answers that a method took, read from its journal."""
-    return sum(entry["metrics"].get("comparisons", 0) for entry in FileJournal(MethodFolder(method).journal).entries)
+    return sum(entry.metrics.comparisons or 0 for entry in read_entries(MethodFolder(method).journal))
 
 
 def _joined(pool: dict[str, list[list[str]]], names: list[str]) -> list[list[str]]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from comal.algorithms.base import POLICY, REFERENCE, Algorithm, Copy, Instruction, Report, Role, Step
 from comal.engine import run as run_program
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.adversaries import Adversary
 from comal.evaluation.exploitability.scoreboard import START, score_policy
-from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.files import write_json
 from comal.pipeline.disk.journal import FileJournal
 from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.look import Look
 from comal.pipeline.disk.method_folder import INITIAL, MethodFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.run.resources import evaluation_field
@@ -22,6 +24,7 @@ from comal.pipeline.step.interpreter import LanguageModelBackend, StageListener
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
+from comal.records import read, to_json
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Method:
         now = self._samples(checkpoint, self.artifacts.look_samples(step), prompts, count, seed)
         pool: dict[str, list[list[str]]] = {START: start.part(0, count).texts, "now": now.texts}
         candidates = {START: start.part(count).texts}
-        best = max(earlier, key=lambda taken: read_json(earlier[taken])["win_rate"]["mean"], default=None)
+        best = max(earlier, key=lambda taken: read(Look, earlier[taken]).win_rate_mean, default=None)
         if earlier:
             pool["previous"] = Samples.load(self.artifacts.look_samples(max(earlier)), prompts).texts
             assert best is not None
@@ -82,22 +85,26 @@ class Method:
         def write() -> None:
             field_ = evaluation_field(self.resources, [p.text for p in prompts], start.texts)
             with field_.oracle.counted():
-                result = score_policy(field_, "now", pool, candidates).figures
+                figures = score_policy(field_, "now", pool, candidates).figures
                 counts = field_.oracle.stats.settled()
-            for name in ("previous", "best"):
-                if name in pool:
-                    rate = result["adversaries"][name]
-                    result[f"win_rate_{name}"] = _complement(rate)
-            result |= {
-                "step": step,
-                "checkpoint": checkpoint,
-                "best_step": best,
-                "kl_start": float(np.mean(logp_now - logp_start)),
-                "mean_tokens": now.mean_tokens,
-                "unfinished": now.unfinished,
-                "oracle": counts,
+            wins = {
+                name: _complement(figures.adversaries[Adversary("another policy", name)])
+                for name in ("previous", "best")
+                if name in pool
             }
-            write_json(path, result)
+            result = Look(
+                figures=figures,
+                win_rate_previous=wins.get("previous"),
+                win_rate_best=wins.get("best"),
+                step=step,
+                checkpoint=checkpoint,
+                best_step=best,
+                kl_start=float(np.mean(logp_now - logp_start)),
+                mean_tokens=now.mean_tokens,
+                unfinished=now.unfinished,
+                oracle=counts,
+            )
+            write_json(path, to_json(result))
 
         on_main(write)
 
@@ -141,5 +148,5 @@ class _Recorded:
         return done
 
 
-def _complement(rate: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(rate) | {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
+def _complement(rate: Estimate) -> Estimate:
+    return Estimate(1 - rate.mean, 1 - rate.high, 1 - rate.low, rate.prompts, rate.missing)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import comal
 from comal.errors import ConfigError
@@ -13,6 +12,7 @@ from comal.pipeline.disk.files import link_folder
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.provenance import record
+from comal.pipeline.disk.result import RunResult
 from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.garbage import young_garbage_only
@@ -57,7 +57,7 @@ class Run:
             record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> RunResult:
         """Do what is left to do; returns the content of result.json."""
         run = RunFolder(self.folder)
         progress = FileProgress(run.progress, 0)
@@ -67,7 +67,9 @@ class Run:
         with timed(self.folder, "evaluation"):
             if not run.is_finished:
                 result = evaluate(self.folder, open_resources(self.folder, self.resolved), list(self.resolved.methods))
-                on_main(lambda: run.write_result(result))
+                if result is not None:
+                    run.write_result(result)
+                state().wait_for_everyone()
         on_main(self._deliver)
         return run.result()
 
@@ -85,7 +87,7 @@ class Run:
     def _deliver(self) -> None:
         run = RunFolder(self.folder)
         main = run.method(next(iter(self.resolved.methods)))
-        source = Path(main.policy(main.final()["checkpoint"], run.supervised.path))
+        source = Path(main.policy(main.final().checkpoint, run.supervised.path))
         if source.is_dir() and not run.model.is_dir():
             link_folder(source, run.model)
 

@@ -21,6 +21,7 @@ from comal.pipeline.disk.files import read_table, write_table
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.step.samples import Samples
 from comal.policies.base import derive_seed
+from comal.records import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def judge_once(
         columns["probability"] = [None if np.isnan(p) else float(p) for table in tables for p in table.flat]
         masks = asked or [np.ones(table.shape, dtype=bool) for table in tables]
         columns["asked"] = [bool(a) for mask in masks for a in mask.flat]
-        write_table(path, columns, {"oracle": counts})
+        write_table(path, columns, {"oracle": to_json(counts)})
 
     on_main(ask)
     table = read_table(path)

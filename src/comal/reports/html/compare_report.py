@@ -10,14 +10,18 @@ from typing import Any
 import yaml
 
 from comal.errors import RunError
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.disk.look import Look
+from comal.pipeline.disk.result import PolicyResult, method_of
 from comal.reports.html.page import render_page, write_page
 from comal.reports.html.plots.axes import shorten
 from comal.reports.html.plots.dots import DotPlot, dot_plot
 from comal.reports.html.plots.lines import LinePlot, Series, ValueAxis, line_plot
-from comal.reports.html.run_data import START, MethodData, RunData, load_run
+from comal.reports.html.run_data import MethodData, RunData, load_run
+from comal.reports.html.sections.headline import setting_text
+from comal.reports.html.sections.stages import missing
 from comal.reports.html.settings_table import Setting, differing
-from comal.reports.html.stages import missing
-from comal.reports.html.verdict import setting_text
 from comal.reports.html.wording import join, pct
 
 DASHES = 4
@@ -99,13 +103,11 @@ def headline(compared: Sequence[Compared]) -> str:
     found = [(c.label, name, rate) for c in compared for name, rate in _worst_cases(c.run)]
     if not found:
         return f"{len(compared)} runs, none of them evaluated yet"
-    label, name, rate = min(found, key=lambda item: float(item[2]["mean"]))
+    label, name, rate = min(found, key=lambda item: item[2].mean)
     level = [
-        f"{name_} of {label_}"
-        for label_, name_, r in found
-        if (label_, name_) != (label, name) and r["low"] <= rate["high"]
+        f"{name_} of {label_}" for label_, name_, r in found if (label_, name_) != (label, name) and r.low <= rate.high
     ]
-    best = f"{name} of {label} is the hardest to beat: its strongest adversary beats it {pct(rate['mean'])} of the time"
+    best = f"{name} of {label} is the hardest to beat: its strongest adversary beats it {pct(rate.mean)} of the time"
     return best + (f", within the noise of {join(level)}" if level else "")
 
 
@@ -118,34 +120,50 @@ def _versions(run: RunData) -> dict[str, Any]:
     if not run.sessions:
         return {}
     last = run.sessions[-1]
-    return {"commit": last.get("commit"), "python": last.get("python"), "libraries": last.get("libraries")}
+    return {"commit": last.commit, "python": last.python, "libraries": last.libraries or None}
 
 
-def _worst_cases(run: RunData) -> list[tuple[str, Mapping[str, Any]]]:
+def _worst_cases(run: RunData) -> list[tuple[str, Estimate]]:
     if run.result is None:
         return []
-    return [(name, run.result["policies"][name]["worst_case"]) for name in run.result["methods"]]
+    return [(name, run.result.policies[name].figures.worst_case.win_rate) for name in run.result.methods]
 
 
-def _table(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ComparedPolicy:
+    """A policy of one of the runs, in the table.
+
+    Attributes:
+        run: the run's name.
+        number: of the run.
+        first: whether it is its run's first row.
+        method: that it is of.
+        adversary: who its strongest adversary is.
+    """
+
+    run: str
+    number: int
+    first: bool
+    name: str
+    method: str
+    result: PolicyResult
+    adversary: str
+
+
+def _table(compared: Sequence[Compared]) -> list[ComparedPolicy]:
     return [
-        {
-            "run": c.label,
-            "number": c.number,
-            "first": i == 0,
-            "rows": len(c.run.result["policies"]),
-            "name": name,
-            "method": name.partition("@")[0],
-            "win_rate": policy.get("win_rate"),
-            "worst_case": policy["worst_case"],
-            "adversary": " / ".join(dict.fromkeys(policy["worst_case"]["adversaries"])),
-            "gap": policy["duality_gap"],
-            "kl": policy["kl_start"],
-            "tokens": policy["mean_tokens"],
-        }
+        ComparedPolicy(
+            c.label,
+            c.number,
+            i == 0,
+            name,
+            method_of(name),
+            policy,
+            " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
+        )
         for c in compared
         if c.run.result is not None
-        for i, (name, policy) in enumerate(c.run.result["policies"].items())
+        for i, (name, policy) in enumerate(c.run.result.policies.items())
     ]
 
 
@@ -160,61 +178,70 @@ def _method_key(name: str, colour: Mapping[str, int]) -> str:
 
 
 def _result_plots(compared: Sequence[Compared], colour: Mapping[str, int]) -> list[DotPlot]:
-    done = [(c, name) for c in compared if c.run.result is not None for name in c.run.result["methods"]]
-    figures = (
-        ("beats-start", "How often it beats its starting model", "win_rate"),
-        ("exposed", "How often its strongest adversary beats it", "worst_case"),
+    done = [
+        (c, name, c.run.result.policies[name].figures)
+        for c in compared
+        if c.run.result is not None
+        for name in c.run.result.methods
+    ]
+    plots = (
+        (
+            "beats-start",
+            "How often it beats its starting model",
+            [(c, name, figures.win_rate) for c, name, figures in done if figures.win_rate is not None],
+        ),
+        (
+            "exposed",
+            "How often its strongest adversary beats it",
+            [(c, name, figures.worst_case.win_rate) for c, name, figures in done],
+        ),
     )
-    rates = {
-        key: [(c, name, rate) for c, name in done if (rate := (c.run.result or {})["policies"][name].get(key))]
-        for _, _, key in figures
-    }
-    ends = [rate[end] for found in rates.values() for _, _, rate in found for end in ("low", "high")] + [0.5]
+    ends = [end for _, _, rates in plots for _, _, rate in rates for end in (rate.low, rate.high)] + [0.5]
     domain = (max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03))
     return [
         dot_plot(
             id_,
             title,
-            [(f"{name} of {c.label}", r["mean"], r["low"], r["high"], colour[name]) for c, name, r in rates[key]],
+            [(f"{name} of {c.label}", r.mean, r.low, r.high, colour[name]) for c, name, r in rates],
             domain,
-            [_keys(c, name, colour) for c, name, _ in rates[key]],
+            [_keys(c, name, colour) for c, name, _ in rates],
         )
-        for id_, title, key in figures
-        if rates[key]
+        for id_, title, rates in plots
+        if rates
     ]
 
 
 def _step_plots(compared: Sequence[Compared], colour: Mapping[str, int]) -> list[LinePlot]:
     last = max(int(c.run.recipe["steps"]) for c in compared)
 
-    def series(figure: Callable[[Mapping[str, Any]], Any]) -> list[Series]:
+    def series(figure: Callable[[Look], Estimate | float | None]) -> list[Series]:
         return [_series(c, m, colour, figure) for c in compared for m in c.run.methods]
 
     note = "validation prompts, 95% intervals"
     plots = [
-        line_plot("gap", "Duality gap, at least", series(lambda look: look.get("duality_gap")), last,
+        line_plot("gap", "Duality gap, at least", series(lambda look: look.figures.duality_gap), last,
                   note=note, axis=ValueAxis(floor_at=0.0, rule=(0.0, "Nash"))),
-        line_plot("win-rate", "Win rate against the start", series(lambda look: look.get("win_rate")), last,
+        line_plot("win-rate", "Win rate against the start", series(lambda look: look.figures.win_rate), last,
                   note=note, axis=ValueAxis(shares=True, rule=(0.5, "50%"))),
-        line_plot("kl-start", "KL to the starting model, nats", series(lambda look: look.get("kl_start")), last,
+        line_plot("kl-start", "KL to the starting model, nats", series(lambda look: look.kl_start), last,
                   note="validation prompts", axis=ValueAxis(floor_at=0.0)),
-        line_plot("length", "Length of answers, tokens", series(lambda look: look.get("mean_tokens")), last,
+        line_plot("length", "Length of answers, tokens", series(lambda look: look.mean_tokens), last,
                   note="validation prompts"),
     ]  # fmt: skip
     return [plot for plot in plots if plot is not None]
 
 
 def _series(
-    c: Compared, method: MethodData, colour: Mapping[str, int], figure: Callable[[Mapping[str, Any]], Any]
+    c: Compared, method: MethodData, colour: Mapping[str, int], figure: Callable[[Look], Estimate | float | None]
 ) -> Series:
     """A figure of a method's looks: estimates with their intervals, or plain numbers."""
-    measured = [(look["step"], value) for look in method.looks if (value := figure(look)) is not None]
-    estimates = [value for _, value in measured if isinstance(value, Mapping)]
+    measured = [(look.step, value) for look in method.looks if (value := figure(look)) is not None]
+    intervals = [value for _, value in measured if isinstance(value, Estimate)]
     return Series(
         f"{method.name} of {c.label}",
         colour[method.name],
-        [(step, value["mean"] if isinstance(value, Mapping) else value) for step, value in measured],
-        [(value["low"], value["high"]) for value in estimates],
+        [(step, value.mean if isinstance(value, Estimate) else value) for step, value in measured],
+        [(value.low, value.high) for value in intervals],
         keys=_keys(c, method.name, colour),
         dash=c.number % DASHES,
         label=f"{shorten(c.label, 9)} · {method.name}",

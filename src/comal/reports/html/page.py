@@ -18,6 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from comal.errors import RunError
+from comal.evaluation.estimates import Estimate
 from comal.pipeline.disk.files import atomic_path
 from comal.reports.html.plots.axes import ON_DARK, ON_LIGHT
 from comal.reports.html.wording import duration, pct, span
@@ -69,7 +70,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"pct": pct, "span": span, "duration": duration, "level": heat_level}
+    environment.filters |= {
+        "pct": pct,
+        "span": _span,
+        "duration": duration,
+        "level": heat_level,
+    }
     return environment
 
 
@@ -102,6 +108,10 @@ def style_sheet(toggles: Iterable[str] = ()) -> str:
         *(f":root:has(#show-{name}:not(:checked)) .{name} {{ display: none; }}" for name in toggles),
     ]
     return "\n".join([*rules, (_TEMPLATES / "page.css").read_text(encoding="utf-8")])
+
+
+def _span(estimate: Estimate) -> str:
+    return span(estimate.low, estimate.high)
 
 
 def heat_level(rate: float) -> int:

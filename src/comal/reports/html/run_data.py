@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comal.algorithms.base import POLICY, REFERENCE, TARGET
-from comal.errors import RunError
-from comal.pipeline.disk.files import read_json
-from comal.pipeline.disk.journal import is_step
+from comal.algorithms.base import POLICY, REFERENCE, Copy, PlayOnline, ProxStep
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.disk.journal import JournalEntry, read_entries
 from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.look import Look
 from comal.pipeline.disk.method_folder import MethodFolder, StepFolder, step_name
-from comal.pipeline.disk.progress import journal_entries
-
-START = "start"
-"""The starting policy's name in result.json."""
+from comal.pipeline.disk.provenance import Provenance, Session
+from comal.pipeline.disk.result import RunResult
+from comal.pipeline.step.sampler import sampler_of
+from comal.records import read
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JournaledStep:
     """A journaled proximal step.
 
     Attributes:
@@ -62,9 +62,9 @@ class MethodData:
 
     name: str
     algorithm: Mapping[str, Any]
-    steps: tuple[Step, ...]
+    steps: tuple[JournaledStep, ...]
     moves: tuple[int, ...]
-    looks: tuple[Mapping[str, Any], ...]
+    looks: tuple[Look, ...]
     done: bool
 
 
@@ -76,9 +76,9 @@ class RunData:
     version: str
     recipe: Mapping[str, Any]
     methods: tuple[MethodData, ...]
-    result: Mapping[str, Any] | None
+    result: RunResult | None
     timing: Mapping[str, float]
-    sessions: tuple[Mapping[str, Any], ...]
+    sessions: tuple[Session, ...]
     supervised: bool
 
     @property
@@ -105,62 +105,38 @@ def load_run(folder: Path) -> RunData:
         str(written.get("comal", "unknown")),
         recipe,
         tuple(_method(run.method(name), spec) for name, spec in methods.items()),
-        optional(run.result_path),
-        optional(run.timing_path) or {},
-        tuple((optional(run.provenance) or {}).get("sessions", ())),
+        run.result() if run.is_finished else None,
+        run.timing(),
+        read(Provenance, run.provenance).sessions if run.provenance.is_file() else (),
         run.supervised.is_made,
     )
 
 
-def artifact(path: Path) -> Any:
-    """A JSON file of a run.
-
-    Raises:
-        RunError: it is not JSON.
-    """
-    try:
-        return read_json(path)
-    except (ValueError, OSError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise RunError(str(path), f"this file of the run cannot be read ({error}); restore or remove it") from error
-
-
-def optional(path: Path) -> Any:
-    """The same, or None where there is no such file."""
-    return artifact(path) if path.is_file() else None
-
-
 def _method(folder: MethodFolder, algorithm: Mapping[str, Any]) -> MethodData:
-    try:
-        entries = journal_entries(folder.journal)
-    except ValueError as error:
-        raise RunError(
-            str(folder.journal), f"this file of the run cannot be read ({error}); restore or remove it"
-        ) from error
-    steps: list[Step] = []
+    steps: list[JournaledStep] = []
     moves = []
-    for entry in entries:
-        instruction, metrics = entry["instruction"], entry["metrics"]
-        if instruction["do"] == "copy" and instruction["out"] == REFERENCE:
+    for entry in read_entries(folder.journal):
+        if isinstance(entry.instruction, Copy) and entry.instruction.out == REFERENCE:
             moves.append(len(steps))
-        if is_step(instruction):
-            sampler = [instruction["out"]]  # an online step's first answers are the policy's
-            if instruction["do"] == "prox":
-                _, sampler = max(instruction["opponent"], key=lambda term: float(term[0]))
-            number = len(steps)
-            steps.append(
-                Step(
-                    number,
-                    folder.step(step_name(number)),
-                    list(sampler) in ([POLICY], [TARGET]),
-                    metrics.get("slope"),
-                    metrics.get("seconds", {}),
-                    int(metrics.get("comparisons", 0)),
-                    metrics.get("mean_tokens"),
-                    metrics.get("unfinished"),
-                    entry.get("report", {}).get("kl_reference"),
-                    metrics.get("judge_calls"),
-                    metrics.get("cache_hits"),
-                )
-            )
-    looks = [artifact(path) for path in folder.look_files().values()]
-    return MethodData(folder.name, algorithm, tuple(steps), tuple(moves), tuple(looks), folder.is_final)
+        if isinstance(entry.instruction, (ProxStep, PlayOnline)):
+            steps.append(_step(folder, len(steps), entry, entry.instruction))
+    return MethodData(folder.name, algorithm, tuple(steps), tuple(moves), tuple(folder.looks()), folder.is_final)
+
+
+def _step(folder: MethodFolder, number: int, entry: JournalEntry, instruction: ProxStep | PlayOnline) -> JournaledStep:
+    # an online step's first answers are the policy's
+    sampler = instruction.out if isinstance(instruction, PlayOnline) else sampler_of(instruction).only_role
+    metrics = entry.metrics
+    return JournaledStep(
+        number,
+        folder.step(step_name(number)),
+        sampler == POLICY,
+        metrics.slope,
+        metrics.seconds or {},
+        metrics.comparisons or 0,
+        metrics.mean_tokens,
+        metrics.unfinished,
+        entry.report.kl_reference,
+        metrics.judge_calls,
+        metrics.cache_hits,
+    )

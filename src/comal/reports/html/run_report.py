@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.adversaries import Kind
+from comal.evaluation.exploitability.scoreboard import START, PolicyFigures
 from comal.pipeline.disk.layout import RunFolder
-from comal.reports.html.audit import read_audit
-from comal.reports.html.certificates import read_certificates
-from comal.reports.html.class_shares import ClassData, class_data, classifier
-from comal.reports.html.cost import cost
-from comal.reports.html.cross_play import cross_play, sign
-from comal.reports.html.curves import (
+from comal.pipeline.disk.result import PolicyResult
+from comal.reports.html.page import render_page, write_page
+from comal.reports.html.run_data import RunData, load_run
+from comal.reports.html.sections.audit import audit_of, shown_audit
+from comal.reports.html.sections.certificates import read_certificates
+from comal.reports.html.sections.class_shares import ClassData, class_data, classifier
+from comal.reports.html.sections.cost import cost
+from comal.reports.html.sections.cross_play import cross_play, sign
+from comal.reports.html.sections.curves import (
     class_toggles,
     colours,
     keys,
@@ -24,14 +31,12 @@ from comal.reports.html.curves import (
     simplex_plots,
     step_plots,
 )
-from comal.reports.html.oracle_record import oracle_record
-from comal.reports.html.page import render_page, write_page
-from comal.reports.html.provenance_table import provenance_table
-from comal.reports.html.run_data import START, RunData, load_run
-from comal.reports.html.sample_answers import sample_answers
+from comal.reports.html.sections.headline import GROUPS, headline, judge_sentence, setting_text
+from comal.reports.html.sections.oracle_record import oracle_record
+from comal.reports.html.sections.provenance_table import provenance_table
+from comal.reports.html.sections.sample_answers import sample_answers
+from comal.reports.html.sections.stages import missing, stages
 from comal.reports.html.settings_table import flat
-from comal.reports.html.stages import missing, stages
-from comal.reports.html.verdict import GROUPS, judge_sentence, setting_text, strongest, verdict
 
 _SHOWN_AT_ONCE = 6  # sample prompts that are not folded away
 
@@ -55,9 +60,8 @@ def render(run: RunData) -> str:
     table = policy_table(run)
     hidden_by, colour = keys(run), colours(run)
     method_toggles = [(hidden_by[m.name], colour[m.name], m.name) for m in run.methods]
-    certificates = read_certificates(run)
-    found = {c.policy: c.worst_case or (c.strongest.rate if c.strongest else None) for c in certificates}
-    certified = {policy: rate for policy, rate in found.items() if rate is not None}
+    certificates, audit = read_certificates(run), audit_of(run)
+    certified = {c.policy: c.certificate.worst_case.win_rate for c in certificates}
     return render_page(
         "run_report.html.j2",
         [*(key for key, _, _ in method_toggles), *(f"k{i}" for i in range(len(classes.names) if classes else 0))],
@@ -68,11 +72,11 @@ def render(run: RunData) -> str:
         setting=setting_text(run),
         stages=stages(run),
         missing=missing(run),
-        verdict=None if run.result is None else verdict(run, classes.game if classes else None, certified),
+        headline=None if run.result is None else headline(run, classes.game if classes else None, certified),
         colour=colour,
-        groups=GROUPS,
+        groups=list(GROUPS),
         table=table,
-        earlier=any("@" in row["name"] for row in table),
+        earlier=any("@" in row.name for row in table),
         result_plots=result_plots(run),
         step_plots=step_plots(run),
         method_toggles=method_toggles,
@@ -82,14 +86,14 @@ def render(run: RunData) -> str:
         sign=sign,
         certificates=certificates,
         length_plots=length_plots(run),
-        result_classes=list(dict.fromkeys(name for row in table for name in row["classes"])),
+        result_classes=list(dict.fromkeys(name for row in table for name in row.result.figures.classes or ())),
         classes=classes,
         class_toggles=class_toggles(classes) if classes else [],
         nash_text=_nash_text(classes),
         share_plots=share_plots(run, classes) if classes else [],
         simplex_plots=simplex_plots(run, classes) if classes else [],
         judge=judge_sentence(run),
-        audit=read_audit(run),
+        audit=None if audit is None else shown_audit(audit),
         asked=oracle_record(run),
         examples=sample_answers(run, classify),
         shown=_SHOWN_AT_ONCE,
@@ -103,26 +107,46 @@ def render(run: RunData) -> str:
     )
 
 
-def policy_table(run: RunData) -> list[dict[str, Any]]:
-    """A row a policy: where it looks good and where it is exposed."""
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """A policy in the page's tables: where it looks good and where it is exposed.
+
+    Attributes:
+        adversary: who its strongest adversary is.
+        groups: win rate of the strongest adversary of each kind, where there is one.
+        adversaries: by name, the strongest first.
+    """
+
+    name: str
+    result: PolicyResult
+    adversary: str
+    groups: Mapping[Kind, Estimate]
+    adversaries: Sequence[tuple[str, Estimate]]
+
+
+def policy_table(run: RunData) -> list[PolicyRow]:
+    """A row a policy."""
     if run.result is None:
         return []
     return [
-        {
-            "name": name,
-            "win_rate": policy.get("win_rate"),
-            "worst_case": policy["worst_case"],
-            "adversary": " / ".join(dict.fromkeys(policy["worst_case"]["adversaries"])),
-            "groups": strongest(policy["adversaries"]),
-            "gap": policy["duality_gap"],
-            "kl": policy["kl_start"],
-            "tokens": policy["mean_tokens"],
-            "unfinished": policy["unfinished"],
-            "classes": policy.get("classes", {}),
-            "adversaries": sorted(policy["adversaries"].items(), key=lambda item: -item[1]["mean"]),
-        }
-        for name, policy in run.result["policies"].items()
+        PolicyRow(
+            name,
+            policy,
+            " / ".join(dict.fromkeys(policy.figures.worst_case.names)),
+            _strongest(policy.figures),
+            sorted(
+                ((adversary.name, rate) for adversary, rate in policy.figures.adversaries.items()),
+                key=lambda item: -item[1].mean,
+            ),
+        )
+        for name, policy in run.result.policies.items()
     ]
+
+
+def _strongest(figures: PolicyFigures) -> dict[Kind, Estimate]:
+    """The win rate of the strongest adversary of each kind, where there is one."""
+    found = {kind: figures.strongest(kind) for kind in GROUPS}
+    return {kind: figures.adversaries[adversary] for kind, adversary in found.items() if adversary is not None}
 
 
 def _sections(certified: bool) -> list[tuple[str, str]]:
@@ -150,4 +174,4 @@ def _nash_text(classes: ClassData | None) -> str:
 
 def _command(run: RunData) -> str | None:
     """The command of the first session that recorded one."""
-    return next((str(s["command"]) for s in run.sessions if s.get("command")), None)
+    return next((s.command for s in run.sessions if s.command), None)

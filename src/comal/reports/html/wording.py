@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from comal.evaluation.estimates import Estimate
 
 
 def pct(share: float) -> str:
@@ -11,18 +12,18 @@ def pct(share: float) -> str:
     return f"{share:.1%}"
 
 
-def span(estimate: Mapping[str, Any]) -> str:
+def span(low: float, high: float) -> str:
     """A 95% interval in per cent."""
-    return f"{100 * estimate['low']:.1f}–{estimate['high']:.1%}"
+    return f"{100 * low:.1f}–{high:.1%}"
 
 
-def points(worst_case: Mapping[str, Any]) -> str:
+def points(worst_case: Estimate) -> str:
     """The interval of a worst case's excess over an even match, in percentage points.
 
-    >>> points({"low": 0.522, "high": 0.563})
+    >>> points(Estimate(0.54, 0.522, 0.563, 50, 0))
     '2.2 to 6.3'
     """
-    return f"{100 * (worst_case['low'] - 0.5):.1f} to {100 * (worst_case['high'] - 0.5):.1f}"
+    return f"{100 * (worst_case.low - 0.5):.1f} to {100 * (worst_case.high - 0.5):.1f}"
 
 
 def join(parts: Sequence[str]) -> str:

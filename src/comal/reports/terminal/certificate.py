@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from comal.evaluation.exploitability.certificate import Certificate
-from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.exploiter_look import ExploiterLook
+from comal.records import read
 from comal.reports.terminal.run import interval
 
 SHOWN = 8
@@ -23,8 +24,8 @@ def look_heading(width: int | None = None) -> str:
 
 def look_row(exploiter: str, path: Path, width: int | None = None) -> str:
     """A line of that table, from a look's file."""
-    look = read_json(path)
-    return _look_line(exploiter, look["step"], interval(look["win_rate"]), width)
+    look = read(ExploiterLook, path)
+    return _look_line(exploiter, look.step, interval(look.win_rate), width)
 
 
 def _look_line(exploiter: str, step: str | int, wins: str, width: int | None) -> str:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from comal.evaluation.crossplay.figures import Judging
+from comal.evaluation.intervals import Interval
+from comal.pipeline.crossplay.result import EvaluationResult
+
 _WIDEST = 12  # policies; a larger matrix is in matrix.csv
 
 
-def print_evaluation(result: Mapping[str, Any]) -> None:
+def print_evaluation(result: EvaluationResult) -> None:
     """Print the content of result.json for people."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 140))
     console.print(policy_table(result))
-    if len(result["policies"]) <= _WIDEST:
+    if len(result.policies) <= _WIDEST:
         console.print()
         console.print(matrix_table(result))
     console.print()
@@ -28,108 +29,105 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         console.print(line, markup=False)
 
 
-def policy_table(result: Mapping[str, Any]) -> Table:
+def policy_table(result: EvaluationResult) -> Table:
     """One row a policy."""
-    policies = result["policies"]
-    table = _table(f"{result['num_prompts']} prompts, judged by {result['judge']['name']}; 95% bootstrap intervals")
+    figures = result.figures
+    table = _table(f"{figures.num_prompts} prompts, judged by {result.judge['name']}; 95% bootstrap intervals")
     table.add_column("policy")
-    for heading in ("against the others", f"against {result['baseline']}", "length-controlled", "Nash", "in support"):
+    for heading in ("against the others", f"against {figures.baseline}", "length-controlled", "Nash", "in support"):
         table.add_column(escape(heading), justify="right")
     table.add_column("Elo", justify="right")
     table.add_column("characters", justify="right")
-    show_kl = any(policy.get("kl_reference") for policy in policies.values())
+    divergence = {name: policy.drawn.kl_reference for name, policy in result.policies.items() if policy.drawn}
+    show_kl = any(divergence.values())
     if show_kl:
         table.add_column("KL", justify="right")
-    for name, policy in policies.items():
+    for name, policy in result.policies.items():
+        standing, kl = policy.standing, divergence.get(name)
+        controlled = standing.length_controlled
         table.add_row(
             escape(name),
-            interval(policy["win_rate"]),
-            interval(policy["against_baseline"]),
-            interval(_controlled(policy)),
-            f"{policy['nash_averaging']:.3f}",
-            f"{policy['in_support']:.0%}",
-            interval(policy["elo"], ".0f"),
-            f"{policy['lengths']['mean_characters']:.0f}",
-            *([interval(policy.get("kl_reference"), ".2f")] if show_kl else []),
+            interval(standing.win_rate),
+            interval(standing.against_baseline),
+            interval(None if controlled is None else controlled.interval),
+            f"{standing.nash_averaging:.3f}",
+            f"{standing.in_support:.0%}",
+            interval(standing.elo, ".0f"),
+            f"{standing.lengths.mean_characters:.0f}",
+            *([interval(None if kl is None else kl.interval, ".2f")] if show_kl else []),
         )
     return table
 
 
-def matrix_table(result: Mapping[str, Any]) -> Table:
+def matrix_table(result: EvaluationResult) -> Table:
     """Win rates of rows against columns."""
-    names = list(result["policies"])
+    names = list(result.policies)
     table = _table("win rate of the row against the column")
     table.add_column("")
     for name in names:
         table.add_column(escape(name), justify="right")
-    for i, (name, row) in enumerate(zip(names, result["matrix"], strict=True)):
+    for i, (name, row) in enumerate(zip(names, result.figures.matrix, strict=True)):
         table.add_row(escape(name), *("·" if i == j else _number(p) for j, p in enumerate(row)))
     return table
 
 
-def pair_table(result: Mapping[str, Any]) -> Table:
+def pair_table(result: EvaluationResult) -> Table:
     """One row a pair of policies: prompts won, tied, lost and without a verdict."""
     table = _table("prompts won, tied, lost and without a verdict; share won of those not tied, with Wilson's interval")
     table.add_column("policy")
     table.add_column("against")
     for heading in ("win rate", "won", "tied", "lost", "no verdict", "share won"):
         table.add_column(heading, justify="right")
-    for pair in result["pairs"]:
-        counts = pair["prompts"]
+    for pair in result.figures.pairs:
+        counts = pair.prompts
         table.add_row(
-            escape(pair["first"]),
-            escape(pair["second"]),
-            interval(pair["win_rate"]),
-            *(str(counts[key]) for key in ("wins", "ties", "losses", "missing")),
-            interval(pair["prompts_won"]),
+            escape(pair.first),
+            escape(pair.second),
+            interval(pair.win_rate),
+            *(str(count) for count in (counts.wins, counts.ties, counts.losses, counts.missing)),
+            interval(pair.prompts_won),
         )
     return table
 
 
-def lines(result: Mapping[str, Any]) -> list[str]:
+def lines(result: EvaluationResult) -> list[str]:
     """The game, the judge and the notes, a line each."""
-    game, judging = result["game"], result["judging"]
-    mixture = {name: policy["nash_averaging"] for name, policy in result["policies"].items()}
+    game, judging = result.figures.game, result.figures.judging
+    mixture = {name: policy.standing.nash_averaging for name, policy in result.policies.items()}
     support = ", ".join(f"{name} {p:.3f}" for name, p in mixture.items() if p >= 0.0005)
     parts = [
-        f"Nash mixture      {support}"
-        + ("" if game["nash_is_unique"] else " (of several, the one of maximal entropy)"),
-        f"its duality gap   0 here; on other prompts at most {game['gap']['high']:.3f} (95%), within this pool",
-        f"Condorcet winner  {game['condorcet_winner'] or 'none'}",
-        f"cycles            {len(game['cycles'])} of three policies, {len(game['certain_cycles'])} beyond doubt",
+        f"Nash mixture      {support}" + ("" if game.nash_is_unique else " (of several, the one of maximal entropy)"),
+        f"its duality gap   0 here; on other prompts at most {game.gap.high:.3f} (95%), within this pool",
+        f"Condorcet winner  {game.condorcet_winner or 'none'}",
+        f"cycles            {len(game.cycles)} of three policies, {len(game.certain_cycles)} beyond doubt",
         f"judge             {_failures(judging)}; {_orders(judging)}",
     ]
-    return [*parts, *(f"note              {note}" for note in result["notes"])]
+    return [*parts, *(f"note              {note}" for note in result.notes)]
 
 
-def interval(value: Mapping[str, Any] | None, spec: str = ".3f") -> str:
+def interval(value: Interval | None, spec: str = ".3f") -> str:
     """`0.520 [0.480, 0.560]`, or a dash."""
-    if value is None or value["value"] is None:
+    if value is None or value.value is None:
         return "–"
-    if value["low"] is None or value["high"] is None:
-        return format(value["value"], spec)
-    return f"{value['value']:{spec}} \\[{value['low']:{spec}}, {value['high']:{spec}}]"
-
-
-def _controlled(policy: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found = policy["length_controlled"]
-    return None if found is None else {"value": found["win_rate"], "low": found["low"], "high": found["high"]}
+    if value.low is None or value.high is None:
+        return format(value.value, spec)
+    return f"{value.value:{spec}} \\[{value.low:{spec}}, {value.high:{spec}}]"
 
 
 def _number(p: float | None) -> str:
     return "–" if p is None else f"{p:.3f}"
 
 
-def _failures(judging: Mapping[str, Any]) -> str:
-    return f"no verdict on {judging['failures']} of {judging['questions']} questions"
+def _failures(judging: Judging) -> str:
+    return f"no verdict on {judging.failures} of {judging.questions} questions"
 
 
-def _orders(judging: Mapping[str, Any]) -> str:
-    if judging["flip_rate"] is None:
+def _orders(judging: Judging) -> str:
+    if judging.flip_rate is None:
         return "one presentation order asked, the judge is symmetric"
     return (
-        f"the order of presentation changes {judging['flip_rate']:.1%} of the winners, the first answer gains "
-        f"{judging['position_bias']:+.1%}"
+        f"the order of presentation changes {judging.flip_rate:.1%} of the winners, the first answer gains "
+        f"{judging.position_bias:+.1%}"
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from comal.pipeline.disk.files import read_json
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.adversaries import Kind
+from comal.pipeline.disk.look import Look
+from comal.pipeline.disk.result import PolicyResult, RunResult
+from comal.records import read
 
 _LOOK = (
     ("method", 16),
@@ -31,16 +35,16 @@ def look_heading(width: int | None = None) -> str:
 
 def look_row(method: str, path: Path, width: int | None = None) -> str:
     """A line of that table, from a look's file."""
-    look = read_json(path)
+    look = read(Look, path)
     return _look_line(
         [
             method,
-            str(look["step"]),
-            interval(look.get("win_rate")),
-            short(look.get("win_rate_previous")),
-            short(look.get("win_rate_best")),
-            f"{look['kl_start']:.2f}",
-            interval(look["duality_gap"]),
+            str(look.step),
+            interval(look.figures.win_rate),
+            short(look.win_rate_previous),
+            short(look.win_rate_best),
+            f"{look.kl_start:.2f}",
+            interval(look.figures.duality_gap),
         ],
         width,
     )
@@ -55,70 +59,71 @@ def _look_line(cells: Sequence[str], width: int | None) -> str:
     return "  ".join([f"{cells[first]:<{_LOOK[first][1]}}", *(f"{cells[k]:>{_LOOK[k][1]}}" for k in others)])
 
 
-def interval(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
     """`0.520 ± 0.010`, half the width of the 95% interval, or a dash."""
     if estimate is None:
         return "–"
-    return f"{estimate['mean']:.{digits}f} ± {(estimate['high'] - estimate['low']) / 2:.{digits}f}"
+    return f"{estimate.mean:.{digits}f} ± {(estimate.high - estimate.low) / 2:.{digits}f}"
 
 
-def short(estimate: Mapping[str, Any] | None) -> str:
+def short(estimate: Estimate | None) -> str:
     """The mean alone."""
-    return "–" if estimate is None else f"{estimate['mean']:.3f}"
+    return "–" if estimate is None else f"{estimate.mean:.3f}"
 
 
 _NARROW, _VERY_NARROW = 110, 75
+_KINDS: tuple[Kind, ...] = ("another policy", "one class only", "best of N")
+"""Of the adversaries that a run's evaluation has."""
 
 
-def result_table(result: Mapping[str, Any], width: int = 130) -> Table:
+def result_table(result: RunResult, width: int = 130) -> Table:
     """The table at the end of a run: every policy, where it looks good and where it is exposed.
 
     In a narrow terminal most figures go without their interval or altogether; result.json and the report have them.
     """
     narrow = width < _NARROW
     table = Table(
-        title=f"{result['name']}: win rates on {result['test_prompts']} held-out prompts, mean ± half a 95% interval",
+        title=f"{result.name}: win rates on {result.test_prompts} held-out prompts, mean ± half a 95% interval",
         title_justify="left",
         box=None,
         pad_edge=False,
         padding=(0, 1, 0, 0) if narrow else (0, 1),
     )
     table.add_column("policy", no_wrap=True)
-    columns: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], str]] = {
-        "against start": lambda p, _: interval(p.get("win_rate"), 2 if narrow else 3),
-        "worst case": lambda p, _: interval(p["worst_case"], 2 if narrow else 3),
+    digits = 2 if narrow else 3
+    columns: dict[str, Callable[[PolicyResult], str]] = {
+        "against start": lambda policy: interval(policy.figures.win_rate, digits),
+        "worst case": lambda policy: interval(policy.figures.worst_case.win_rate, digits),
     }
     minor = short if narrow else interval
     if width >= _VERY_NARROW:
-        columns |= {
-            f"more than {result['methods'][0]}": lambda p, _: minor(p.get("worst_case_excess")),
-            "another policy": lambda _, a: minor(_best(a, lambda k: not k.startswith(("only ", "best of ")))),
-            "one class only": lambda _, a: minor(_best(a, lambda k: k.startswith("only "))),
-            "best of N": lambda _, a: minor(_best(a, lambda k: k.startswith("best of "))),
-        }
-    columns["KL to start"] = lambda p, _: f"{p['kl_start']['mean']:.2f}"
+        columns[f"more than {result.methods[0]}"] = lambda policy: minor(policy.worst_case_excess)
+        for kind in _KINDS:
+            columns[kind] = functools.partial(_of_kind, kind=kind, shown=minor)
+    columns["KL to start"] = lambda policy: f"{policy.kl_start.mean:.2f}"
     for heading in columns:
         # Broken here, a heading makes no column wider than its figures; rich would break the figures too.
         table.add_column(heading.replace(" ", "\n") if narrow else heading, justify="right", no_wrap=narrow)
-    for name, policy in result["policies"].items():
-        table.add_row(name, *(cell(policy, policy["adversaries"]) for cell in columns.values()))
+    for name, policy in result.policies.items():
+        table.add_row(name, *(cell(policy) for cell in columns.values()))
     return table
 
 
-def _best(adversaries: Mapping[str, Any], wanted: Callable[[str], bool]) -> Mapping[str, Any] | None:
-    return max((v for k, v in adversaries.items() if wanted(k)), key=lambda v: v["mean"], default=None)
+def _of_kind(policy: PolicyResult, kind: Kind, shown: Callable[[Estimate | None], str]) -> str:
+    strongest = policy.figures.strongest(kind)
+    return shown(None if strongest is None else policy.figures.adversaries[strongest])
 
 
-def print_result(result: Mapping[str, Any]) -> None:
+def print_result(result: RunResult) -> None:
     """Print the final table with what its columns mean."""
     console = Console(width=max(Console().width, 130)) if not Console().is_terminal else Console()
     console.print(result_table(result, console.width))
-    picked = [pick for name, pick in result["picked"].items() if pick != name]
+    picked = [pick for name, pick in (result.picked or {}).items() if pick != name]
     notes = [
         "against start: how often the policy beats the one it started from. worst case: how often the strongest of all "
         "adversaries beats the policy (a Nash policy: 0.5 at most); half of the prompts choose that adversary, the "
-        f"other half measure it; more than {result['methods'][0]}: the difference of the two worst cases, prompt by "
-        f"prompt. {result['cyclic_prompts']:.0%} of the prompts have answers that beat each other in a "
+        f"other half measure it; more than {result.methods[0]}: the difference of the two worst cases, prompt by "
+        f"prompt. {result.cyclic_prompts:.0%} of the prompts have answers that beat each other in a "
         "strict cycle."
     ]
     if picked:

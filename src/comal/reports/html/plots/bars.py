@@ -10,7 +10,7 @@ from comal.reports.html.wording import duration
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     """A piece of a bar."""
 
     x: float
@@ -26,7 +26,7 @@ class Bar:
     label: str
     total: str
     y: float
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def bar_plot(
         at, pieces = 0.0, []
         for name, seconds in parts.items():
             width = seconds / longest * WIDTH
-            pieces.append(Part(round(at, 1), round(width, 1), colour[name], f"{name}: {duration(seconds)}"))
+            pieces.append(BarPart(round(at, 1), round(width, 1), colour[name], f"{name}: {duration(seconds)}"))
             at += width
         bars.append(Bar(label, duration(sum(parts.values())), 20.0 + 40 * i, tuple(pieces)))
     words = "; ".join(

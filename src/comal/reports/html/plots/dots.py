@@ -9,7 +9,7 @@ from comal.reports.html.plots.axes import WIDTH, Tick, nice_ticks, shorten
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class DotRow:
     """A row of a dot plot."""
 
     label: str
@@ -31,7 +31,7 @@ class DotPlot:
     id: str
     title: str
     height: float
-    rows: tuple[Interval, ...]
+    rows: tuple[DotRow, ...]
     ticks: tuple[Tick, ...]
     half: float
     width: int = WIDTH
@@ -59,7 +59,7 @@ def dot_plot(
         return "start" if x < WIDTH * 0.33 else "end" if x > WIDTH * 0.67 else "middle"
 
     marks = tuple(
-        Interval(
+        DotRow(
             shorten(name, 24),
             f"{mean:.1%}",
             f"{100 * low:.1f}–{high:.1%}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from comal.reports.html.run_data import START, RunData
+from comal.evaluation.exploitability.scoreboard import START
+from comal.reports.html.run_data import RunData
 
 _BUDGET = 700_000
 """Letters of all samples together: with the rest of the page they stay below 1.5 MB."""
@@ -13,7 +14,7 @@ _LEAST, _MOST = 200, 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SampleAnswer:
     """One policy's answer.
 
     Attributes:
@@ -28,31 +29,31 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class SampleAnswers:
     """A prompt and its answers, each shortened where it would make the page too large."""
 
     prompt: str
-    answers: tuple[Answer, ...]
+    answers: tuple[SampleAnswer, ...]
 
 
-def sample_answers(run: RunData, classify: Callable[[str], str] | None) -> list[Example]:
+def sample_answers(run: RunData, classify: Callable[[str], str] | None) -> list[SampleAnswers]:
     """The examples that result.json keeps; none before the final evaluation."""
     if run.result is None:
         return []
-    found = run.result.get("examples", [])
-    texts = sum(1 + len(example["answers"]) for example in found)
+    found = run.result.examples
+    texts = sum(1 + len(example.answers) for example in found)
     limit = min(_MOST, max(_LEAST, _BUDGET // max(texts, 1)))
     return [
-        Example(
-            cut(example["prompt"], limit),
+        SampleAnswers(
+            cut(example.prompt, limit),
             tuple(
-                Answer(
+                SampleAnswer(
                     name,
                     cut(answer, limit),
                     classify(answer) if classify is not None else "",
-                    name != START and answer == example["answers"].get(START),
+                    name != START and answer == example.answers.get(START),
                 )
-                for name, answer in example["answers"].items()
+                for name, answer in example.answers.items()
             ),
         )
         for example in found

@@ -1,9 +1,8 @@
 """`audit.json` of a run, if somebody audited its judge: its figures as rows of label, value and interval.
 
-The reader knows few keys and shows what it finds: an estimate is a mapping with `low` and `high` beside its value
-(`mean`, `value`, `rate`, `share`, `estimate` or `corrected_share`), perhaps with how many `prompts` it is over; other
-mappings and short lists of them are looked into, short lists of plain values are listed, and `verdict`, `summary` and
-`advice` are sentences. What does not fit a row (tables, long lists) is counted, not shown.
+Rows follow the audit's own record: an estimate is one row; what is made of figures is looked into, short lists of plain
+values are listed, and verdict and advice are sentences. What does not fit a row (tables, long lists) is counted, not
+shown.
 """
 
 from __future__ import annotations
@@ -13,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from comal.evaluation.audit.result import AuditResult, read_audit
 from comal.pipeline.disk.layout import RunFolder
-from comal.reports.html.run_data import RunData, optional
+from comal.reports.html.run_data import RunData
 
-_SENTENCES = ("verdict", "summary", "advice")
+_SENTENCES = ("verdict", "advice")
 _CENTRES = ("mean", "value", "rate", "share", "estimate", "corrected_share")
 _MOST_ROWS = 60
 _LONGEST_LIST = 12
@@ -34,11 +34,11 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class ShownAudit:
     """An audit as the report shows it.
 
     Attributes:
-        sentences: advice in words.
+        sentences: verdict and advice in words.
         left_out: figures that did not fit a row.
     """
 
@@ -47,34 +47,23 @@ class Audit:
     left_out: int
 
 
-def read_audit(run: RunData) -> Audit | None:
+def audit_of(run: RunData) -> AuditResult | None:
     """The audit in a run's folder, or None.
 
     Raises:
-        RunError: the file is not JSON.
+        RunError: the file holds no audit.
     """
-    found = optional(RunFolder(run.folder).audit)
-    if found is None:
-        return None
-    if not isinstance(found, Mapping):
-        return Audit((), (), 1)
-    sentences = tuple(_sentence(key, text) for key in _SENTENCES for text in _texts(found.get(key)))
-    rows = list(_rows({k: v for k, v in found.items() if k not in _SENTENCES}, ""))
+    path = RunFolder(run.folder).audit
+    return read_audit(path) if path.is_file() else None
+
+
+def shown_audit(audit: AuditResult) -> ShownAudit:
+    """An audit as sentences and rows."""
+    plain = {name: value for name, value in audit.to_json().items() if name not in _SENTENCES}
+    rows = list(_rows(plain, ""))
     shown = [row for row in rows if row is not None]
-    return Audit(sentences, tuple(shown[:_MOST_ROWS]), len(rows) - len(shown) + len(shown[_MOST_ROWS:]))
-
-
-def _sentence(key: str, text: str) -> str:
-    """A verdict may be a word or two."""
-    return f"Verdict: {text}." if key == "verdict" and len(text.split()) < 4 else text
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):  # such as {"verdict": "cyclic", "text": "…"}
-        return [text for item in value.values() for text in _texts(item)]
-    return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
+    left_out = len(rows) - len(shown) + len(shown[_MOST_ROWS:])
+    return ShownAudit((f"Verdict: {audit.verdict}.", *audit.advice), tuple(shown[:_MOST_ROWS]), left_out)
 
 
 def _rows(value: Any, label: str) -> Iterator[AuditRow | None]:

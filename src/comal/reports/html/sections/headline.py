@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comal.reports.html.class_shares import ClassGame
-from comal.reports.html.run_data import START, RunData
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.adversaries import Kind, WorstCase
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.disk.result import PolicyResult, method_of, step_of
+from comal.reports.html.run_data import RunData
+from comal.reports.html.sections.class_shares import ClassGame
 from comal.reports.html.wording import join, pct, points, span
 
-GROUPS = ("another policy", "one class only", "best of N")
+GROUPS: Mapping[Kind, str] = {
+    "another policy": "the other policies of the run",
+    "one class only": "answers of one class only",
+    "best of N": "best-of-N under the judge",
+}
+"""Kinds of adversaries that a run's evaluation has, in the order of tables, and what sentences call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +38,22 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Headline:
     """What a result shows.
 
     Attributes:
+        sentence: the answer to "which policy is hardest to beat, and how hard is that?".
         facts: what to know first.
-        headline: the answer to "which policy is hardest to beat, and how hard is that?".
         paragraphs: the reasons, in the order of an argument.
         cycles: whether the judge is intransitive, on these answers.
         caveat: what the worst case can and cannot tell.
     """
 
-    headline: str
+    sentence: str
     facts: tuple[Fact, ...]
     paragraphs: tuple[str, ...]
     cycles: str
     caveat: str
-
-
-def group_of(adversary: str) -> str:
-    """The kind of an adversary, told by its name."""
-    if adversary.startswith("only "):
-        return GROUPS[1]
-    return GROUPS[2] if adversary.startswith("best of ") else GROUPS[0]
-
-
-def strongest(adversaries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """The adversary of each kind with the highest mean, where there is one."""
-    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for name, rate in adversaries.items():
-        group = group_of(name)
-        if group not in found or rate["mean"] > found[group][1]["mean"]:
-            found[group] = (name, rate)
-    return found
 
 
 def policy_text(recipe: Mapping[str, Any]) -> str:
@@ -101,60 +93,64 @@ def _how(run: RunData) -> str:
     return text if other is None else f"{text} What follows is judged by another judge: {judge_text(other)}."
 
 
-def verdict(run: RunData, game: ClassGame | None, certified: Mapping[str, Mapping[str, Any]] | None = None) -> Verdict:
-    """The verdict on a finished run; `certified` has the worst case that `comal certify` found, by policy."""
+def headline(run: RunData, game: ClassGame | None, certified: Mapping[str, Estimate] | None = None) -> Headline:
+    """What a finished run shows; `certified` has the worst case that `comal certify` found, by policy."""
     result = run.result
     assert result is not None
-    policies = result["policies"]
-    methods = list(result["methods"])
-    worst = {name: policies[name]["worst_case"] for name in policies}
-    best = min(methods, key=lambda name: float(worst[name]["mean"]))
+    policies = result.policies
+    methods = list(result.methods)
+    worst = {name: policy.figures.worst_case for name, policy in policies.items()}
+    rate = _rates(worst)
+    best = min(methods, key=lambda name: rate[name].mean)
     rest = [name for name in methods if name != best]
     apart = [name for name in rest if _apart(policies, best, name, methods[0])]
-    by = f"its strongest adversary beats it {pct(worst[best]['mean'])} of the time"
+    by = f"its strongest adversary beats it {pct(rate[best].mean)} of the time"
     if not rest:
-        headline = f"{best}: {by}"
+        sentence = f"{best}: {by}"
     elif len(apart) == len(rest):
-        headline = f"{best} is the hardest to beat: {by}"
+        sentence = f"{best} is the hardest to beat: {by}"
     else:
-        headline = f"{best} looks hardest to beat, though not clearly: {by}"
+        sentence = f"{best} looks hardest to beat, though not clearly: {by}"
     sharper = (certified or {}).get(best)
-    if sharper is not None and sharper["mean"] <= worst[best]["mean"]:
+    if sharper is not None and sharper.mean <= rate[best].mean:
         sharper = None
     if sharper is not None:
-        headline += f", and one that was chosen or trained for it {pct(sharper['mean'])}"
-    elif worst[best]["low"] <= 0.5:
-        headline += ", which cannot be told from an even match"
-    return Verdict(
-        headline,
+        sentence += f", and one that was chosen or trained for it {pct(sharper.mean)}"
+    elif rate[best].low <= 0.5:
+        sentence += ", which cannot be told from an even match"
+    paragraphs = (
+        _how(run),
+        _flattering(policies, worst),
+        _exposed(policies, methods, worst),
+        _separation(best, rest, apart, worst, methods[0]),
+    )
+    return Headline(
+        sentence,
         _facts(run, best, sharper),
-        (
-            _how(run),
-            _flattering(policies, worst),
-            _exposed(policies, methods, worst),
-            _separation(best, rest, apart, worst, methods[0]),
-        ),
-        _cycles(float(result["cyclic_prompts"]), game),
+        tuple(paragraph for paragraph in paragraphs if paragraph),
+        _cycles(result.cyclic_prompts, game),
         "The worst case is a lower bound: an adversary that nobody tried may do better, and the duality gap (twice the "
         "worst case's excess over 50%) is at least what the table says. Half of the test prompts choose the strongest "
         "adversary and the other half measure it, and the other way round, so the choice does not flatter it. "
-        f"Intervals are 95%, over {result['test_prompts']} held-out prompts by which nothing was chosen.",
+        f"Intervals are 95%, over {result.test_prompts} held-out prompts by which nothing was chosen.",
     )
 
 
-def _facts(run: RunData, best: str, sharper: Mapping[str, Any] | None) -> tuple[Fact, ...]:
+def _facts(run: RunData, best: str, sharper: Estimate | None) -> tuple[Fact, ...]:
     """What was aligned, to which judge, and how the least exploitable method's policy does."""
     assert run.result is not None
-    policy = run.result["policies"][best]
-    worst, rate = sharper or policy["worst_case"], policy.get("win_rate")
+    figures = run.result.policies[best].figures
+    worst, rate = sharper or figures.worst_case.win_rate, figures.win_rate
     facts = [Fact("Aligned", "", f"{_capital(policy_text(run.recipe))}, to {judge_text(run.recipe['judge'])}")]
     if rate is not None:
         start = "the supervised model" if run.recipe.get("supervised") else "the model it started from"
-        facts.append(Fact(f"{best} beats {start}", pct(rate["mean"]), f"of the time ({span(rate)})", key=True))
-    by = f"the strongest adversary beats it {pct(worst['mean'])} of the time ({span(worst)})"
-    excess = f"{100 * (worst['mean'] - 0.5):.1f} points"
+        facts.append(
+            Fact(f"{best} beats {start}", pct(rate.mean), f"of the time ({span(rate.low, rate.high)})", key=True)
+        )
+    by = f"the strongest adversary beats it {pct(worst.mean)} of the time ({span(worst.low, worst.high)})"
+    excess = f"{100 * (worst.mean - 0.5):.1f} points"
     facts.append(Fact(f"{best}'s exploitability, at least", excess, f"({points(worst)}): {by}", key=True))
-    cyclic = float(run.result["cyclic_prompts"])
+    cyclic = run.result.cyclic_prompts
     text = "of the test prompts have sampled answers that beat one another in a strict circle"
     facts.append(Fact("The judge's cycles", f"{cyclic:.0%}", text))
     return tuple(facts)
@@ -167,58 +163,62 @@ def judge_sentence(run: RunData) -> str:
     return f"{text}; held-out prompts are judged by {judge_text(other)}." if other else f"{text} and judges here too."
 
 
-def _flattering(policies: Mapping[str, Any], worst: Mapping[str, Any]) -> str:
-    scored = [name for name in policies if name != START]
-    looks = max(scored, key=lambda name: float(policies[name]["win_rate"]["mean"]))
-    rate = policies[looks]["win_rate"]
-    method, _, step = looks.partition("@")
-    who = f"{method} after {step} steps, the policy that this measure would pick," if step else looks
+def _flattering(policies: Mapping[str, PolicyResult], worst: Mapping[str, WorstCase]) -> str:
+    scored = {
+        name: rate
+        for name, policy in policies.items()
+        if name != START and (rate := policy.figures.win_rate) is not None
+    }
+    if not scored:
+        return ""
+    looks = max(scored, key=lambda name: scored[name].mean)
+    rate = scored[looks]
+    step = step_of(looks)
+    who = looks if step is None else f"{method_of(looks)} after {step} steps, the policy that this measure would pick,"
     text = (
         f"By the usual measure, how often a policy beats the model it started from, {who} looks best: "
-        f"{pct(rate['mean'])} ({span(rate)})."
+        f"{pct(rate.mean)} ({span(rate.low, rate.high)})."
     )
-    level = [n for n in scored if n != looks and policies[n]["win_rate"]["high"] >= rate["low"]]
+    level = [name for name, other in scored.items() if name != looks and other.high >= rate.low]
     if level:
         text += f" {join(level)} {'is' if len(level) == 1 else 'are'} within the noise of it."
     return (
         f"{text} But that measure asks about one opponent only. Against {_names(worst[looks])} "
-        f"{'it' if step else looks} loses {pct(worst[looks]['mean'])} of the time."
+        f"{looks if step is None else 'it'} loses {pct(worst[looks].win_rate.mean)} of the time."
     )
 
 
-def _exposed(policies: Mapping[str, Any], methods: list[str], worst: Mapping[str, Any]) -> str:
-    count = min(len(policies[name]["adversaries"]) for name in methods)
-    kinds = {group_of(a) for name in methods for a in policies[name]["adversaries"]}
-    listed = [
-        text
-        for group, text in zip(
-            GROUPS,
-            ("the other policies of the run", "answers of one class only", "best-of-N under the judge"),
-            strict=True,
-        )
-        if group in kinds
-    ]
-    rates = join([f"{name} {pct(worst[name]['mean'])} ({span(worst[name])})" for name in policies])
+def _exposed(policies: Mapping[str, PolicyResult], methods: Sequence[str], worst: Mapping[str, WorstCase]) -> str:
+    count = min(len(policies[name].figures.adversaries) for name in methods)
+    kinds = {adversary.kind for name in methods for adversary in policies[name].figures.adversaries}
+    listed = [text for kind, text in GROUPS.items() if kind in kinds]
+    rates = join([f"{name} {pct(rate.mean)} ({span(rate.low, rate.high)})" for name, rate in _rates(worst).items()])
     return (
         f"The worst case asks how often the strongest of {count} adversaries ({join(listed)}) wins: {rates}. "
         "The Nash policy's would be 50%: nobody beats it more than half of the time."
     )
 
 
-def _apart(policies: Mapping[str, Any], best: str, other: str, main: str) -> bool:
+def _rates(worst: Mapping[str, WorstCase]) -> dict[str, Estimate]:
+    return {name: found.win_rate for name, found in worst.items()}
+
+
+def _apart(policies: Mapping[str, PolicyResult], best: str, other: str, main: str) -> bool:
     """Whether `other` is beaten more often than `best` beyond chance: prompt by prompt where that was measured."""
-    excess = policies[other].get("worst_case_excess")
+    excess = policies[other].worst_case_excess
     if best == main and excess is not None:
-        return bool(excess["low"] > 0)
-    return bool(policies[best]["worst_case"]["high"] < policies[other]["worst_case"]["low"])
+        return excess.low > 0
+    mine, theirs = (policies[name].figures.worst_case.win_rate for name in (best, other))
+    return mine.high < theirs.low
 
 
-def _separation(best: str, rest: list[str], apart: list[str], worst: Mapping[str, Any], main: str) -> str:
+def _separation(best: str, rest: list[str], apart: list[str], worst: Mapping[str, WorstCase], main: str) -> str:
+    rate = _rates(worst)
     if not rest:
         text = ""
     elif len(apart) == len(rest):
         who = {1: "the other's", 2: "both others'"}.get(len(rest), "all others'")
-        if all(worst[best]["high"] < worst[name]["low"] for name in rest):
+        if all(rate[best].high < rate[name].low for name in rest):
             text = f"{best} is the least exploitable, and its interval is apart from {who}."
         else:
             text = (
@@ -232,8 +232,7 @@ def _separation(best: str, rest: list[str], apart: list[str], worst: Mapping[str
             "this run does not separate them."
         )
         text += f" It is apart from that of {join(apart)}." if apart else ""
-    low = worst[best]["low"]
-    if low > 0.5:
+    if rate[best].low > 0.5:
         text += (
             f" {best} is not a Nash policy yet: more than half of the time it loses to {_names(worst[best])}, "
             "beyond what chance explains."
@@ -269,14 +268,14 @@ def _cycles(share: float, game: ClassGame | None) -> str:
 def _cost(run: RunData) -> str:
     if run.result is None:
         return ""
-    pairs = sorted({int(run.result["policies"][m.name]["comparisons"]) for m in run.methods})
+    pairs = sorted({run.result.policies[m.name].comparisons for m in run.methods})
     if len(pairs) > 1:
         return f", at {pairs[0]:,} to {pairs[-1]:,} judged pairs of answers"
     return f", at {pairs[0]:,} judged pairs of answers{' each' if len(run.methods) > 1 else ''}"
 
 
-def _names(worst: Mapping[str, Any]) -> str:
-    first, second = worst["adversaries"]
+def _names(worst: WorstCase) -> str:
+    first, second = worst.names
     return f"“{first}”" if first == second else f"“{first}” or “{second}” (each the choice of half of the prompts)"
 
 

@@ -5,14 +5,14 @@ Verdict tables keep them in their notes, looks and result.json under "oracle"; r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from comal.evaluation.intervals import wilson
-from comal.judges.asking.oracle import OracleStats
+from comal.judges.asking.oracle import Counts
 from comal.pipeline.disk.files import read_notes
-from comal.reports.html.run_data import RunData
+from comal.records import from_json
+from comal.reports.html.run_data import JournaledStep, RunData
 from comal.reports.html.wording import pct, span
 
 
@@ -35,27 +35,22 @@ class AskedRow:
 def oracle_record(run: RunData) -> list[AskedRow]:
     """One row an occasion that was counted: training of each method, validation, test."""
     occasions = [(f"training of {m.name}", _sum(_training(m.steps))) for m in run.methods]
-    occasions.append(("validation prompts", _sum(look.get("oracle") for m in run.methods for look in m.looks)))
-    occasions.append(("test prompts", _sum([run.result.get("oracle")] if run.result is not None else [])))
+    occasions.append(("validation prompts", _sum(look.oracle for m in run.methods for look in m.looks)))
+    occasions.append(("test prompts", _sum([run.result.oracle] if run.result is not None else [])))
     return [_row(occasion, stats) for occasion, stats in occasions if stats.questions]
 
 
-def _training(steps: Iterable[Any]) -> Iterable[Mapping[str, Any] | None]:
+def _training(steps: Iterable[JournaledStep]) -> Iterable[Counts | None]:
     for step in steps:
         for path in step.folder.all_verdicts():
-            yield read_notes(path).get("oracle")
+            yield from_json(Counts | None, read_notes(path).get("oracle"), str(path))
 
 
-def _sum(counts: Iterable[Mapping[str, Any] | None]) -> OracleStats:
-    names = {field.name for field in fields(OracleStats)}
-    total = OracleStats()
-    for found in counts:
-        if found is not None:
-            total += OracleStats(**{name: value for name, value in found.items() if name in names})
-    return total
+def _sum(counts: Iterable[Counts | None]) -> Counts:
+    return sum((found for found in counts if found is not None), start=Counts())
 
 
-def _row(occasion: str, stats: OracleStats) -> AskedRow:
+def _row(occasion: str, stats: Counts) -> AskedRow:
     flips, first = "both orders are one question", "none by construction"
     if stats.both_orders and stats.position_bias is not None:
         flips = _share(stats.flips, stats.both_orders)
@@ -67,4 +62,7 @@ def _row(occasion: str, stats: OracleStats) -> AskedRow:
 
 
 def _share(count: int, total: int) -> str:
-    return f"{pct(count / total)} ({span(asdict(wilson(count, total)))})"
+    found = wilson(count, total)
+    assert found.low is not None
+    assert found.high is not None
+    return f"{pct(count / total)} ({span(found.low, found.high)})"

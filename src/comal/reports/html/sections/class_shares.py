@@ -124,8 +124,8 @@ def _shares(method: MethodData, classify: Callable[[str], str]) -> Shares:
             counts = Counter(classify(text) for text in texts)
             points.append((step.number, {name: count / len(texts) for name, count in sorted(counts.items())}))
     last = method.looks[-1] if method.looks else None
-    if last is not None and "classes" in last and last["step"] == len(method.steps):
-        points.append((last["step"], last["classes"]))  # nothing was sampled for training after the last step
+    if last is not None and last.figures.classes is not None and last.step == len(method.steps):
+        points.append((last.step, last.figures.classes))  # nothing was sampled for training after the last step
     return tuple(points)
 
 

@@ -39,7 +39,7 @@ class MethodCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class RunCost:
     """The cost of a run's methods, and the stages that any of them timed."""
 
     stages: tuple[str, ...]
@@ -47,12 +47,12 @@ class Cost:
     plot: BarPlot | None
 
 
-def cost(run: RunData) -> Cost:
+def cost(run: RunData) -> RunCost:
     """Seconds, samples and verdicts by method."""
     stages = tuple(dict.fromkeys(stage for m in run.methods for step in m.steps for stage in step.seconds))
     methods = tuple(_method(m, stages) for m in run.methods)
     plot = bar_plot("seconds", "Time by stage, all steps together", [(m.name, m.seconds) for m in methods if m.steps])
-    return Cost(stages, methods, plot)
+    return RunCost(stages, methods, plot)
 
 
 def _method(method: MethodData, stages: tuple[str, ...]) -> MethodCost:

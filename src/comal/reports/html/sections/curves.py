@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from comal.reports.html.class_shares import MALFORMED, ClassData
+from comal.evaluation.estimates import Estimate
+from comal.evaluation.exploitability.scoreboard import START
+from comal.pipeline.disk.look import Look
+from comal.pipeline.disk.result import method_of
 from comal.reports.html.plots.dots import DotPlot, dot_plot
 from comal.reports.html.plots.lines import LinePlot, Series, ValueAxis, line_plot
 from comal.reports.html.plots.simplex import Simplex, simplex
-from comal.reports.html.run_data import START, MethodData, RunData, Step
+from comal.reports.html.run_data import JournaledStep, MethodData, RunData
+from comal.reports.html.sections.class_shares import MALFORMED, ClassData
 
 CLASS_COLOURS = (4, 5, 6, 7)  # not those of the first three methods
 MALFORMED_COLOUR = 0
@@ -21,30 +24,30 @@ SMOOTHING = 5
 def colours(run: RunData) -> dict[str, int]:
     """Number of each policy's colour: 0 is the starting policy's grey; after seven methods they begin again."""
     known = {name: (i - 1) % 7 + 1 if i else 0 for i, name in enumerate(run.policies)}
-    scored = run.result["policies"] if run.result is not None else {}
-    return known | {name: known[name.partition("@")[0]] for name in scored}  # an earlier policy has its method's
+    scored = run.result.policies if run.result is not None else {}
+    return known | {name: known[method_of(name)] for name in scored}  # an earlier policy has its method's
 
 
 def keys(run: RunData) -> dict[str, str]:
     """The CSS class by which a page's checkbox hides a policy: one a method, shared by its earlier policies."""
     number = {name: f"m{i}" for i, name in enumerate(run.policies)}
-    scored = run.result["policies"] if run.result is not None else {}
-    return number | {name: number[name.partition("@")[0]] for name in scored}
+    scored = run.result.policies if run.result is not None else {}
+    return number | {name: number[method_of(name)] for name in scored}
 
 
 def result_plots(run: RunData) -> list[DotPlot]:
     """Win rate against the start, and the worst case, by policy, on one common axis."""
     if run.result is None:
         return []
-    policies: Mapping[str, Any] = run.result["policies"]
+    policies = {name: policy.figures for name, policy in run.result.policies.items()}
     number, hidden_by = colours(run), keys(run)
-    looks = [(name, policy["win_rate"]) for name, policy in policies.items() if name != START and "win_rate" in policy]
-    exposed = [(name, policy["worst_case"]) for name, policy in policies.items()]
-    ends = [rate[end] for _, rate in [*looks, *exposed] for end in ("low", "high")] + [0.5]
+    looks = [(name, rate) for name, policy in policies.items() if name != START and (rate := policy.win_rate)]
+    exposed = [(name, policy.worst_case.win_rate) for name, policy in policies.items()]
+    ends = [end for _, rate in [*looks, *exposed] for end in (rate.low, rate.high)] + [0.5]
     domain = (max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03))
 
-    def plot(id: str, title: str, rates: list[tuple[str, Any]]) -> DotPlot:  # noqa: A002
-        rows = [(name, r["mean"], r["low"], r["high"], number[name]) for name, r in rates]
+    def plot(id: str, title: str, rates: list[tuple[str, Estimate]]) -> DotPlot:  # noqa: A002
+        rows = [(name, r.mean, r.low, r.high, number[name]) for name, r in rates]
         return dot_plot(id, title, rows, domain, [hidden_by[name] for name, _ in rates])
 
     return [
@@ -61,7 +64,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
         line_plot(
             "gap",
             "Duality gap, at least",
-            [_look_series(run, m, "duality_gap") for m in run.methods],
+            [_look_series(run, m, lambda look: look.figures.duality_gap) for m in run.methods],
             last,
             note="twice the excess over 50% of the strongest adversary; validation prompts, 95% intervals",
             axis=ValueAxis(floor_at=0.0, rule=(0.0, "Nash")),
@@ -69,7 +72,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
         line_plot(
             "win-rate",
             "Win rate against the start",
-            [_look_series(run, m, "win_rate") for m in run.methods],
+            [_look_series(run, m, lambda look: look.figures.win_rate) for m in run.methods],
             last,
             note="validation prompts, 95% intervals",
             axis=ValueAxis(shares=True, rule=(0.5, "50%")),
@@ -181,20 +184,20 @@ def _class_colour(name: str, index: int) -> int:
     return MALFORMED_COLOUR if name == MALFORMED else CLASS_COLOURS[index % len(CLASS_COLOURS)]
 
 
-def _look_series(run: RunData, method: MethodData, figure: str) -> Series:
-    looks = [look for look in method.looks if figure in look]
+def _look_series(run: RunData, method: MethodData, figure: Callable[[Look], Estimate | None]) -> Series:
+    looks = [(look.step, rate) for look in method.looks if (rate := figure(look)) is not None]
     return Series(
         method.name,
         colours(run)[method.name],
-        [(look["step"], look[figure]["mean"]) for look in looks],
-        [(look[figure]["low"], look[figure]["high"]) for look in looks],
+        [(step, rate.mean) for step, rate in looks],
+        [(rate.low, rate.high) for _, rate in looks],
         method.moves,
         keys(run)[method.name],
     )
 
 
 def _kl_series(run: RunData, method: MethodData) -> Series:
-    points = [(look["step"], look["kl_start"]) for look in method.looks]
+    points = [(look.step, look.kl_start) for look in method.looks]
     start = [(0.0, 0.0), *points] if points else []
     return Series(method.name, colours(run)[method.name], start, moves=method.moves, keys=keys(run)[method.name])
 
@@ -202,7 +205,7 @@ def _kl_series(run: RunData, method: MethodData) -> Series:
 def _step_series(
     run: RunData,
     method: MethodData,
-    figure: Callable[[Step], float | None],
+    figure: Callable[[JournaledStep], float | None],
     *,
     after: bool = False,
     smooth: bool = False,
