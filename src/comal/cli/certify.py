@@ -89,6 +89,7 @@ def _prepare(
     from comal.pipeline.certify.plan import (
         Plan,
         chosen_policies,
+        joined_pool,
         model_name,
         policies_of_run,
         recipe_of_run,
@@ -98,7 +99,6 @@ def _prepare(
     from comal.pipeline.run.check import method_names
     from comal.recipes.load import changed, load_recipe
 
-    given = {str(path): path for path in against}
     if recipe is None:
         if not (policy / "run.json").is_file() and (policy / "tokenizer_config.json").is_file():
             raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts")
@@ -107,7 +107,8 @@ def _prepare(
         pool = policies_of_run(policy, plan_recipe, told.evaluation.pool_size)
         chosen = chosen_policies(pool, list(method_names(plan_recipe)), methods)
         folder = output_dir or policy / "certify"
-        return Certification(folder, Plan(policy, plan_recipe, told, tuple(against)), chosen, pool | given)
+        pool = joined_pool(pool, chosen, against)
+        return Certification(folder, Plan(policy, plan_recipe, told, tuple(against)), chosen, pool)
     if (policy / "run.json").is_file():
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
@@ -117,5 +118,9 @@ def _prepare(
         raise RunError(str(policy), "there is no such folder; give a run's or a model's")
     require_kind(policy, plan_recipe)
     told = changed(CertifySettings, defaults(plan_recipe), settings)
+    if told.evaluation.pool_size != plan_recipe.evaluation.pool_size:
+        raise ConfigError("evaluation.pool_size", "a model has no earlier policies to choose from; leave this out")
+    chosen = {model_name(policy): policy}
     folder = output_dir or Path("runs") / f"certify-{plan_recipe.name}"
-    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), {model_name(policy): policy}, given)
+    pool = joined_pool({}, chosen, against)
+    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), chosen, pool)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.in_effect import refuse_given
 from comal.cli.reproduce_lm import lm
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def reproduce() -> None:
 
 @app.command()
 def synthetic(
+    context: typer.Context,
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where the figure goes.")] = Path("synthetic.png"),
     steps: Annotated[int, typer.Option(help="Prox steps of each method.", min=1)] = 3000,
     eta: Annotated[float, typer.Option(help="Step size of all methods.")] = 0.15,
@@ -51,12 +53,13 @@ def synthetic(
     if part:
         from comal.cli.reproduce_synthetic import compare
 
+        own = ("output", "steps", "eta", "tau", "inner_steps", "start")
+        refuse_given(context, own, "belongs to the three-answer experiment, which --part replaces")
+        if part == ["list"]:
+            refuse_given(context, ("full", "folder", "as_json"), "does nothing to a list of names")
         compare(part, full, folder, as_json)
         return
-    if full:
-        from comal.errors import ConfigError
-
-        raise ConfigError("--full", "belongs to the comparisons; name one, or `--part all`")
+    refuse_given(context, ("full", "folder"), "belongs to the comparisons (--part NAME, or `--part all`)")
     from comal.algorithms.comal import COMAL
     from comal.algorithms.inpo import INPO
     from comal.algorithms.mwu import MWU
