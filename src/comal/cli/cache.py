@@ -169,11 +169,27 @@ def _file(place: Path | None) -> Path:
         return path
     if place.is_dir():
         if not (place / FILE_NAME).is_file():
+            _refuse_elsewhere(place)
             raise JudgeError(
                 str(place), f"there is no {FILE_NAME} in this folder; verdicts of judges that cost nothing are not kept"
             )
         return place / FILE_NAME
     return place
+
+
+def _refuse_elsewhere(folder: Path) -> None:
+    """Say where the verdicts of a run are that keeps them in another file, which may be other runs' as well."""
+    from comal.errors import JudgeError
+    from comal.judges.kept.cache import cache_path
+    from comal.pipeline.crossplay.sources import read_recipe
+
+    if not (folder / "run.json").is_file():
+        return
+    setting = read_recipe(folder).verdict_cache
+    kept = cache_path(setting, folder)
+    if kept != cache_path("run", folder):
+        what = "leave the run's folder out" if setting == "shared" else f"name that file, {kept}"
+        raise JudgeError(str(folder), f"the run keeps its verdicts elsewhere (verdict_cache: {setting}); {what}")
 
 
 def _fingerprints(found: CacheStats, judges: list[str] | None) -> tuple[str, ...] | None:
