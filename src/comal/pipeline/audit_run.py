@@ -8,9 +8,8 @@ from comal.errors import RunError
 from comal.evaluation.audit.asking import AnswerSets, Asking, Progress, ask
 from comal.evaluation.audit.audit import audit_verdicts
 from comal.evaluation.audit.result import AuditResult
-from comal.judges.asking.oracle import SPEND_NAME
 from comal.judges.base import Judge
-from comal.judges.kept.cache import cache_path
+from comal.judges.kept.cache import SPEND_NAME, cache_path
 from comal.pipeline.disk.files import AUDIT, read_json, read_table, write_json
 from comal.plugins import JUDGES
 from comal.recipes.settings import Recipe

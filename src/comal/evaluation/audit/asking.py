@@ -11,8 +11,9 @@ import numpy as np
 
 from comal.errors import DataError
 from comal.evaluation.audit.verdicts import Floats, Row, Verdicts
-from comal.judges.asking.oracle import SPEND_NAME, Oracle
+from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison, Judge
+from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
 
 _CHUNK = 256  # comparisons between two looks at the progress

@@ -11,10 +11,8 @@ from pathlib import Path
 from comal.errors import JudgeError
 from comal.judges.asking.keeping import ask_and_keep, open_cache
 from comal.judges.base import Comparison, Judge, Records
+from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
-
-SPEND_NAME = "spend.sqlite"
-"""The file beside kept verdicts in which metered judges count."""
 
 
 @dataclass(frozen=True, slots=True)

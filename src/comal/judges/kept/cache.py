@@ -14,6 +14,8 @@ from comal.judges.base import Comparison
 from comal.judges.kept.file import open_cache, transaction
 
 FILE_NAME = "verdicts.sqlite"
+SPEND_NAME = "spend.sqlite"
+"""Of the file beside it, in which a metered judge counts; see `comal.judges.chat.ledger`."""
 _LOOKUP = 500  # keys a query; SQLite before 3.32 takes 999 parameters
 
 
