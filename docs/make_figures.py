@@ -19,7 +19,7 @@ from comal.algorithms.inpo import INPO
 from comal.algorithms.mwu import MWU
 from comal.engine import MemoryJournal, run
 from comal.games import ExactBackend, duality_gap, kl, named_game, win_rate, win_rates
-from comal.games.measures import Floats
+from comal.games.game import Floats
 from comal.reports.figures.games import OKABE_ITO, figure_of, save
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from comal.cli import app
 from comal.judges.base import Comparison
 from comal.judges.kept.cache import VerdictCache, shared_cache_path
 from comal.pipeline.disk.files import write_json
-from comal.pipeline.run.check import canonical
+from comal.pipeline.run.resolved import resolve
 from comal.recipes.load import load_recipe
 
 
@@ -99,7 +99,7 @@ def test_prune_by_judge_by_age_and_everything(path: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["stats", "export", "prune"])
 def test_where_a_run_keeps_its_verdicts_is_said(tmp_path: Path, command: str, setting: str, said: str) -> None:
-    recipe = canonical(load_recipe("docstrings", [f"verdict_cache={setting}"]))
+    recipe = resolve(load_recipe("docstrings", [f"verdict_cache={setting}"])).canonical()
     write_json(tmp_path / "mine" / "run.json", {"format": 1, "comal": "0", "recipe": recipe})
     outcome = cache(command, tmp_path / "mine", *(["--all", "--yes"] if command == "prune" else []))
     assert outcome.exit_code == 2, outcome.output

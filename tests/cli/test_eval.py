@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -366,8 +367,9 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_policies_of_a_run_play_on_its_test_prompts(run: Path, tmp_path: Path) -> None:
-    from comal.pipeline.crossplay.sources import find_model, read_recipe
-    from comal.pipeline.run.resources import parts
+    from comal.pipeline.crossplay.sources import find_model
+    from comal.pipeline.disk.layout import RunFolder
+    from comal.pipeline.run.resources import open_store
     from comal.pipeline.step.samples import Samples, score
 
     common = ["--judge", run, "--draws", 20, "--answers", 3, "--json"]
@@ -379,7 +381,7 @@ def test_the_policies_of_a_run_play_on_its_test_prompts(run: Path, tmp_path: Pat
     assert "was trained on this very judge" in outcome.stderr
     assert found["policies"]["start"]["kl_reference"]["value"] == 0
     (folder,) = (p for p in (tmp_path / "o" / "samples").iterdir() if p.name.startswith("comal-"))
-    store = parts(run, read_recipe(run)).store
+    store = open_store(run, RunFolder(run).recipe())
     prompts = [
         Prompt.of_text(row["instruction"]) for row in json.loads((tmp_path / "o/outputs/comal.json").read_text())[::3]
     ]
@@ -389,6 +391,33 @@ def test_the_policies_of_a_run_play_on_its_test_prompts(run: Path, tmp_path: Pat
     assert found["policies"]["comal"]["kl_reference"]["value"] == pytest.approx(ratio.mean(), abs=1e-6)
     same = comal(f"first={run}/start", f"{run}/comal", *common, "--output-dir", tmp_path / "p")
     assert list(json.loads(same.stdout)["policies"]) == ["first", "comal"]
+
+
+def test_a_runs_policies_are_there_without_the_judge_it_was_trained_on(run: Path, tmp_path: Path) -> None:
+    """The judge's module has gone since the run: another judge compares the same weights."""
+    from comal.pipeline.crossplay.sources import find_model
+    from comal.pipeline.disk.layout import RunFolder
+    from comal.pipeline.run.resources import open_store
+
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    written = json.loads((moved / "run.json").read_text())
+    written["recipe"]["judge"] = {"name": "judge_that_has_gone:Critic", "strictness": 2}
+    written["recipe"]["evaluation"]["judge"] = {"name": "judge_that_has_gone:Critic"}
+    (moved / "run.json").write_text(json.dumps(written))
+    other = ["--judge", LONGER, "--draws", 20, "--json"]
+    outcome = comal(moved, *other, "--output-dir", tmp_path / "o")
+    assert outcome.exit_code == 0, outcome.output
+    assert list(json.loads(outcome.stdout)["policies"]) == ["start", "comal"]
+    assert "was trained on this judge is not known" in outcome.stderr
+    assert "cannot import `judge_that_has_gone`" in outcome.stderr
+    prompts = [Prompt.of_text("a"), Prompt.of_text("b")]
+    opened = []
+    for folder in (run, moved):
+        policy = open_store(folder, RunFolder(folder).recipe()).open(find_model(f"{folder}/comal", "x").checkpoint)
+        opened.append(policy.score_groups([(policy.encoder(p), [policy.encode_answer("c")]) for p in prompts]))
+    np.testing.assert_array_equal(opened[0], opened[1])
+    refused(comal(moved, "--judge", moved, "--output-dir", tmp_path / "p"), "cannot import `judge_that_has_gone`")
 
 
 def test_policies_that_a_run_has_not(run: Path, tmp_path: Path) -> None:
@@ -411,8 +440,8 @@ def test_a_broken_run_is_one_message(tmp_path: Path) -> None:
         broken = tmp_path / str(number)
         broken.mkdir()
         (broken / "run.json").write_text(content)
-        refused(comal(broken, "--judge", LONGER), "run.json is not the one of a run")
-        refused(comal("a.json", "b.json", "--judge", broken), "run.json is not the one of a run")
+        refused(comal(broken, "--judge", LONGER), "run.json: this file of the run cannot be read")
+        refused(comal("a.json", "b.json", "--judge", broken), "run.json: this file of the run cannot be read")
 
 
 def test_training_prompts_are_told(run: Path, tmp_path: Path) -> None:

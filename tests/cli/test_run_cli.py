@@ -134,7 +134,7 @@ def test_plan_says_what_a_certification_would_cost(tmp_path: Path, recipe: Path,
 
     # A run of it that took 8 s for its 4 steps, and 6 s to evaluate 3 policies on 2 prompts against 10 others.
     run = tmp_path / "runs" / "one-token"
-    write_json(run / "run.json", {"recipe": load_recipe(str(recipe)).model_dump(mode="json")})
+    write_json(run / "run.json", {"format": 1, "recipe": load_recipe(str(recipe)).model_dump(mode="json")})
     write_json(run / "timing.json", {"methods": 8.0, "evaluation": 6.0})
     assert json.loads(comal("plan", recipe, "--json").stdout)["certify"]["minutes"] is None, "it is not finished"
     write_json(run / "result.json", {})

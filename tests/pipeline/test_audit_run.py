@@ -12,11 +12,12 @@ from comal.errors import RunError
 from comal.evaluation.audit.asking import Asking
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison
-from comal.judges.kept.cache import cache_path
+from comal.judges.kept.cache import shared_cache_path
 from comal.judges.python import Python
 from comal.pipeline.audit_run import audit_run, run_answers
 from comal.pipeline.disk.files import read_json, write_json, write_table
-from comal.pipeline.run.check import canonical
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.run.resolved import resolve
 from comal.plugins import JUDGES
 from comal.recipes.load import load_recipe
 from command_line import comal, refused
@@ -27,7 +28,7 @@ STYLES = ("Return it.", "Returns it.", "The result.")
 
 @pytest.fixture
 def folder(tmp_path):
-    write_json(tmp_path / "run" / "run.json", {"format": 1, "recipe": canonical(load_recipe("docstrings"))})
+    write_json(tmp_path / "run" / "run.json", {"format": 1, "recipe": resolve(load_recipe("docstrings")).canonical()})
     return tmp_path / "run"
 
 
@@ -105,7 +106,7 @@ def paid_run(folder, verdict_cache):
     """A finished run with a judge whose verdicts are kept: three policies of answers of drawn lengths."""
     settings = ["judge.name=python", "judge.function=scribe:f", "judge.expensive=true", "judge.symmetric=true"]
     recipe = load_recipe("docstrings", [*settings, f"verdict_cache={verdict_cache}", "seed=3"])
-    write_json(folder / "run.json", {"format": 1, "recipe": canonical(recipe)})
+    write_json(folder / "run.json", {"format": 1, "recipe": resolve(recipe).canonical()})
     rng = np.random.default_rng(0)
     texts = {name: ["x" * int(n) for n in rng.integers(1, 1000, size=40)] for name in ("start", "comal", "self-play")}
     for name, given in texts.items():
@@ -121,7 +122,7 @@ def test_no_verdict_is_bought_again_wherever_the_run_keeps_them(asked, tmp_path,
     judge = JUDGES.build(PAID, "judge")
     pairs = list(itertools.combinations(texts.values(), 2))
     questions = [Comparison(f"q{x}", a[x], b[x]) for a, b in pairs for x in range(40)]
-    Oracle(judge, cache_path(setting, folder)).win_probabilities(questions)
+    Oracle(judge, RunFolder(folder).verdicts(setting)).win_probabilities(questions)
     bought = asked.read_text()
     assert bought.count("\n") == 3 * 40
 
@@ -140,7 +141,7 @@ def test_what_a_judge_spends_is_counted_in_the_run(asked, tmp_path, monkeypatch)
     paid_run(tmp_path / "run", "shared")
     audit_run(tmp_path / "run", how=Asking(repeats=2))
     assert {records.spend for records in told} == {tmp_path / "run" / "spend.sqlite"}
-    assert {records.verdicts for records in told} == {cache_path("shared", tmp_path / "run"), None}
+    assert {records.verdicts for records in told} == {shared_cache_path(), None}
 
 
 def test_cache_and_seed_of_the_command_are_in_effect(asked, tmp_path):

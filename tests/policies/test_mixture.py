@@ -10,8 +10,8 @@ import tiny_models
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
 from comal.policies.sequences import TokenBatch, completion_log_probs
-from comal.policies.store import PolicyStore
-from comal.policies.transformers import Decoding
+from comal.policies.store import ModelSource, PolicyStore
+from comal.policies.transformers import Batching, Decoding
 
 PROMPTS = [Prompt.of_text("Hi"), Prompt.of_text("Why is the sky blue?")]
 LORA = LoraConfig(r=4, alpha=8, target_modules="all-linear")
@@ -28,7 +28,8 @@ def opened(request: pytest.FixtureRequest, base: str, tmp_path_factory: pytest.T
     """A store whose policy, at `trained`, differs much from the initial one."""
     lora = LORA if request.param == "lora" else None
     decoding = Decoding(max_new_tokens=2, batch_size=4000)
-    store = PolicyStore(base, lora=lora, keep=1, decoding=decoding, share_prompt=request.param == "shared prompt")
+    batching = Batching(share_prompt=request.param == "shared prompt")
+    store = PolicyStore(ModelSource(base, lora=lora), decoding=decoding, batching=batching, keep=1)
     model = store.trainable(base)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ import tiny_models
 from comal.errors import PolicyError
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Completion, Prompt
+from comal.policies.encoder import PromptFormat
 from comal.policies.sequences import TokenBatch, completion_log_probs
-from comal.policies.store import PolicyStore
-from comal.policies.transformers import Decoding
+from comal.policies.store import ModelSource, PolicyStore
+from comal.policies.transformers import Batching, Decoding
 
 # PEFT 0.21 asks Transformers 5.23 by a name that it has just deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -31,8 +33,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def store(base: str, **changes) -> PolicyStore:
-    options = {"decoding": Decoding(max_new_tokens=6, batch_size=12), "max_prompt_tokens": 64} | changes
-    return PolicyStore(base, **options)
+    """A store; `changes` are any fields of what it is made of."""
+
+    def made(kind, **defaults):
+        names = {f.name for f in dataclasses.fields(kind)}
+        return kind(**(defaults | {name: changes.pop(name) for name in names & changes.keys()}))
+
+    decoding = changes.pop("decoding", Decoding(max_new_tokens=6, batch_size=12))
+    model, prompts = made(ModelSource, base=base), made(PromptFormat, max_tokens=64)
+    return PolicyStore(model, prompts, decoding, made(Batching), **changes)
 
 
 def tokens(groups: list[list[Completion]]) -> list[list[tuple[int, ...]]]:
@@ -130,10 +139,10 @@ def test_a_system_prompt_without_a_template_to_put_it_in_is_refused(base: str, t
 
 def test_an_over_long_prompt_loses_its_beginning(base: str) -> None:
     long = Prompt.of_text("word " * 200 + "end?")
-    cut, whole = (store(base, max_prompt_tokens=n).encoder(long) for n in (20, 4000))
+    cut, whole = (store(base, max_tokens=n).encoder(long) for n in (20, 4000))
     assert len(cut) == 20
     assert cut == whole[-20:]
-    policy = store(base, max_prompt_tokens=20).open(base)
+    policy = store(base, max_tokens=20).open(base)
     assert len(policy.sample([long], 2, seed=0)[0]) == 2
 
 

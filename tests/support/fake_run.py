@@ -45,7 +45,8 @@ def recipe(**changes: Any) -> dict[str, Any]:
         "algorithm": {"name": "comal"},
         "baselines": {"fixed": {"name": "inpo"}},
         "steps": STEPS,
-        "supervised": {"epochs": 1.0},
+        "prompts": {"train": {"source": "prompts.jsonl"}},
+        "supervised": {"data": {"source": "pairs.jsonl"}, "epochs": 1.0},
         "evaluation": {"judge": None, "classes": "comal.judges.docstring_style:classify"},
         "processes": 1,
     }

@@ -17,7 +17,7 @@ from comal.games.named import paper
 from comal.pipeline.data.prompts import Pair
 from comal.pipeline.training.supervised import make_supervised
 from comal.policies.base import Prompt
-from comal.policies.store import PolicyStore
+from comal.policies.store import ModelSource, PolicyStore
 from comal.recipes.load import validate
 
 P = np.asarray(paper().P)
@@ -86,7 +86,7 @@ def imitate(folder: Path, weights: Sequence[float], base: Path | None = None) ->
 
 def distribution(folder: Path, prompt: str, base: Path) -> np.ndarray:
     """Probabilities of the three answers under the model in `folder`; the rest of its mass is lost."""
-    policy = PolicyStore(base).open(folder)
+    policy = PolicyStore(ModelSource(base)).open(folder)
     answers = [tuple(policy.tokenizer(a, add_special_tokens=False)["input_ids"]) for a in ANSWERS]
     assert all(len(tokens) == 1 for tokens in answers)
     return np.exp(policy.score_groups([(policy.encoder(Prompt.of_text(prompt)), answers)])[0])

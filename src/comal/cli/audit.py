@@ -67,17 +67,19 @@ def audit(
     preference: at most how often one would look at least as cyclic by chance. A large p alone proves nothing.
     """
     from comal.errors import ConfigError
+    from comal.pipeline.disk.layout import RunFolder
 
     if exact and draws > 1:
         raise ConfigError("--exact", "a mean of sampled verdicts (--draws) is not the preference itself")
     from comal.evaluation.audit.asking import Asking
 
     how = Asking(repeats, draws, True if exact else None)
-    if len(inputs) == 1 and (inputs[0] / "run.json").is_file():
+    run = RunFolder(inputs[0])
+    if len(inputs) == 1 and run.is_marked:
         refuse_given(context, ("labels", "counts"), "does nothing to a run")
         result = _of_run(inputs[0], judge, prompts, cache, seed, how)
         if judge is None:
-            typer.echo(f"kept in {inputs[0] / 'audit.json'}; `comal report {inputs[0]}` shows it", err=True)
+            typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
         from comal.evaluation.audit.formats import read_sources
 

@@ -156,7 +156,8 @@ def parse_age(text: str) -> float:
 def _file(place: Path | None) -> Path:
     """The cache that is meant: a file, a run's, or the user's own."""
     from comal.errors import JudgeError
-    from comal.judges.kept.cache import FILE_NAME, shared_cache_path
+    from comal.judges.kept.cache import shared_cache_path
+    from comal.pipeline.disk.layout import HomeFolder
 
     if place is None:
         path = shared_cache_path()
@@ -168,26 +169,27 @@ def _file(place: Path | None) -> Path:
             )
         return path
     if place.is_dir():
-        if not (place / FILE_NAME).is_file():
+        path = HomeFolder(place).verdicts()
+        if not path.is_file():
             _refuse_elsewhere(place)
             raise JudgeError(
-                str(place), f"there is no {FILE_NAME} in this folder; verdicts of judges that cost nothing are not kept"
+                str(place), f"there is no {path.name} in this folder; verdicts of judges that cost nothing are not kept"
             )
-        return place / FILE_NAME
+        return path
     return place
 
 
 def _refuse_elsewhere(folder: Path) -> None:
     """Say where the verdicts of a run are that keeps them in another file, which may be other runs' as well."""
     from comal.errors import JudgeError
-    from comal.judges.kept.cache import cache_path
-    from comal.pipeline.crossplay.sources import read_recipe
+    from comal.pipeline.disk.layout import RunFolder
 
-    if not (folder / "run.json").is_file():
+    run = RunFolder(folder)
+    if not run.is_marked:
         return
-    setting = read_recipe(folder).verdict_cache
-    kept = cache_path(setting, folder)
-    if kept != cache_path("run", folder):
+    setting = run.recipe().verdict_cache
+    kept = run.verdicts(setting)
+    if kept != run.verdicts():
         what = "leave the run's folder out" if setting == "shared" else f"name that file, {kept}"
         raise JudgeError(str(folder), f"the run keeps its verdicts elsewhere (verdict_cache: {setting}); {what}")
 

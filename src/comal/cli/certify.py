@@ -71,7 +71,7 @@ def certify(
         return
     print_certificates(certificates)
     for certificate in certificates:
-        typer.echo(f"\nfigures  {work.folder / certificate.policy / 'certificate.json'}", err=True, nl=False)
+        typer.echo(f"\nfigures  {work.artifacts.policy(certificate.policy).certificate_path}", err=True, nl=False)
     typer.echo(err=True)
 
 
@@ -96,20 +96,21 @@ def _prepare(
         require_kind,
     )
     from comal.pipeline.certify.settings import CertifySettings, defaults
-    from comal.pipeline.run.check import method_names
+    from comal.pipeline.disk.layout import RUNS, RunFolder
+    from comal.pipeline.run.resolved import resolve
     from comal.recipes.load import changed, load_recipe
 
     if recipe is None:
-        if not (policy / "run.json").is_file() and (policy / "tokenizer_config.json").is_file():
+        if not RunFolder(policy).is_marked and (policy / "tokenizer_config.json").is_file():
             raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts")
-        plan_recipe = recipe_of_run(policy)
-        told = changed(CertifySettings, defaults(plan_recipe), settings)
-        pool = policies_of_run(policy, plan_recipe, told.evaluation.pool_size)
-        chosen = chosen_policies(pool, list(method_names(plan_recipe)), methods)
-        folder = output_dir or policy / "certify"
+        resolved = resolve(recipe_of_run(policy))
+        told = changed(CertifySettings, defaults(resolved), settings)
+        pool = policies_of_run(policy, resolved.recipe, told.evaluation.pool_size)
+        chosen = chosen_policies(pool, list(resolved.methods), methods)
+        folder = output_dir or RunFolder(policy).certification
         pool = joined_pool(pool, chosen, against)
-        return Certification(folder, Plan(policy, plan_recipe, told, tuple(against)), chosen, pool)
-    if (policy / "run.json").is_file():
+        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool)
+    if RunFolder(policy).is_marked:
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
         raise ConfigError("--method", "a model folder holds one policy; leave this out")
@@ -117,10 +118,11 @@ def _prepare(
     if not policy.is_dir():
         raise RunError(str(policy), "there is no such folder; give a run's or a model's")
     require_kind(policy, plan_recipe)
-    told = changed(CertifySettings, defaults(plan_recipe), settings)
+    resolved = resolve(plan_recipe)
+    told = changed(CertifySettings, defaults(resolved), settings)
     if told.evaluation.pool_size != plan_recipe.evaluation.pool_size:
         raise ConfigError("evaluation.pool_size", "a model has no earlier policies to choose from; leave this out")
     chosen = {model_name(policy): policy}
-    folder = output_dir or Path("runs") / f"certify-{plan_recipe.name}"
+    folder = output_dir or RUNS / f"certify-{plan_recipe.name}"
     pool = joined_pool({}, chosen, against)
-    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), chosen, pool)
+    return Certification(folder, Plan(folder, resolved, told, tuple(against)), chosen, pool)

@@ -91,6 +91,7 @@ def eval_(
     from comal.pipeline.crossplay.evaluation import Evaluation
     from comal.pipeline.crossplay.settings import EvalSettings, SamplingOptions
     from comal.pipeline.data.prompts import SUFFIXES
+    from comal.pipeline.disk.evaluation_folder import EVALUATIONS, EvaluationFolder
     from comal.pipeline.processes.distributed import prepare_process, state
     from comal.recipes.settings import DataSource
 
@@ -127,7 +128,7 @@ def eval_(
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
     evaluation = Evaluation.prepare(settings, load_judge(judge))
     _refuse_unused(context, evaluation)
-    folder = output_dir or Path("evaluations") / evaluation.digest
+    folder = output_dir or EVALUATIONS / evaluation.digest
     from comal.cli.display.evaluation import EvalDisplay
 
     shown = state().is_main_process
@@ -139,16 +140,17 @@ def eval_(
         return
     for line in display.asked():
         typer.echo(line, err=True)
+    left = EvaluationFolder(folder)
     if as_json:
-        typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
+        typer.echo(left.result_path.read_text(encoding="utf-8"), nl=False)
     else:
         from comal.reports.terminal.evaluation import print_evaluation
 
         print_evaluation(result)
     for note in evaluation.notes:
         typer.echo(f"warning: {note}", err=True)
-    for what, name in (("figures", "result.json"), ("leaderboard", "leaderboard.csv"), ("win rates", "matrix.csv")):
-        typer.echo(f"{what:<12} {folder / name}", err=True)
+    for what, path in (("figures", left.result_path), ("leaderboard", left.leaderboard), ("win rates", left.matrix)):
+        typer.echo(f"{what:<12} {path}", err=True)
 
 
 def _refuse_unused(context: typer.Context, evaluation: Evaluation) -> None:

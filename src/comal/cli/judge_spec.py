@@ -12,10 +12,11 @@ import yaml
 
 from comal.errors import ConfigError, near_match
 from comal.judges.base import Judge
-from comal.pipeline.crossplay.sources import read_recipe
+from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
 from comal.recipes.load import UniqueKeys, recipe_names, recipe_text
 from comal.recipes.overrides import parse_overrides
+from comal.resolve import resolve_judge
 
 _FILES = (".yaml", ".yml", ".json")
 
@@ -38,15 +39,12 @@ def load_judge(spec: str, option: str = "--judge") -> Judge:
         ConfigError: none of these, or a judge with wrong options.
     """
     path = Path(spec).expanduser()
-    if (path / "run.json").is_file():
-        recipe = read_recipe(path)
-        own: Judge = JUDGES.build(recipe.evaluation.judge or recipe.judge, option)
-        return own
+    if RunFolder(path).is_marked:
+        recipe = RunFolder(path).recipe()
+        return resolve_judge(recipe.evaluation.judge or recipe.judge, option)
     is_file = spec.lower().endswith(_FILES)
-    judge: Judge = JUDGES.build(
-        _of_file(path, spec, option) if is_file else _inline(spec, option), spec if is_file else option
-    )
-    return judge
+    found = _of_file(path, spec, option) if is_file else _inline(spec, option)
+    return resolve_judge(found, spec if is_file else option)
 
 
 def build_judge(spec: str, option: str = "--judge") -> Judge:

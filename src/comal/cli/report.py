@@ -26,6 +26,7 @@ def report(
     Of an unfinished run the page says what is not there yet. The file's path is printed on stdout.
     """
     from comal.errors import RunError
+    from comal.pipeline.disk.layout import COMPARISON, RunFolder
 
     if output is not None and output.is_dir():
         raise RunError(str(output), "this is a folder; give --output the name of a file")
@@ -36,11 +37,11 @@ def report(
     else:
         from comal.reports.html.compare_report import write_comparison
 
-        page = write_comparison(runs, output or Path("comparison.html"))
+        page = write_comparison(runs, output or COMPARISON)
     if as_json:
         import json
 
-        finished = [(run / "result.json").is_file() for run in runs]
+        finished = [RunFolder(run).is_finished for run in runs]
         typer.echo(json.dumps({"report": str(page), "runs": [str(run) for run in runs], "finished": finished}))
     else:
         typer.echo(str(page))

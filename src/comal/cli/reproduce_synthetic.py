@@ -112,6 +112,7 @@ def _compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None
 
     from comal.experiments.matrix_games.cells import FULL, PARTS, QUICK, planned, results, total
     from comal.experiments.matrix_games.figures import comparison_figure, comparison_table, interpreters, schedule_table
+    from comal.pipeline.disk.experiment_folder import MatrixGamesFolder
     from comal.reports.figures.games import save
 
     if wanted == ["list"]:
@@ -119,12 +120,13 @@ def _compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None
         return
     scale = FULL if full else QUICK
     out, err = Console(highlight=False, soft_wrap=True, width=_WIDTH), Console(stderr=True)
+    own = MatrixGamesFolder(folder)
     shown = {}
     for part in planned(wanted, scale):
         with Progress(console=err, transient=True) as progress:
             bar = progress.add_task(part, total=total(part, scale))
             found = []
-            for result in results(part, scale, folder / "cells"):
+            for result in results(part, scale, own.cells.path):
                 found.append(result)
                 progress.advance(bar)
         shown[part] = found
@@ -135,7 +137,7 @@ def _compare(wanted: list[str], full: bool, folder: Path, as_json: bool) -> None
         else:
             for interpreter in interpreters(found):
                 out.print(comparison_table(part, found, interpreter))
-            figure = folder / f"{part.replace('/', '-').replace(':', '-')}.png"
+            figure = own.figure(part)
             save(comparison_figure(part, found), figure)
             typer.echo(f"figure: {figure}", err=True)
         out.print()

@@ -31,14 +31,15 @@ def run(
     from comal.recipes.load import load_recipe
 
     plan = load_recipe(recipe, settings or [])
-    folder = output_dir or Path("runs") / plan.name
     from comal.cli.display.run import RunDisplay
+    from comal.pipeline.disk.layout import RUNS, RunFolder
     from comal.pipeline.disk.provenance import command_line
     from comal.pipeline.processes.distributed import on_main, prepare_process, state
-    from comal.pipeline.run.check import method_names
+    from comal.pipeline.run.resolved import method_names
     from comal.pipeline.run.run import Run
     from comal.reports.html.run_report import write_report
 
+    folder = output_dir or RUNS / plan.name
     prepare_process(plan.threads)
     shown = state().is_main_process
     command = command_line(recipe, settings or [], state().num_processes)
@@ -51,15 +52,16 @@ def run(
             on_main(lambda: write_report(folder))
     if not shown:
         return
+    left = RunFolder(folder)
     if as_json:
-        typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
+        typer.echo(left.result_path.read_text(encoding="utf-8"), nl=False)
         return
     from comal.reports.terminal.run import print_result
 
     print_result(result)
-    typer.echo(f"\nreport   {folder / 'report.html'}", err=True)
-    typer.echo(f"figures  {folder / 'result.json'}", err=True)
-    typer.echo(f"model    {folder / 'model'}", err=True)
-    adapter = (folder / "model" / "adapter_config.json").is_file()
+    typer.echo(f"\nreport   {left.report}", err=True)
+    typer.echo(f"figures  {left.result_path}", err=True)
+    typer.echo(f"model    {left.model}", err=True)
+    adapter = (left.model / "adapter_config.json").is_file()
     loader = "peft.AutoPeftModelForCausalLM" if adapter else "transformers.AutoModelForCausalLM"
-    typer.echo(f'         load it with {loader}.from_pretrained("{folder / "model"}")', err=True)
+    typer.echo(f'         load it with {loader}.from_pretrained("{left.model}")', err=True)

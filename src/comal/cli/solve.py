@@ -45,8 +45,8 @@ def solve(
     Exit status: 0 converged, 3 not converged, 2 bad input.
     """
     from comal import games
-    from comal.plugins import ALGORITHMS
     from comal.recipes.overrides import parse_overrides
+    from comal.resolve import resolve_algorithm
 
     table = games.load_game(game, symmetrise)
     if table.batch is not None:
@@ -56,7 +56,7 @@ def solve(
             game, f"holds {table.batch} games; one at a time here, all at once by comal.games.solve in Python"
         )
     given = parse_overrides(settings or [])
-    rule = ALGORITHMS.build(given | {"name": algorithm}, "algorithm")
+    rule = resolve_algorithm(given | {"name": algorithm}, "algorithm")
     record: Literal["gaps", "policies"] | None = None if plot is None else "policies" if table.n == 3 else "gaps"
     initial = None if start is None else parse_policy(start)
     solution = games.solve(table, rule, gap, max_products, initial, record)

@@ -13,15 +13,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what is done and what is left of a run, finished or not."""
-    from comal.errors import RunError
-    from comal.pipeline.disk.files import read_json
+    from comal.pipeline.disk.layout import RunFolder
     from comal.pipeline.disk.progress import read_state
-    from comal.pipeline.run.check import method_names
-    from comal.recipes.settings import Recipe
+    from comal.pipeline.run.resolved import method_names
 
-    if not (run / "run.json").is_file():
-        raise RunError(str(run), "there is no run here (run.json is missing)")
-    recipe = Recipe.model_validate(read_json(run / "run.json")["recipe"])
+    recipe = RunFolder(run).recipe()
     state = read_state(run, list(method_names(recipe)), recipe.steps)
     needs_supervised = recipe.supervised is not None
     parts = {

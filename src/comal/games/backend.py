@@ -33,8 +33,8 @@ from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegulari
 from comal.errors import ConfigError, GameError
 from comal.games.bradley_terry import bradley_terry_scores
 from comal.games.fixed_partition import fixed_partition_step
-from comal.games.game import PreferenceGame
-from comal.games.measures import Floats, gap_of_payoff, kl, log_normalise, product
+from comal.games.game import Floats, PreferenceGame
+from comal.games.measures import gap_of_payoff, kl, log_normalise, product
 from comal.games.nash import solve_lp
 from comal.games.newton import RegularisedSolution, polish, solve_regularised, solve_regularised_from_afar
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from comal.errors import GameError
-from comal.games.measures import Floats
+from comal.games.game import Floats
 
 _NEWTON_STEPS = 500
 _ROUNDING = 1e-13

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from comal.games.measures import Floats, log_normalise
+from comal.games.game import Floats
+from comal.games.measures import log_normalise
 
 _BISECTIONS = 200  # a bound; Newton's steps take over after a few
 _ROUNDING = 2e-15

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from comal.errors import GameError
-from comal.games.measures import Floats
+
+Floats: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 1e-9
 """How far P + Pᵀ may be from 1."""

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from comal.errors import ConfigError, DataError, GameError
-from comal.games.game import PreferenceGame
-from comal.games.measures import Floats
+from comal.games.game import Floats, PreferenceGame
 from comal.games.named import NAMED, named_game
 
 _SUFFIXES = (".csv", ".json", ".npy")

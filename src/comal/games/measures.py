@@ -6,15 +6,10 @@ wanted where probabilities have long underflowed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from comal.games.game import PreferenceGame
-
-Floats: TypeAlias = NDArray[np.float64]
+from comal.games.game import Floats, PreferenceGame
 
 
 def log_normalise(log_weights: Floats) -> Floats:

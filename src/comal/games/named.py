@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from comal.errors import ConfigError, GameError, near_match
-from comal.games.game import PreferenceGame
-from comal.games.measures import Floats
+from comal.games.game import Floats, PreferenceGame
 
 
 def paper() -> PreferenceGame:

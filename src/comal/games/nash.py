@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from comal.errors import GameError
-from comal.games.game import PreferenceGame
-from comal.games.measures import Floats, gap_of_payoff
+from comal.games.game import Floats, PreferenceGame
+from comal.games.measures import gap_of_payoff
 
 _GOOD_ENOUGH = 1e-10  # relative to the largest payoff; HiGHS's own tolerances are 1e-7, so the gap is computed anew
 

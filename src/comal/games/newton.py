@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.algorithms.base import CERTIFICATE_ROUNDING
-from comal.games.measures import Floats, kl, log_normalise, product
+from comal.games.game import Floats
+from comal.games.measures import kl, log_normalise, product
 
 _LARGEST_RISE = 8.0  # of a log-probability in one Newton step: eˣ makes longer steps worthless
 _NEGLIGIBLE = 1e-40  # answers less likely than this do not move the others, so they stay out of the linear system

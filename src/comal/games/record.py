@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from comal.games.measures import Floats, product
+from comal.games.game import Floats
+from comal.games.measures import product
 
 
 class Record:

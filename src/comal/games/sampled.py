@@ -32,7 +32,8 @@ from comal.errors import ConfigError, GameError
 from comal.games.bradley_terry import scores_of_wins
 from comal.games.comparisons import Comparisons
 from comal.games.fixed_partition import fixed_partition_step
-from comal.games.measures import Floats, kl, log_normalise
+from comal.games.game import Floats
+from comal.games.measures import kl, log_normalise
 from comal.games.record import Record
 
 Rows = NDArray[np.intp]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from comal.algorithms.base import Algorithm, Certify, Instruction, PlayOnline, Program, Report, Step
 from comal.errors import ConfigError, GameError
 from comal.games.comparisons import Comparisons
-from comal.games.game import PreferenceGame
-from comal.games.measures import Floats, gap_of_payoff, product
+from comal.games.game import Floats, PreferenceGame
+from comal.games.measures import gap_of_payoff, product
 from comal.games.sampled import Rows, SampledBackend, Sampling
 
 _IDLE = 100  # instructions in a row that ask nothing: a program that has stopped spending

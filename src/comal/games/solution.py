@@ -15,8 +15,7 @@ from comal.algorithms.comal import COMAL
 from comal.engine import MemoryJournal, run
 from comal.errors import GameError
 from comal.games.backend import ExactBackend
-from comal.games.game import PreferenceGame
-from comal.games.measures import Floats
+from comal.games.game import Floats, PreferenceGame
 
 MAX_PRODUCTS = 20_000
 

@@ -6,12 +6,11 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from comal.errors import JudgeError
-from comal.judges.chat.ledger import Spend
 from comal.plugins import describe
 
 
@@ -61,6 +60,48 @@ class Records:
 
 
 NO_RECORDS = Records()
+
+ROUNDING = 1e-9
+"""Of sums of prices: a spend this much over a limit is not over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """An amount of use.
+
+    Attributes:
+        calls: requests put to the service, repeated ones included.
+        input_tokens: of the questions.
+        output_tokens: of the replies.
+        cost: money, in the currency of the prices.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Spend) -> Spend:
+        return Spend(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: Spend) -> Spend:
+        return Spend(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    def __mul__(self, times: int) -> Spend:
+        return Spend(*(getattr(self, f.name) * times for f in fields(self)))
+
+    def covers(self, other: Spend) -> bool:
+        """Whether no part of `other` is larger."""
+        return all(getattr(self, f.name) + ROUNDING >= getattr(other, f.name) for f in fields(self))
+
+    def __str__(self) -> str:
+        money = f", {self.cost:,.4f} of money" if self.cost else ""
+        return f"{self.calls:,} calls, {self.tokens:,} tokens{money}"
 
 
 class Judge(ABC):

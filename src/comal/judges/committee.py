@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.judges.asking.keeping import ask_and_keep, open_cache
-from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Verdict
-from comal.judges.chat.ledger import Spend
+from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Spend, Verdict
 
 
 @dataclass(frozen=True, slots=True)

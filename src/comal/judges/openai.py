@@ -25,11 +25,11 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from comal.errors import JudgeError
-from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Verdict
+from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Spend, Verdict
 from comal.judges.chat.api import PLACE, ChatClient
 from comal.judges.chat.in_flight import answers
 from comal.judges.chat.key import read_key, refuse_key
-from comal.judges.chat.ledger import Ledger, Limits, Spend
+from comal.judges.chat.ledger import Ledger, Limits
 from comal.judges.chat.question import OURS, QuestionForm
 from comal.judges.chat.session import ChatSession, Patience, Prices
 from comal.judges.chat.verdict import Kind, VerdictAsker, traits_of

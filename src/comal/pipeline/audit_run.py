@@ -9,15 +9,13 @@ from comal.evaluation.audit.asking import AnswerSets, Asking, Progress, ask
 from comal.evaluation.audit.audit import audit_verdicts
 from comal.evaluation.audit.result import AuditResult
 from comal.judges.base import Judge
-from comal.judges.kept.cache import SPEND_NAME, cache_path
-from comal.pipeline.disk.files import AUDIT, read_json, read_table, write_json
-from comal.plugins import JUDGES
-from comal.recipes.settings import Recipe
+from comal.pipeline.disk.files import read_table, write_json
+from comal.pipeline.disk.layout import RunFolder
+from comal.resolve import resolve_judge
 
 PROMPTS = 100
 ANSWERS = 2
 """Answers of each policy that are compared, and prompts on which: the cost grows with the square of the first."""
-_NOT_A_POLICY = "validation-start"
 
 
 def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) -> AnswerSets:
@@ -33,19 +31,16 @@ def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) ->
     Raises:
         RunError: no run, or one that has sampled nothing yet.
     """
-    if not (folder / "run.json").is_file():
-        raise RunError(str(folder), "there is no run here (run.json is missing)")
-    finals = sorted(
-        p for p in (folder / "evaluation").glob("*.parquet") if p.stem != _NOT_A_POLICY and "@" not in p.stem
-    )
+    run = RunFolder(folder)
+    run.recipe()  # refuses what this comal cannot read
+    finals = run.last_answers()
     # A policy looked at half-way is a system as well, but the more systems, the fewer comparisons each is worth.
-    if len(finals) > 1 and (folder / "result.json").is_file():
+    if len(finals) > 1 and run.is_finished:
         return _of_policies(folder, finals, prompts, answers)
-    steps = sorted(folder.glob("*/steps/*/samples.parquet"), key=lambda p: (p.parent.name, p.parts))
-    looks = [path for path in [folder / "evaluation" / f"{_NOT_A_POLICY}.parquet"] if path.is_file()]
-    if not [*looks, *steps]:
+    drawn = [path for path in [run.validation_answers, *run.step_samples()] if path.is_file()]
+    if not drawn:
         raise RunError(str(folder), "the run has not sampled any answers yet; continue it with `comal run`")
-    groups = _groups([*looks, *steps][0])
+    groups = _groups(drawn[0])
     kept = dict(list(groups.items())[:prompts])
     most = max(len(group) for group in kept.values())
     texts = tuple((*group, *[None] * (most - len(group))) for group in kept.values())
@@ -63,7 +58,7 @@ def audit_run(
 ) -> AuditResult:
     """Audit the judge of a run, or another one, on the run's answers. Verdicts that the run has paid for are reused.
 
-    The audit of the run's own judge is kept in its folder as audit.json, which its report shows.
+    The audit of the run's own judge is kept in its folder, and its report shows it.
 
     Args:
         folder: of the run.
@@ -79,14 +74,15 @@ def audit_run(
         JudgeError: the judge cannot be asked.
     """
     sets = run_answers(folder, prompts)
-    recipe = Recipe.model_validate(read_json(folder / "run.json")["recipe"])
-    asked: Judge = judge or JUDGES.build(recipe.judge, "judge")
-    kept = cache_path(recipe.verdict_cache, folder) if cache is None else cache
+    run = RunFolder(folder)
+    recipe = run.recipe()
+    asked = judge or resolve_judge(recipe.judge, "judge")
+    kept = run.verdicts(recipe.verdict_cache) if cache is None else cache
     # Money is counted in the run's folder wherever verdicts are kept: the judge's budget is the run's.
-    verdicts = ask(asked, sets, how, kept, folder / SPEND_NAME, progress)
+    verdicts = ask(asked, sets, how, kept, run.spend, progress)
     result = audit_verdicts(verdicts, seed=recipe.seed if seed is None else seed)
     if judge is None:
-        write_json(folder / AUDIT, result.to_json())
+        write_json(run.audit, result.to_json())
     return result
 
 

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from comal.errors import ComalError
-from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.files import write_json
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.progress import OrphanedError
-from comal.recipes.settings import Recipe
 
 
 def main(arguments: list[str]) -> int:
@@ -25,13 +26,14 @@ def main(arguments: list[str]) -> int:
             prepare_process(plan.settings.threads)
             train_exploiter(folder, plan, name, parent)
         else:
+            from comal.pipeline.run.resolved import resolve
             from comal.pipeline.run.run import run_method
 
-            recipe = Recipe(**read_json(folder / "run.json")["recipe"])
+            recipe = RunFolder(folder).recipe()
             prepare_process(recipe.threads)
-            run_method(folder, recipe, name, parent)
+            run_method(folder, resolve(recipe), name, parent)
     except ComalError as error:
-        write_json(folder / name / "error.json", {"place": error.place, "problem": error.problem})
+        write_json(MethodFolder(folder / name).error, {"place": error.place, "problem": error.problem})
         return error.exit_code
     except OrphanedError:
         return 1

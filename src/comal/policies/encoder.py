@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from comal.policies.base import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    """What a model gets to read of a prompt.
+
+    Attributes:
+        chat_template: `auto` uses the tokenizer's template when it has one, `none` gives the prompt as plain text.
+        system_prompt: put before every prompt by the chat template.
+        max_tokens: longer prompts lose their beginning.
+    """
+
+    chat_template: Literal["auto", "none"] = "auto"
+    system_prompt: str | None = None
+    max_tokens: int = 512
 
 
 @dataclass

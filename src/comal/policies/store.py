@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,28 @@ from comal.errors import PolicyError
 from comal.policies.adapters import TRAINED, LoraConfig, with_adapters, without_dropout
 from comal.policies.base import derive_seed
 from comal.policies.device import state
-from comal.policies.encoder import PromptEncoder
+from comal.policies.encoder import PromptEncoder, PromptFormat
 from comal.policies.loading import load_causal_lm, load_tokenizer
-from comal.policies.transformers import Decoding, TransformersPolicy
+from comal.policies.transformers import Batching, Decoding, TransformersPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """The model that checkpoints are of.
+
+    Attributes:
+        base: folder or hub id of the initial policy.
+        revision: of the hub.
+        dtype: of the weights.
+        trust_remote_code: run the model's own code.
+        lora: shape of the adapters that checkpoints are; None: they are whole models.
+    """
+
+    base: str | Path
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    trust_remote_code: bool = False
+    lora: LoraConfig | None = None
 
 
 class PolicyStore:
@@ -24,44 +44,46 @@ class PolicyStore:
     Without LoRA a checkpoint is a whole model. With LoRA there is one model; a checkpoint is a frozen named adapter and
     the initial policy is that model with adapters disabled. (Not `get_base_model()`: PEFT injects adapters in place, so
     that *is* the policy.)
+
+    Args:
+        model: what the checkpoints are of.
+        prompts: what it reads of a prompt.
+        decoding: how answers are drawn.
+        batching: how forward passes are filled.
+        seed: of fresh adapters.
+        device: of the weights; this process's own by default.
+        keep: policies kept in memory.
+
+    Raises:
+        PolicyError: no such model, or a system prompt that nothing puts in.
     """
 
     def __init__(
         self,
-        base: str | Path,
-        *,
-        revision: str | None = None,
-        lora: LoraConfig | None = None,
-        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-        chat_template: Literal["auto", "none"] = "auto",
-        system_prompt: str | None = None,
-        max_prompt_tokens: int = 512,
+        model: ModelSource,
+        prompts: PromptFormat | None = None,
         decoding: Decoding | None = None,
-        score_batch: int = 64,
+        batching: Batching | None = None,
+        *,
         seed: int = 0,
         device: torch.device | None = None,
         keep: int = 2,
-        trust_remote_code: bool = False,
-        share_prompt: bool = False,
     ) -> None:
-        self.base = str(base)
-        self.revision = revision
-        self.lora = lora
-        self.dtype = getattr(torch, dtype)
+        self.model = model
+        self.base = str(model.base)
+        self.lora = model.lora
         self.decoding = decoding or Decoding()
-        self.score_batch = score_batch
+        self.batching = batching or Batching()
         self.seed = seed
         self.device = device or torch.device(state().device)
         self.keep = keep
-        self.share_prompt = share_prompt
-        self.trust_remote_code = trust_remote_code
-        self.tokenizer = load_tokenizer(self.base, revision, trust_remote_code)
+        self.tokenizer = load_tokenizer(self.base, model.revision, model.trust_remote_code)
+        prompts = prompts or PromptFormat()
         has_template = getattr(self.tokenizer, "chat_template", None) is not None
-        if system_prompt and not (has_template and chat_template == "auto"):
+        templated = has_template and prompts.chat_template == "auto"
+        if prompts.system_prompt and not templated:
             raise PolicyError("policy.system_prompt", f"`{self.base}` has no chat template in use to put it in")
-        self.encoder = PromptEncoder(
-            self.tokenizer, has_template and chat_template == "auto", system_prompt, max_prompt_tokens
-        )
+        self.encoder = PromptEncoder(self.tokenizer, templated, prompts.system_prompt, prompts.max_tokens)
         self._open: OrderedDict[str, TransformersPolicy] = OrderedDict()
         self._host: Any = None
         self._fresh_adapter: dict[str, torch.Tensor] | None = None
@@ -145,7 +167,8 @@ class PolicyStore:
 
     def policy_of(self, model: Any, adapter: str | None = None) -> TransformersPolicy:
         """A model in memory, or one adapter of it, as a policy."""
-        return TransformersPolicy(model, self.encoder, self.decoding, self.score_batch, adapter, self.share_prompt)
+        batching = self.batching
+        return TransformersPolicy(model, self.encoder, self.decoding, batching.score, adapter, batching.share_prompt)
 
     def _load_whole(self, key: str) -> TransformersPolicy:
         return self.policy_of(self._load_model(key).eval())
@@ -162,8 +185,9 @@ class PolicyStore:
         return self.policy_of(host, name)
 
     def _load_model(self, key: str) -> Any:
-        revision = self.revision if key == self.base else None
-        model = load_causal_lm(key, self.dtype, revision, self.trust_remote_code)
+        revision = self.model.revision if key == self.base else None
+        dtype = getattr(torch, self.model.dtype)
+        model = load_causal_lm(key, dtype, revision, self.model.trust_remote_code)
         return model.to(self.device)
 
     def _lora_host(self) -> Any:

@@ -33,6 +33,19 @@ class Decoding:
     batch_size: int = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How forward passes are filled; it changes no figure but by rounding.
+
+    Attributes:
+        score: answers scored at once.
+        share_prompt: compute a prompt once for all of its answers.
+    """
+
+    score: int = 64
+    share_prompt: bool = False
+
+
 class TransformersPolicy:
     """A causal LM with fixed weights, or one adapter of a shared model.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Spec: TypeAlias = Any
+"""What a user writes for a plug-in: its name, or a mapping with `name` and options. `comal.resolve` makes it one."""
 
 
 class Settings(BaseModel):
@@ -196,7 +198,7 @@ class TrainingSettings(Settings):
         arguments: anything else of `transformers.TrainingArguments` (bf16, fsdp, deepspeed, report_to, ...).
     """
 
-    loss: Any = "group"
+    loss: Spec = "group"
     pairing: Literal["best-worst", "best-second", "random"] | None = None
     learning_rate: Positive = 5e-7
     final_learning_rate: Positive | None = None
@@ -238,7 +240,7 @@ class EvaluationSettings(Settings):
         pool_size: how many earlier policies of each method, evenly spaced, join the pool of adversaries.
     """
 
-    judge: Any = None
+    judge: Spec = None
     max_failure_rate: Share | None = None
     every: Count | None = None
     validation_prompts: Count = 64
@@ -268,14 +270,14 @@ class Recipe(Settings):
     policy: PolicySettings
     prompts: PromptSettings
     supervised: SupervisedSettings | None = None
-    judge: Any
+    judge: Spec
     verdict_cache: Annotated[str, Field(min_length=1)] = "run"
-    algorithm: Any
+    algorithm: Spec
     steps: Count
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    baselines: dict[str, Any] = {}
+    baselines: dict[str, Spec] = {}
     processes: Count = 1
     threads: Count | None = None
 

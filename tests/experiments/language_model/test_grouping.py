@@ -10,7 +10,8 @@ from comal.experiments.language_model.basis import Basis
 from comal.experiments.language_model.parts import PARTS, plan_part
 from comal.experiments.language_model.plan import Part
 from comal.pipeline.cost.equal_calls import work_of
-from comal.pipeline.run.check import check, method_names
+from comal.pipeline.run.check import check
+from comal.pipeline.run.resolved import method_names, resolve
 from comal.plugins import ALGORITHMS
 from comal.recipes.load import load_recipe
 from comal.recipes.settings import Recipe
@@ -30,7 +31,7 @@ def test_every_method_has_the_same_pairs_and_takes_as_many_steps_as_they_pay_for
 @pytest.mark.parametrize("name", PARTS)
 def test_every_run_passes_the_checks_of_a_run(name: str, parts: Mapping[str, Part]) -> None:
     for run in parts[name].runs:
-        check(run.of_seed(5))
+        check(resolve(run.of_seed(5)))
         assert run.of_seed(5).seed == 5
 
 

@@ -12,7 +12,7 @@ import tiny_run
 from comal.errors import ConfigError
 from comal.experiments.language_model.parts import ETA_FACTORS, held_out_judges, plan_part
 from comal.experiments.language_model.plan import Part
-from comal.pipeline.run.check import method_names
+from comal.pipeline.run.resolved import method_names
 from comal.plugins import JUDGES
 from comal.recipes.load import load_recipe, validate
 from comal.recipes.settings import Recipe

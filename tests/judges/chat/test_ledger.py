@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from comal.errors import JudgeError
 from comal.judges.asking.oracle import Oracle
+from comal.judges.base import Spend
 from comal.judges.chat import ledger as budget
-from comal.judges.chat.ledger import Ledger, Limits, Spend
+from comal.judges.chat.ledger import Ledger, Limits
 from openai_judge import QUESTIONS, judge, said, spent
 from scripted_server import Send, completion, ignoring, log_probs, serving
 

@@ -26,6 +26,7 @@ from comal.pipeline.certify.settings import CertifySettings, defaults
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.disk.progress import journal_entries
 from comal.pipeline.run.check import HARMLESS, refuse_other
+from comal.pipeline.run.resolved import resolve
 from comal.pipeline.step.sampler import sampler_of
 from comal.policies.base import Prompt
 from comal.recipes.load import changed, validate
@@ -45,7 +46,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def certification(folder: Path, models: Path, names: list[str], *told: str, **changes: Any) -> Certification:
-    recipe = validate(one_game.recipe(models, **changes))
+    recipe = resolve(validate(one_game.recipe(models, **changes)))
     settings = changed(CertifySettings, defaults(recipe), told)
     return Certification(folder, Plan(folder, recipe, settings), {name: models / name for name in names}, {})
 
@@ -205,7 +206,7 @@ def test_defaults_come_from_the_recipe(models: Path) -> None:
     recipe = validate(
         values | {"algorithm": {"name": "comal", "inner": inner, "inner_steps": 2, "update": "copy"}, "seed": 5}
     )
-    settings = changed(CertifySettings, defaults(recipe), ["training.learning_rate=0.5"])
+    settings = changed(CertifySettings, defaults(resolve(recipe)), ["training.learning_rate=0.5"])
     assert settings.algorithm == {"name": "best_response", "eta": 3.0}
     assert settings.seed == 5
     assert (settings.training.learning_rate, settings.training.final_learning_rate) == (0.5, None)
@@ -219,7 +220,7 @@ def test_defaults_come_from_the_recipe(models: Path) -> None:
 def test_labels_of_selected_pairs_do_not_train_exploiters(models: Path) -> None:
     values = one_game.recipe(models)
     values["training"] |= {"loss": {"name": "pair"}, "pairing": "best-worst"}
-    settings = changed(CertifySettings, defaults(validate(values)), [])
+    settings = changed(CertifySettings, defaults(resolve(validate(values))), [])
     assert (settings.training.loss, settings.training.pairing) == ("group", None)
 
 
@@ -227,7 +228,7 @@ def test_the_judge_is_the_evaluations_where_it_has_its_own(models: Path) -> None
     values = one_game.recipe(models)
     other = values["judge"] | {"games": {p: [[0.5] * 3] * 3 for p in one_game.PROMPTS}}
     values["evaluation"]["judge"] = other
-    assert defaults(validate(values))["judge"]["games"][one_game.PROMPTS[0]] == [[0.5] * 3] * 3
+    assert defaults(resolve(validate(values)))["judge"]["games"][one_game.PROMPTS[0]] == [[0.5] * 3] * 3
 
 
 @pytest.mark.parametrize(

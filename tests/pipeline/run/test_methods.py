@@ -16,7 +16,7 @@ from comal.algorithms.base import Algorithm, Mix, Program, ProxStep, against, on
 from comal.errors import ConfigError, RunError
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.disk.progress import journal_entries
-from comal.pipeline.run.check import method_names
+from comal.pipeline.run.resolved import method_names
 from comal.pipeline.run.run import Run
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.recipes.load import validate

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 import tiny_run
-from comal.pipeline.disk.files import SUPERVISED_STATE, read_json
+from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.run.run import Run
 from comal.recipes.load import load_recipe
 
@@ -55,7 +56,7 @@ def test_killed_at_every_kind_of_moment_the_result_is_that_of_an_uninterrupted_r
     for name in ("model.safetensors", "supervised.json"):
         assert (tmp_path / "run/supervised" / name).read_bytes() == (uninterrupted / "supervised" / name).read_bytes()
     assert not list((tmp_path / "run").rglob(".*.tmp-*"))
-    assert not (tmp_path / "run" / SUPERVISED_STATE).exists()
+    assert not HomeFolder(tmp_path / "run").supervised.state.exists()
 
 
 def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path, uninterrupted: Path) -> None:

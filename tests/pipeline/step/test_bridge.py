@@ -10,7 +10,7 @@ import pytest
 
 from comal.games import PreferenceGame, nash_policy
 from comal.pipeline.disk.files import read_json
-from comal.pipeline.run.resources import parts
+from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.policies.base import Prompt
 from comal.recipes.load import validate
@@ -28,7 +28,7 @@ def distances(folder: Path, algorithm: dict[str, Any], **changes: Any) -> np.nda
         run.execute()
     method = folder / "run" / str(algorithm["name"])
     final = read_json(method / "final.json")["checkpoint"]
-    policy = parts(folder / "run", plan).store.open(method / "steps" / final / "checkpoint")
+    policy = open_store(folder / "run", plan).open(method / "steps" / final / "checkpoint")
     found = []
     for prompt, P in games().items():
         answers = [tuple(policy.tokenizer(a)["input_ids"]) for a in ANSWERS[: len(P)]]

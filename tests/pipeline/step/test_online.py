@@ -20,7 +20,7 @@ from comal.judges.base import Comparison
 from comal.judges.matrix import Matrix
 from comal.pipeline.cost.recipe import estimate_cost
 from comal.pipeline.disk.files import read_json, read_table
-from comal.pipeline.run.resources import parts
+from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.pipeline.step import fits as online_fit
 from comal.policies.base import Prompt
@@ -48,7 +48,7 @@ def run(folder: Path, values: dict[str, Any]) -> Path:
 
 def weights(folder: Path, values: dict[str, Any], checkpoint: Path) -> dict[str, torch.Tensor]:
     """A checkpoint's parameters."""
-    model = parts(folder, validate(values)).store.open(checkpoint).model
+    model = open_store(folder, validate(values)).open(checkpoint).model
     return {name: p.detach().double() for name, p in model.named_parameters()}
 
 
@@ -69,8 +69,8 @@ def test_one_update_is_the_regularised_games_policy_gradient_on_answers_of_many_
         "arguments": {"optim": "sgd"},
     }  # fmt: skip
     steps = run(tmp_path / "run", values) / "steps"
-    before = parts(tmp_path / "run", validate(values)).store.open(steps / "00000" / "checkpoint")
-    reference = parts(tmp_path / "run", validate(values)).store.open(base)
+    before = open_store(tmp_path / "run", validate(values)).open(steps / "00000" / "checkpoint")
+    reference = open_store(tmp_path / "run", validate(values)).open(base)
     answers = read_table(steps / "00001" / "samples.parquet")
     verdicts = read_table(steps / "00001" / "verdicts-0.parquet")
     K = values["sampling"]["samples"]
@@ -117,7 +117,7 @@ def regularised_nash(P: np.ndarray, reference: np.ndarray, tau: float) -> np.nda
 
 def game_policies(folder: Path, values: dict[str, Any], checkpoint: Path) -> list[np.ndarray]:
     """Probabilities of each game's answers, which must hold nearly all there is."""
-    policy = parts(folder, validate(values)).store.open(checkpoint)
+    policy = open_store(folder, validate(values)).open(checkpoint)
     found = []
     for prompt, P in one_token.games().items():
         answers = [tuple(policy.tokenizer(a)["input_ids"]) for a in one_token.ANSWERS[: len(P)]]

@@ -15,7 +15,7 @@ import one_token
 import tiny_models
 from comal.errors import RunError
 from comal.pipeline.data.prompts import Pair, load_pairs
-from comal.pipeline.disk.files import SUPERVISED_STATE
+from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.training.supervised import make_supervised
 from comal.recipes.load import validate
 from comal.recipes.settings import Recipe
@@ -81,7 +81,7 @@ def test_what_was_killed_goes_on_to_the_same_bytes(
             steps_of(patch, lambda step, moment=moment: step == moment)
             with pytest.raises(Killed):
                 make_supervised(folder / "model", pairs, told)
-        assert len(list((folder / SUPERVISED_STATE).glob("checkpoint-*"))) == min(2, moment // 2)
+        assert len(list(SupervisedFolder(folder / "model").state.glob("checkpoint-*"))) == min(2, moment // 2)
     with monkeypatch.context() as patch:
         begun = steps_of(patch)
         make_supervised(folder / "model", pairs, told)
@@ -117,7 +117,7 @@ def test_a_torn_checkpoint_and_those_of_another_training_are_not_taken_up(
             steps_of(patch, lambda step: step == 7)
             with pytest.raises(Killed):
                 make_supervised(tmp_path / "killed" / "model", pairs, told)
-        return tmp_path / "killed" / SUPERVISED_STATE / "checkpoint-6"
+        return SupervisedFolder(tmp_path / "killed" / "model").state / "checkpoint-6"
 
     last = killed(told, pairs)
     (last / "whole.json").unlink()

@@ -11,9 +11,9 @@ import torch
 import tiny_models
 from comal.errors import ConfigError, RunError
 from comal.losses.group import Group as GroupLoss
-from comal.pipeline.training.trainers import Group, check_arguments, train_prox, training_arguments
+from comal.pipeline.training.trainers import Group, TrainerSetup, check_arguments, train_prox, training_arguments
 from comal.policies.base import Prompt
-from comal.policies.store import PolicyStore
+from comal.policies.store import ModelSource, PolicyStore
 from comal.recipes.settings import SupervisedSettings, TrainingSettings
 
 
@@ -24,7 +24,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def opened(base: str) -> PolicyStore:
-    return PolicyStore(base)
+    return PolicyStore(ModelSource(base))
 
 
 def groups(opened: PolicyStore, count: int = 16) -> list[Group]:
@@ -47,9 +47,7 @@ def train(opened: PolicyStore, output: Path, data: list[Group], **changes):
     settings = TrainingSettings(**({"learning_rate": 1e-3, "prompts_per_batch": 8} | changes))
     model = opened.trainable(opened.initial)
     state = changes.pop("optimizer_state", None)
-    step, trainer = train_prox(
-        model, data, GroupLoss(), 1.0, settings, pad=0, seed=1, output=output, optimizer_state=state
-    )
+    step, trainer = train_prox(model, data, GroupLoss(), 1.0, TrainerSetup(settings, 1, output, state), pad=0)
     return model, step, trainer
 
 
@@ -100,9 +98,7 @@ def test_the_optimisers_history_really_goes_on(opened: PolicyStore, tmp_path: Pa
     found = []
     for history in (None, state):
         model = opened.trainable(opened.initial)
-        _, again = train_prox(
-            model, data, GroupLoss(), 1.0, settings, pad=0, seed=1, output=tmp_path, optimizer_state=history
-        )
+        _, again = train_prox(model, data, GroupLoss(), 1.0, TrainerSetup(settings, 1, tmp_path, history), pad=0)
         found.append((weights(model), again.optimizer.state_dict()))
     steps = [int(next(iter(f[1]["state"].values()))["step"]) for f in found]
     assert steps == [2, 4], "two steps, and two more after the two before"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from comal.reports.html.plots.axes import WIDTH, nice_ticks, spread
 from comal.reports.html.plots.dots import dot_plot
-from comal.reports.html.plots.lines import Series, line_plot
+from comal.reports.html.plots.lines import Series, ValueAxis, line_plot
 from comal.reports.html.plots.simplex import simplex, to_plane
 
 
@@ -39,7 +39,7 @@ def test_intervals_keep_their_order_on_the_axis() -> None:
 
 def test_a_line_plot_includes_what_it_must_show() -> None:
     plot = line_plot(
-        "l", "t", [Series("s", 1, [(0, 0.6), (4, 0.7)], [(0.58, 0.62), (0.69, 0.71)])], 4, rule=(0.5, "50%")
+        "l", "t", [Series("s", 1, [(0, 0.6), (4, 0.7)], [(0.58, 0.62), (0.69, 0.71)])], 4, ValueAxis(rule=(0.5, "50%"))
     )
     assert plot is not None
     assert plot.rule is not None

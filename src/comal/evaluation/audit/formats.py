@@ -88,7 +88,7 @@ def read_source(path: Path, counts: int | None = None, seed: int = 0) -> Source:
         near = near_match(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
         raise DataError(str(path), f"no such file.{near.partition(' Known:')[0]}")
     if path.is_dir():
-        raise DataError(str(path), "this folder holds no run (run.json is missing); name a file in it")
+        raise DataError(str(path), "this folder holds no run; name a file in it")
     name = path.name.lower().removesuffix(".gz")
     if name.endswith((".csv", ".npy")):
         return _table(path, None, counts, seed)

@@ -13,8 +13,9 @@ from comal.errors import ConfigError
 from comal.experiments.language_model.plan import Changes, Entry
 from comal.pipeline.cost.equal_calls import work_of
 from comal.pipeline.step.sampler import pairs_judged
-from comal.plugins import ALGORITHMS, describe
+from comal.plugins import describe
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_algorithm
 
 _SHORTER, _FEWER = 6, 4
 
@@ -41,7 +42,7 @@ class Basis:
         Raises:
             ConfigError: its algorithm is not COMAL with a number of inner steps.
         """
-        rule = ALGORITHMS.build(recipe.algorithm, "algorithm")
+        rule = resolve_algorithm(recipe.algorithm, "algorithm")
         eta = getattr(rule.inner, "eta", None) if isinstance(rule, COMAL) else None
         if not isinstance(rule, COMAL) or rule.inner is None or rule.inner_steps is None or eta is None:
             raise ConfigError(
@@ -141,7 +142,7 @@ def quick_recipe(recipe: Recipe) -> Recipe:
             "test_prompts": max(2, evaluation.test_prompts // _FEWER),
         },
     }
-    algorithm = describe(ALGORITHMS.build(recipe.algorithm, "algorithm")) | {"inner_steps": shorter}
+    algorithm = describe(resolve_algorithm(recipe.algorithm, "algorithm")) | {"inner_steps": shorter}
     steps = max(2 * shorter, recipe.steps // _SHORTER)
     return changed(recipe, changes).model_copy(update={"algorithm": algorithm, "steps": steps})
 

@@ -20,7 +20,8 @@ from comal.experiments.language_model.plan import Part
 from comal.experiments.language_model.results import Cost, PartResult, cost_of, exploited, finished, table_of
 from comal.experiments.language_model.runs import Watch, carry_out, certify, claimed
 from comal.experiments.language_model.scores import SeedScores, scores
-from comal.pipeline.disk.files import write_json
+from comal.pipeline.disk.experiment_folder import ExperimentFolder
+from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.processes.distributed import prepare_process
 from comal.recipes import DEFAULT_RECIPE
 from comal.recipes.settings import Recipe
@@ -88,7 +89,7 @@ class Experiment:
             found = results.get(name) or self._finished(name)
             if found is not None:
                 whole[name] = found
-        write_json(self.folder / "results.json", {name: result.to_json() for name, result in whole.items()})
+        ExperimentFolder(self.folder).write_results({name: result.to_json() for name, result in whole.items()})
         commands = {name: self.command(name) for name in whole}
         return write_page(self.folder, list(whole.values()), commands, in_words(self.recipe))
 
@@ -154,7 +155,7 @@ def default_seeds(quick: bool) -> tuple[int, ...]:
 
 def default_folder(quick: bool) -> Path:
     """Where the experiment goes if nobody says where."""
-    return Path("runs") / ("lm-quick" if quick else "lm")
+    return RUNS / ("lm-quick" if quick else "lm")
 
 
 def command_options(

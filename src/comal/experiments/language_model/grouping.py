@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from comal.errors import ConfigError
 from comal.experiments.language_model.basis import Basis, changed
 from comal.experiments.language_model.plan import Entry, Part, PlannedRun
-from comal.losses.base import Loss
 from comal.pipeline.cost.equal_calls import steps_within, work_of
 from comal.pipeline.step.fits import refuse_unfit, refuse_unsampleable
-from comal.plugins import ALGORITHMS, LOSSES
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_algorithm, resolve_loss
 
 _TOGETHER = "together"
 
@@ -38,8 +37,8 @@ def _alone(entry: Entry, base: Basis) -> Recipe:
         ConfigError: the method cannot be run on a language model, or not by its loss.
     """
     recipe = changed(base.recipe, entry.changes)
-    rule = ALGORITHMS.build(entry.algorithm, "algorithm")
-    loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
+    rule = resolve_algorithm(entry.algorithm, "algorithm")
+    loss = resolve_loss(recipe.training.loss, "training.loss")
     refuse_unfit(refuse_unsampleable(rule, "algorithm"), loss, recipe.training.pairing, entry.title)
     steps = steps_within(rule, recipe.sampling, base.pairs, entry.title).steps
     return recipe.model_copy(update={"algorithm": entry.algorithm, "baselines": {}, "steps": steps})
@@ -62,7 +61,7 @@ def _grouped(part: str, entries: Iterable[tuple[Entry, Recipe]], base: Basis) ->
         together = recipe.steps == base.recipe.steps and not first.changes
         name = first.run or (_TOGETHER if together else first.key)
         work = {
-            entry.key: work_of(ALGORITHMS.build(entry.algorithm, entry.title), recipe.sampling, recipe.steps)
+            entry.key: work_of(resolve_algorithm(entry.algorithm, entry.title), recipe.sampling, recipe.steps)
             for entry, _ in members
         }
         planned.append(PlannedRun(f"{'methods' if first.run else part}/{name}", whole, methods, work))

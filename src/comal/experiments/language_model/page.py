@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from comal.experiments.language_model.figures import cross_play_figure, worst_case_figure
 from comal.experiments.language_model.over_seeds import OverSeeds
 from comal.experiments.language_model.results import ExploitedResult, PartResult, ResultTable
+from comal.pipeline.disk.experiment_folder import ExperimentFolder
 from comal.reports.figures.games import save
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def write_page(folder: Path, results: Sequence[PartResult], commands: Mapping[st
                 markdown(*exploited_rows(result.exploited)),
             ]
         blocks += [f"- Not run: {title}. {reason}" for title, reason in part.left_out.items()]
-    path = folder / "results.md"
+    path = ExperimentFolder(folder).page
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return path
 
@@ -132,7 +133,7 @@ def _figures(folder: Path, table: ResultTable) -> list[tuple[str, Path]]:
         ("Worst cases", worst_case_figure(table), "worst-case"),
         ("Cross-play", cross_play_figure(table), "cross-play"),
     ):
-        path = folder / "images" / f"{stem}-{name}.png"
+        path = ExperimentFolder(folder).image(f"{stem}-{name}")
         save(figure, path)
         found.append((what, path))
     return found

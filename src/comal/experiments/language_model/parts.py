@@ -13,8 +13,10 @@ from comal.experiments.language_model.basis import Basis, changed
 from comal.experiments.language_model.grouping import part_of
 from comal.experiments.language_model.plan import Changes, Entry, Part
 from comal.pipeline.run.check import check
-from comal.plugins import JUDGES, describe
+from comal.pipeline.run.resolved import resolve
+from comal.plugins import describe
 from comal.recipes.settings import DataSource, Recipe
+from comal.resolve import resolve_judge
 
 ETA_FACTORS = (0.25, 0.5, 2.0)
 TAU_FACTORS = (0.25, 0.5, 2.0)
@@ -44,7 +46,7 @@ def plan_part(name: str, recipe: Recipe) -> Part:
     """
     if name not in PARTS:
         raise ConfigError("--part", f"`{name}` is no part.{near_match(name, PARTS)}, all, list")
-    check(recipe)
+    check(resolve(recipe))
     return _MADE_BY[name](Basis.of(recipe))
 
 
@@ -137,7 +139,7 @@ def held_out_judges(judge: Any) -> dict[str, Any]:
     Raises:
         ConfigError: the judge is no committee of reviewers of some sharpness.
     """
-    plain = describe(JUDGES.build(judge, "judge"))
+    plain = describe(resolve_judge(judge, "judge"))
     members = plain.get("members", [])
     if len(members) < 2 or not all("sharpness" in member for member in members):
         raise ConfigError(

@@ -19,6 +19,7 @@ from comal.experiments.language_model.plan import Part
 from comal.experiments.language_model.runs import is_done, kept_certificates
 from comal.experiments.language_model.scores import SeedScores, kept_scores
 from comal.pipeline.certify.settings import STEPS
+from comal.pipeline.disk.experiment_folder import ExperimentFolder
 
 _TOKENS_A_SECOND = 3000
 """Tokens, at most, that a CPU core samples, scores and trains on a second with the model of the recipe `docstrings`."""
@@ -204,11 +205,12 @@ def cost_of(part: Part, seeds: Sequence[int], folder: Path, counted: set[str]) -
     for seed in seeds:
         for run in part.runs:
             name = run.folder(seed)
-            if name in counted or (folder / name / "result.json").is_file():
+            own = ExperimentFolder(folder).run(name)
+            if name in counted or own.is_finished:
                 continue
             counted.add(name)
             for key, method in run.methods.items():
-                if not (folder / name / method / "final.json").is_file():
+                if not own.method(method).is_final:
                     work = run.work[key]
                     seconds = work.answers * run.recipe.policy.max_new_tokens / _TOKENS_A_SECOND
                     total += Cost(1, work.pairs, seconds)
@@ -223,10 +225,9 @@ def _exploiter_cost(part: Part, seed: int, folder: Path) -> Cost:
     pairs = steps * sampling.prompts * sampling.samples * (sampling.degree or sampling.samples)
     answers = 2 * steps * sampling.prompts * sampling.samples
     seconds = answers * recipe.policy.max_new_tokens / _TOKENS_A_SECOND
-    where = folder / part.name / f"seed{seed}"
-    left = sum(
-        2 * (not (where / method / "certificate.json").is_file()) for _, method in part.sources.values()
-    )  # each is exploited from itself and from the start
+    where = ExperimentFolder(folder).certification(part.name, seed)
+    # each is exploited from itself and from the start
+    left = sum(2 * (not where.policy(method).is_certified) for _, method in part.sources.values())
     return Cost(left, left * pairs, left * seconds)
 
 

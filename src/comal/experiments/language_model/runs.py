@@ -1,9 +1,6 @@
 """`comal reproduce lm`: train what a part needs; every run is an ordinary one, in a folder of its own.
 
-DIR/supervised/DIGEST-seed0/   a starting model, shared by all runs of its settings and seed
-DIR/methods/core-seed0/        a run
-DIR/exploiters/seed0/          certificates
-DIR/PART/scores-*-seed0.json   figures, see `comal.experiments.language_model.scores`
+What an experiment leaves is in `comal.pipeline.disk.experiment_folder`.
 """
 
 from __future__ import annotations
@@ -15,19 +12,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import filelock
-
 from comal.errors import RunError
 from comal.evaluation.exploitability.certificate import Certificate
 from comal.experiments.language_model.plan import Part, PlannedRun
 from comal.pipeline.certify.certification import Certification
 from comal.pipeline.certify.plan import Plan, chosen_policies, policies_of_run
 from comal.pipeline.certify.settings import EVERY, STEPS, CertifySettings, defaults
-from comal.pipeline.disk.files import clear_temporaries, link_folder, read_json
+from comal.pipeline.disk.claim import claim
+from comal.pipeline.disk.experiment_folder import ExperimentFolder
+from comal.pipeline.disk.files import clear_temporaries, link_folder
+from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.workers import Work, of_several, young_garbage_only
-from comal.pipeline.run.check import canonical, method_names, refuse_other
+from comal.pipeline.run.check import refuse_other
+from comal.pipeline.run.resolved import method_names, resolve
 from comal.pipeline.run.run import Run
 from comal.pipeline.run.start import prepare_start
 from comal.recipes.settings import Recipe
@@ -45,14 +44,11 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     if state().num_processes > 1:
         raise RunError(str(folder), "the experiment starts its own processes; run it without torchrun")
-    if folder.exists() and not folder.is_dir():
-        raise RunError(str(folder), "this is a file, not a folder; choose another --folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    lock = claim(ExperimentFolder(folder), option="--folder")
     try:
-        with filelock.FileLock(folder / ".lock", timeout=5):
-            yield
-    except filelock.Timeout as error:
-        raise RunError(str(folder), "another process is working in this folder; wait for it to end") from error
+        yield
+    finally:
+        lock.release()
 
 
 def carry_out(folder: Path, part: Part, seed: int, command: str | None, watch: Watch) -> None:
@@ -89,23 +85,24 @@ def is_done(folder: Path, run: PlannedRun, seed: int) -> bool:
     Raises:
         RunError: it is another configuration's.
     """
-    where = folder / run.folder(seed)
-    if not (where / "result.json").is_file():
+    where = ExperimentFolder(folder).run(run.folder(seed))
+    if not where.is_finished:
         return False
-    refuse_other(read_json(where / "run.json"), canonical(run.of_seed(seed)), where)
+    refuse_other(where.written(), resolve(run.of_seed(seed)).canonical(), where.path)
     return True
 
 
 def _start(folder: Path, run: Run) -> None:
     """Prompts and starting model; a model that is trained is trained once for all runs of its settings."""
-    if run.recipe.supervised is not None and not (run.folder / "supervised").is_dir():
-        shared = folder / "supervised" / supervised_name(run.recipe)
-        if not (shared / "supervised").is_dir():
-            if shared.is_dir():
-                clear_temporaries(shared)
-            prepare_start(shared, run.recipe, FileProgress(run.folder / "progress.json", 0))
-        link_folder(shared / "supervised", run.folder / "supervised")
-    prepare_start(run.folder, run.recipe, FileProgress(run.folder / "progress.json", 0))
+    own = RunFolder(run.folder)
+    if run.recipe.supervised is not None and not own.supervised.is_made:
+        shared = ExperimentFolder(folder).starting_model(supervised_name(run.recipe))
+        if not shared.supervised.is_made:
+            if shared.path.is_dir():
+                clear_temporaries(shared.path)
+            prepare_start(shared.path, run.recipe, FileProgress(own.progress, 0))
+        link_folder(shared.supervised.path, own.supervised.path)
+    prepare_start(run.folder, run.recipe, FileProgress(own.progress, 0))
 
 
 def supervised_name(recipe: Recipe) -> str:
@@ -116,14 +113,11 @@ def supervised_name(recipe: Recipe) -> str:
 
 def _methods(runs: Sequence[Run]) -> None:
     """All methods of all runs side by side, so that no processor waits for a run's last method."""
-    left = [(run.folder, m) for run in runs for m in method_names(run.recipe) if not _is_final(run.folder / m)]
+    methods = [(run.folder, m) for run in runs for m in method_names(run.recipe)]
+    left = [(home, m) for home, m in methods if not RunFolder(home).method(m).is_final]
     processes = max((run.recipe.processes for run in runs), default=1)
     if processes > 1 and len(left) > 1:
         of_several("method", left, processes)
-
-
-def _is_final(method: Path) -> bool:
-    return (method / "final.json").is_file()
 
 
 def certification(folder: Path, part: Part, seed: int) -> Certification:
@@ -131,12 +125,14 @@ def certification(folder: Path, part: Part, seed: int) -> Certification:
     run = part.runs[0]
     home, recipe = folder / run.folder(seed), run.of_seed(seed)
     # Exploiters are trained for the same share of a run, however short it is made.
-    plain = defaults(recipe)
+    resolved = resolve(recipe)
+    plain = defaults(resolved)
     plain |= {"steps": min(STEPS, recipe.steps), "every": min(EVERY, recipe.steps)}
     settings = CertifySettings.model_validate(plain)
     pool = policies_of_run(home, recipe, settings.evaluation.pool_size)
     chosen = chosen_policies(pool, [method for _, method in part.sources.values()], [])
-    return Certification(folder / part.name / f"seed{seed}", Plan(home, recipe, settings), chosen, pool)
+    where = ExperimentFolder(folder).certification(part.name, seed).path
+    return Certification(where, Plan(home, resolved, settings), chosen, pool)
 
 
 def certify(folder: Path, part: Part, seed: int, watch: Watch) -> list[Certificate]:
@@ -156,7 +152,8 @@ def kept_certificates(folder: Path, part: Part, seed: int) -> list[Certificate] 
         RunError: they are another configuration's.
     """
     work = certification(folder, part, seed)
-    if not all((work.folder / name / "certificate.json").is_file() for name in work.policies):
+    certified = [work.artifacts.policy(name) for name in work.policies]
+    if not all(own.is_certified for own in certified):
         return None
-    refuse_other(read_json(work.folder / "certify.json"), work.plan.to_json()["recipe"], work.folder)
-    return [Certificate.from_json(read_json(work.folder / n / "certificate.json")) for n in work.policies]
+    refuse_other(work.artifacts.written(), work.plan.to_json()["recipe"], work.folder)
+    return [Certificate.from_json(own.certificate()) for own in certified]

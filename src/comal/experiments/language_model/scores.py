@@ -23,13 +23,14 @@ from comal.evaluation.exploitability.scoreboard import START, Field
 from comal.experiments.language_model.plan import Part
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
-from comal.judges.kept.cache import cache_path
+from comal.pipeline.disk.experiment_folder import ExperimentFolder
 from comal.pipeline.disk.files import read_json, write_json
-from comal.pipeline.run.resources import classifier
+from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.step.samples import Samples
-from comal.plugins import JUDGES, describe
+from comal.plugins import describe
 from comal.policies.base import Prompt
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_classifier, resolve_judge
 
 _FORMAT = 1
 _KINDS = ("another policy", "one class only", "best of N")
@@ -102,7 +103,7 @@ class SeedScores:
 
 def score_path(folder: Path, part: Part, judge: str, seed: int) -> Path:
     """Where the figures of a part, judge and seed are kept."""
-    return folder / part.name / f"scores-{judge.replace(' ', '-')}-seed{seed}.json"
+    return ExperimentFolder(folder).scores(part.name, judge, seed)
 
 
 def scores(folder: Path, part: Part, judge: str, seed: int, told: Callable[[str], None]) -> SeedScores:
@@ -111,7 +112,7 @@ def scores(folder: Path, part: Part, judge: str, seed: int, told: Callable[[str]
     if kept is not None:
         return kept
     told(f"{part.name}, seed {seed}: {len(part.titles)} methods before {judge}")
-    built: Judge = JUDGES.build(part.judges[judge], "judge")
+    built = resolve_judge(part.judges[judge], "judge")
     plain = _measured(folder, part, seed, built)
     path = score_path(folder, part, judge, seed)
     write_json(path, {"of": _digest(folder, part, seed, built), "judge": describe(built)} | plain)
@@ -123,7 +124,7 @@ def kept_scores(folder: Path, part: Part, judge: str, seed: int) -> SeedScores |
     path = score_path(folder, part, judge, seed)
     if not path.is_file():
         return None
-    digest = _digest(folder, part, seed, JUDGES.build(part.judges[judge], "judge"))
+    digest = _digest(folder, part, seed, resolve_judge(part.judges[judge], "judge"))
     return _read(path) if read_json(path)["of"] == digest else None
 
 
@@ -139,7 +140,7 @@ def _read(path: Path) -> SeedScores:
 
 def _digest(folder: Path, part: Part, seed: int, judge: Judge) -> str:
     """A name for all that figures depend on: equal runs have equal results."""
-    results = [read_json(folder / run.folder(seed) / "result.json") for run in part.runs]
+    results = [ExperimentFolder(folder).run(run.folder(seed)).result() for run in part.runs]
     sources = {key: (run.name, method) for key, (run, method) in part.sources.items()}
     text = json.dumps([_FORMAT, judge.fingerprint(), sources, results], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -158,22 +159,22 @@ class _Row:
 
 def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> dict[str, Any]:
     recipe = part.runs[0].of_seed(seed)
-    home = folder / part.runs[0].folder(seed)
-    prompts = _test_prompts(home, recipe)
+    experiment = ExperimentFolder(folder)
+    home = experiment.run(part.runs[0].folder(seed))
+    prompts = list(home.prompts().test[: recipe.evaluation.test_prompts])
     rows: dict[str, _Row] = {START: _row(home, START, START, recipe, prompts)}
     picks: dict[str, str] = {START: START}
     for key, (run, method) in part.sources.items():
-        where = folder / run.folder(seed)
+        where = experiment.run(run.folder(seed))
         rows[key] = _row(where, method, method, recipe, prompts)
-        picked = read_json(where / "result.json")["picked"][method]
+        picked = where.result()["picked"][method]
         picks[key] = key if picked == method else f"{key}@{picked.rpartition('@')[2]}"
         if picked != method:
             rows[picks[key]] = _row(where, method, picked, recipe, prompts)
     tolerated = recipe.evaluation.max_failure_rate
     if tolerated is None:
         tolerated = recipe.sampling.max_failure_rate
-    spend = folder / "spend.sqlite"
-    oracle = Oracle(judge, cache_path(recipe.verdict_cache, folder), tolerated, spend_path=spend)
+    oracle = Oracle(judge, experiment.verdicts(recipe.verdict_cache), tolerated, spend_path=experiment.spend)
     texts = [prompt.text for prompt in prompts]
     play = cross_play(oracle, texts, {name: row.answers for name, row in rows.items()})
     play.game()  # refuses a pair of policies without any verdict
@@ -215,18 +216,13 @@ def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> dict[str, An
     }
 
 
-def _test_prompts(run: Path, recipe: Recipe) -> list[Prompt]:
-    plain = read_json(run / "data" / "prompts.json")["test"][: recipe.evaluation.test_prompts]
-    return [Prompt(tuple(messages)) for messages in plain]
-
-
-def _row(run: Path, method: str, policy: str, recipe: Recipe, prompts: list[Prompt]) -> _Row:
+def _row(run: RunFolder, method: str, policy: str, recipe: Recipe, prompts: list[Prompt]) -> _Row:
     """A policy of a finished run: its start, a method's last one, or `method@step`."""
-    samples = Samples.load(run / "evaluation" / f"{policy}.parquet", prompts)
+    samples = Samples.load(run.answers(policy), prompts)
     count = recipe.evaluation.samples
-    result = read_json(run / "result.json")["policies"]
+    result = run.result()["policies"]
     at = policy.rpartition("@")[2]
-    step = 0 if method == START else read_json(run / method / "final.json")["steps"] if policy == method else int(at)
+    step = 0 if method == START else run.method(method).final()["steps"] if policy == method else int(at)
     return _Row(
         samples.part(0, count).texts,
         samples.part(count).texts,
@@ -237,7 +233,7 @@ def _row(run: Path, method: str, policy: str, recipe: Recipe, prompts: list[Prom
 
 
 def _field(oracle: Oracle, texts: list[str], recipe: Recipe, start: _Row) -> Field:
-    classify = classifier(recipe.evaluation)
+    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
     answers = [*start.answers, *start.candidates]
     classes = [] if classify is None else sorted({classify(text) for group in answers for text in group})
     return Field(oracle, texts, recipe.evaluation.best_of, classify, classes, recipe.seed)

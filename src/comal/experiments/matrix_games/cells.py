@@ -24,7 +24,8 @@ from comal.errors import ConfigError, near_match
 from comal.evaluation.estimates import estimate
 from comal.experiments.matrix_games.family import AUTOMATIC, METHODS, SCHEDULES, Method
 from comal.games import PreferenceGame, Sampling, named_game, nash_policy, run_sampled, solve
-from comal.games.measures import Floats
+from comal.games.game import Floats
+from comal.pipeline.disk.experiment_folder import CellsFolder
 
 PARTS = (
     "sampled/paper",
@@ -172,7 +173,7 @@ def results(part: str, scale: Scale, folder: Path) -> Iterator[dict[str, Any]]:
 
 def _kept(cell: Cell, scale: Scale, folder: Path) -> dict[str, Any]:
     key = json.dumps([_VERSION, asdict(cell), asdict(scale), repr(cell.rule.at(cell.values))], sort_keys=True)
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.json"
+    path = CellsFolder(folder).cell(hashlib.sha256(key.encode()).hexdigest()[:20])
     if path.is_file():
         kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return kept

@@ -28,36 +28,36 @@ PERIODS = (20, 80)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: how to build it, its settings by default, and a grid around them.
+    """A method: how to make it, its settings by default, and a grid around them.
 
     Attributes:
-        build: from the values of one setting.
+        make: from the values of one setting.
         options: what the values are called.
         default: the values used untuned: eta = 1 and tau = 0.1 as elsewhere in this package, OMWU's from its theorem.
         grid: all settings to try, the default not necessarily among them.
     """
 
-    build: Callable[..., Algorithm]
+    make: Callable[..., Algorithm]
     options: tuple[str, ...]
     default: tuple[float, ...]
     grid: tuple[tuple[float, ...], ...]
 
     def at(self, values: tuple[float, ...]) -> Algorithm:
         """The algorithm at one setting."""
-        return self.build(*values)
+        return self.make(*values)
 
     def settings(self, values: tuple[float, ...]) -> str:
         """A setting for people, `eta 1, tau 0.1`."""
         return ", ".join(f"{name} {value:g}" for name, value in zip(self.options, values, strict=True))
 
 
-def _by_eta(build: Callable[[float], Algorithm], default: float = 1.0) -> Method:
-    return Method(build, ("eta",), (default,), tuple((eta,) for eta in ETAS))
+def _by_eta(make: Callable[[float], Algorithm], default: float = 1.0) -> Method:
+    return Method(make, ("eta",), (default,), tuple((eta,) for eta in ETAS))
 
 
-def _regularised(build: Callable[[float, float], Algorithm]) -> Method:
+def _regularised(make: Callable[[float, float], Algorithm]) -> Method:
     grid = tuple((eta, tau) for eta in ETAS for tau in TAUS if eta * tau <= 1)
-    return Method(build, ("eta", "tau"), (1.0, 0.1), grid)
+    return Method(make, ("eta", "tau"), (1.0, 0.1), grid)
 
 
 def scheduled(eta: float, tau: float, steps: float) -> COMAL:

@@ -15,48 +15,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from comal.errors import JudgeError
+from comal.judges.base import ROUNDING, Spend
 
 _SCHEMA_VERSION = 1
-_ROUNDING = 1e-9  # of sums of prices
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """An amount of use.
-
-    Attributes:
-        calls: requests put to the service, repeated ones included.
-        input_tokens: of the questions.
-        output_tokens: of the replies.
-        cost: money, in the currency of the prices.
-    """
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float = 0.0
-
-    @property
-    def tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: Spend) -> Spend:
-        return Spend(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    def __sub__(self, other: Spend) -> Spend:
-        return Spend(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
-
-    def __mul__(self, times: int) -> Spend:
-        return Spend(*(getattr(self, f.name) * times for f in fields(self)))
-
-    def covers(self, other: Spend) -> bool:
-        """Whether no part of `other` is larger."""
-        return all(getattr(self, f.name) + _ROUNDING >= getattr(other, f.name) for f in fields(self))
-
-    def __str__(self) -> str:
-        money = f", {self.cost:,.4f} of money" if self.cost else ""
-        return f"{self.calls:,} calls, {self.tokens:,} tokens{money}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +32,7 @@ class Limits:
         """The first limit that `spend` is over: `calls`, `tokens` or `cost`."""
         for f in fields(self):
             most = getattr(self, f.name)
-            if most is not None and getattr(spend, f.name) > most + _ROUNDING:
+            if most is not None and getattr(spend, f.name) > most + ROUNDING:
                 return f.name
         return None
 

@@ -12,8 +12,9 @@ from typing import Any
 import tenacity
 
 from comal.errors import JudgeError
+from comal.judges.base import Spend
 from comal.judges.chat.api import PLACE, ChatClient, Reply, RequestError
-from comal.judges.chat.ledger import Ledger, Limits, Spend
+from comal.judges.chat.ledger import Ledger, Limits
 
 _LIMIT_OPTIONS = {"calls": "max_calls", "tokens": "max_total_tokens", "cost": "max_cost"}
 

@@ -31,13 +31,6 @@ def shared_cache_path() -> Path:
     return platformdirs.user_data_path("comal", appauthor=False) / FILE_NAME
 
 
-def cache_path(setting: str, run_folder: Path) -> Path:
-    """The file that a recipe's `verdict_cache` names: `run`, `shared`, or a path."""
-    if setting == "run":
-        return run_folder / FILE_NAME
-    return shared_cache_path() if setting == "shared" else Path(setting).expanduser()
-
-
 class VerdictCache:
     """Content-addressed verdicts in one SQLite file: the key is a digest of judge, prompt, first and second answer.
 

@@ -1,22 +1,17 @@
 """Certification: train exploiters of finished policies, then measure every adversary on fresh prompts.
 
-FOLDER/certify.json                      what is certified: settings, recipe, adversaries given by the user
-FOLDER/answers/                          answers of the pool's policies to the fresh prompts
-FOLDER/POLICY/policy.json                which weights
-FOLDER/POLICY/exploiter-from-*/          a method's folder each: journal, steps, looks
-FOLDER/POLICY/certificate.json           the result
+What a certification leaves is in `comal.pipeline.disk.certification_folder`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-import filelock
 
 from comal.algorithms.base import POLICY, REFERENCE, TARGET
 from comal.errors import ConfigError, PolicyError, RunError
@@ -25,19 +20,20 @@ from comal.evaluation.exploitability.adversaries import class_shares
 from comal.evaluation.exploitability.certificate import Certificate, Exploiter, Look, figures, kind_of
 from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.certify.exploiter import Exploiter as TrainedExploiter
-from comal.pipeline.certify.exploiter import checkpoint_of, looks_of, picked_look
+from comal.pipeline.certify.exploiter import checkpoint_of, picked_look
 from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
 from comal.pipeline.certify.settings import canonical, require_target
-from comal.pipeline.disk.files import clear_temporaries, read_json, write_json
+from comal.pipeline.disk.certification_folder import CertificationFolder
+from comal.pipeline.disk.claim import claim
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
-from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
+from comal.pipeline.processes.workers import side_by_side, worker_lock, young_garbage_only
 from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.final_evaluation import comparisons_of
-from comal.pipeline.run.resources import Parts, classifier, evaluation_field
+from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.run.start import prepare_start, timed
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once
-from comal.plugins import ALGORITHMS
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.loading import load_tokenizer
 
@@ -63,20 +59,21 @@ class Certification:
         self.plan = plan
         self.policies = {name: whole_path(path) for name, path in policies.items()}
         self.pool = {name: whole_path(path) for name, path in pool.items() if name != START}
-        self.lock = filelock.FileLock(folder / ".lock")
+        self.artifacts = CertificationFolder(folder)
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Certification:
         self.claim()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.lock.release()
+        self._held.close()
 
     @property
     def exploiters(self) -> list[str]:
         """Folders of the exploiters within the certification's, policy by policy."""
         return [
-            f"{name}/exploiter-from-{start}"
+            self.artifacts.exploiter_name(name, start)
             for name, path in self.policies.items()
             for start in self._starts(path)
         ]  # fmt: skip
@@ -87,8 +84,8 @@ class Certification:
         Raises:
             ComalError: wrong settings; a folder that holds something else, or is in use.
         """
-        check(self.plan.settings.recipe(self.plan.recipe))
-        require_target(self.plan.settings)
+        check(self.plan.exploiter)
+        require_target(self.plan.exploiter.algorithm)
         for path in self.plan.against:
             require_kind(path, self.plan.recipe)
         plain = self.plan.to_json()
@@ -98,55 +95,34 @@ class Certification:
         state().wait_for_everyone()
 
     def _claim(self, plain: Mapping[str, Any], weights: Mapping[str, str]) -> None:
-        marker = self.folder / "certify.json"
-        if self.folder.exists() and not self.folder.is_dir():
-            raise RunError(str(self.folder), "this is a file, not a folder; choose another --output-dir")
-        if self.folder.is_dir() and not marker.is_file() and not all(map(_left_by_a_claim, self.folder.iterdir())):
-            raise RunError(
-                str(self.folder), "the folder is not empty and holds no certificates; choose another --output-dir"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self.lock.acquire(timeout=5)
-            wait_for_workers(self.folder, self.exploiters)
-        except filelock.Timeout as error:
-            raise RunError(str(self.folder), "another process is working in this folder; wait for it to end") from error
-        clear_temporaries(self.folder)
-        if marker.is_file():
-            if self._holds_work():
-                refuse_other(read_json(marker), plain["recipe"], self.folder)
-            else:
-                shutil.rmtree(self.folder / "data", ignore_errors=True)
-        write_json(marker, plain)
-        for name, path in self.policies.items():
-            written = self.folder / name / "policy.json"
-            which = {"policy": name, "checkpoint": str(path), "weights": weights.get(name)}
-            if written.is_file() and read_json(written)["weights"] != which["weights"]:
-                raise RunError(str(written.parent), "certifies another policy's weights; choose another --output-dir")
-            write_json(written, which)
-
-    def _holds_work(self) -> bool:
-        return any(
-            p for pattern in ("*/*/steps", "*/*/looks", "answers", "supervised") for p in self.folder.glob(pattern)
-        )
+        lock = claim(self.artifacts, plain, refuse_other, self.exploiters)
+        with contextlib.ExitStack() as held:
+            held.callback(lock.release)
+            for name, path in self.policies.items():
+                own = self.artifacts.policy(name)
+                which = {"policy": name, "checkpoint": str(path), "weights": weights.get(name)}
+                if own.policy_path.is_file() and own.policy()["weights"] != which["weights"]:
+                    raise RunError(str(own.path), "certifies another policy's weights; choose another --output-dir")
+                own.write_policy(which)
+            self._held.push(held.pop_all())
 
     def execute(self) -> list[Certificate]:
         """Do what is left to do; returns the policies' certificates."""
         plan = self.plan
-        progress = FileProgress(self.folder / "progress.json", plan.settings.steps)
+        progress = FileProgress(self.artifacts.progress, plan.settings.steps)
         if not plan.of_run:
             prepare_start(plan.home, plan.recipe, progress)
-        self._require_tokenizer(plan.parts())
+        self._require_tokenizer(plan.resources())
         with timed(self.folder, "exploiters"):
             self._train()
         with timed(self.folder, "measurements"), young_garbage_only():
             for name in self.policies:
-                if not (self.folder / name / "certificate.json").is_file():
+                if not self.artifacts.policy(name).is_certified:
                     self._measure(name, progress)
         state().wait_for_everyone()
-        return [Certificate.from_json(read_json(self.folder / n / "certificate.json")) for n in self.policies]
+        return [Certificate.from_json(self.artifacts.policy(n).certificate()) for n in self.policies]
 
-    def _require_tokenizer(self, shared: Parts) -> None:
+    def _require_tokenizer(self, shared: Resources) -> None:
         """Texts of a model that counts in other tokens would be drawn, scored and trained on as gibberish."""
         own = shared.store.tokenizer.get_vocab()
         folders = [*self.plan.against, *([] if self.plan.of_run else map(Path, self.policies.values()))]
@@ -164,7 +140,7 @@ class Certification:
         return ["start"] if path == start_of(self.plan) else starts
 
     def _train(self) -> None:
-        left = [name for name in self.exploiters if not (self.folder / name / "final.json").is_file()]
+        left = [name for name in self.exploiters if not self.artifacts.exploiter(name)[2].is_final]
         processes = self.plan.settings.processes
         if processes > 1 and len(left) > 1:
             if state().num_processes > 1:
@@ -176,23 +152,25 @@ class Certification:
 
     def _measure(self, name: str, progress: FileProgress) -> None:
         """Every adversary against policy `name` on fresh prompts; all processes sample, the main one asks the judge."""
-        plan, folder = self.plan, self.folder / name
-        shared = plan.parts()
+        plan, own = self.plan, self.artifacts.policy(name)
+        shared = plan.resources()
         settings = shared.recipe.evaluation
         used = min(plan.recipe.evaluation.test_prompts, len(shared.splits.test)) if plan.of_run else 0
         prompts = fresh_prompts(shared.splits.test, used)[: settings.test_prompts]
         most = max(settings.best_of, default=0)
         target = self.policies[name]
         checkpoints: dict[str, str | Path] = {START: shared.store.initial, **self.pool, name: target}
-        where = {policy: self.folder / "answers" / _file_name(policy) for policy in checkpoints}
+        where: dict[str, Callable[[str], Path]] = {
+            policy: functools.partial(self.artifacts.answers, _file_name(policy)) for policy in checkpoints
+        }
         exploiters: dict[Start, Mapping[str, Any]] = {}
         for start in self._starts(target):
-            work = folder / f"exploiter-from-{start}"
-            picked = picked_look(looks_of(work))
+            work = own.exploiter(start)
+            picked = picked_look(work.looks())
             exploiters[start] = picked
             label = _NAMES[start]
             origin = target if start == "policy" else shared.store.initial
-            checkpoints[label], where[label] = checkpoint_of(work, picked, origin), work / "answers"
+            checkpoints[label], where[label] = checkpoint_of(work, picked, origin), work.answers
         pool: dict[str, list[list[str]]] = {}
         candidates: dict[str, list[list[str]]] = {}
         labels = [_NAMES[start] for start in exploiters]
@@ -202,18 +180,18 @@ class Certification:
             if most and policy in (START, name, *labels):
                 kinds.append(("candidates", most))
             for what, count in kinds:
-                path = where[policy].with_name(f"{where[policy].name}-{what}.parquet")
-                drawn = self._draw(path, shared, checkpoint, prompts, count, policy if policy not in labels else name)
+                drawn = self._draw(
+                    where[policy](what), shared, checkpoint, prompts, count, policy if policy not in labels else name
+                )
                 (pool if what == "answers" else candidates)[policy] = drawn.texts
         progress.stage(f"{name}: judging", len(checkpoints))
         if state().is_main_process:
-            write_json(
-                folder / "certificate.json",
-                self._certificate(name, shared, prompts, used, pool, candidates, exploiters).to_json(),
+            own.write_certificate(
+                self._certificate(name, shared, prompts, used, pool, candidates, exploiters).to_json()
             )
 
     def _draw(
-        self, path: Path, shared: Parts, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
+        self, path: Path, shared: Resources, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
     ) -> Samples:
         policy = None if path.is_file() else shared.store.open(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
@@ -222,7 +200,7 @@ class Certification:
     def _certificate(
         self,
         name: str,
-        shared: Parts,
+        shared: Resources,
         prompts: Sequence[Prompt],
         used: int,
         pool: Mapping[str, list[list[str]]],
@@ -230,23 +208,23 @@ class Certification:
         exploiters: Mapping[Start, Mapping[str, Any]],
     ) -> Certificate:
         texts = [p.text for p in prompts]
-        settings = self.plan.settings
+        settings = canonical(self.plan.settings, self.plan.exploiter)
         rates = evaluation_field(shared, texts, pool[START]).adversaries(name, pool, candidates)
         labels = [_NAMES[start] for start in exploiters]
         kinds = {adversary: kind_of(adversary, labels) for adversary in rates}
         measured = figures(rates, kinds)
         trained = []
         for start, picked in exploiters.items():
-            work = self.folder / name / f"exploiter-from-{start}"
-            curve = tuple(Look(look["step"], Estimate(**look["win_rate"])) for look in looks_of(work))
-            trained.append(Exploiter(_NAMES[start], start, curve, picked["step"], comparisons_of(work)))
-        classify = classifier(settings.evaluation)
+            work = self.artifacts.policy(name).exploiter(start)
+            curve = tuple(Look(look["step"], Estimate(**look["win_rate"])) for look in work.looks())
+            trained.append(Exploiter(_NAMES[start], start, curve, picked["step"], comparisons_of(work.path)))
+        classify = shared.classify
         shown = [name, *labels]
         before = {p.id for p in shared.splits.test[:used]}
         return Certificate(
             policy=name,
-            weights=read_json(self.folder / name / "policy.json")["weights"] or "",
-            judge=canonical(settings)["judge"],
+            weights=self.artifacts.policy(name).policy()["weights"] or "",
+            judge=settings["judge"],
             prompts=len(prompts),
             seen=sum(p.id in before for p in prompts),
             adversaries=measured.adversaries,
@@ -254,7 +232,7 @@ class Certification:
             ceiling=measured.ceiling,
             spread=measured.spread,
             exploiters=tuple(trained),
-            settings=canonical(settings),
+            settings=settings,
             classes={} if classify is None else {n: class_shares(pool[n], classify) for n in shown},
             examples=tuple(
                 {"prompt": texts[x], "answers": {n: pool[n][x][0] for n in shown}}
@@ -264,25 +242,21 @@ class Certification:
 
 
 def train_exploiter(folder: Path, plan: Plan, name: str, parent: int | None) -> None:
-    """Train or go on training the exploiter in `folder / name`, where name is POLICY/exploiter-from-START."""
-    policy, _, start = name.partition("/exploiter-from-")
-    (folder / name).mkdir(parents=True, exist_ok=True)
+    """Train or go on training the exploiter of this name, one of `Certification.exploiters`."""
+    policy, start, own = CertificationFolder(folder).exploiter(name)
+    own.path.mkdir(parents=True, exist_ok=True)
     with worker_lock(folder, name), young_garbage_only():
-        shared = plan.parts()
-        target = read_json(folder / policy / "policy.json")["checkpoint"]
+        shared = plan.resources()
+        target = policy.policy()["checkpoint"]
         origin = target if start == "policy" else shared.store.initial
         TrainedExploiter(
-            folder / name,
-            ALGORITHMS.build(plan.settings.algorithm, "algorithm"),
+            own.path,
+            plan.exploiter.algorithm,
             shared,
-            FileProgress(folder / name / "progress.json", plan.settings.steps, parent),
+            FileProgress(own.progress, plan.settings.steps, parent),
             {POLICY: origin, REFERENCE: origin, TARGET: target},
-            target_answers=folder / policy / "validation-target.parquet",
+            target_answers=policy.target_answers,
         ).run()
-
-
-def _left_by_a_claim(path: Path) -> bool:
-    return path.name == ".lock" or path.name.startswith(".certify.json.tmp-")
 
 
 def fresh_prompts(test: Sequence[Prompt], used: int) -> list[Prompt]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ import comal
 from comal.errors import ConfigError, PolicyError, RunError, near_match
 from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.certify.settings import CertifySettings, canonical
-from comal.pipeline.disk.files import read_json
-from comal.pipeline.run.check import FORMAT, method_names
-from comal.pipeline.run.check import canonical as canonical_recipe
+from comal.pipeline.disk.certification_folder import CERTIFICATION_FOLDERS, CertificationFolder
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.run.final_evaluation import picked_policy, pool_checkpoints
-from comal.pipeline.run.resources import Parts, parts
+from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
+from comal.pipeline.run.resources import open_resources
+from comal.pipeline.step.resources import Resources
 from comal.recipes.settings import Recipe
 
-_TAKEN = frozenset({START, "answers", "data", "supervised"})
+_TAKEN = CERTIFICATION_FOLDERS | {START}
 _OTHER_KINDS = ("only ", "best of ", "trained exploiter")
 """How the names of adversaries begin that are no policies of their own."""
 
@@ -31,60 +33,70 @@ class Plan:
 
     Attributes:
         home: the folder with the recipe's prompts and starting model: a run, or the certification folder itself.
-        recipe: of the run, or the one named by the user.
+        of: the recipe of the run, or the one named by the user.
         settings: how to certify.
         against: model folders of the user's adversaries.
+        exploiter: the recipe that an exploiter follows.
+
+    Raises:
+        ConfigError: settings with an unknown plug-in or a wrong option.
     """
 
     home: Path
-    recipe: Recipe
+    of: ResolvedRecipe
     settings: CertifySettings
     against: tuple[Path, ...] = ()
+    exploiter: ResolvedRecipe = field(init=False)
 
     def __post_init__(self) -> None:
         # Policies are told apart by their paths, and workers may be started elsewhere.
         object.__setattr__(self, "home", self.home.resolve())
+        object.__setattr__(self, "exploiter", resolve(self.settings.recipe(self.recipe)))
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the policies to be certified were made by."""
+        return self.of.recipe
 
     @property
     def of_run(self) -> bool:
         """Whether the policies are those of a run."""
-        return (self.home / "run.json").is_file()
+        return RunFolder(self.home).is_marked
 
     def to_json(self) -> dict[str, Any]:
-        """The content of certify.json."""
-        settings = canonical(self.settings)
+        """What the marker of the certification's folder says."""
+        settings = canonical(self.settings, self.exploiter)
         adversaries = {str(path): weights_digest(path) for path in self.against}
         return {
             "format": FORMAT,
             "comal": comal.__version__,
             "home": str(self.home),
-            "recipe": settings | {"of": canonical_recipe(self.recipe), "against": adversaries},
+            "recipe": settings | {"of": self.of.canonical(), "against": adversaries},
         }
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
         """The plan in a claimed folder."""
-        written = read_json(folder / "certify.json")
+        written = CertificationFolder(folder).written()
         plain = dict(written["recipe"])
         recipe, against = Recipe(**plain.pop("of")), tuple(Path(path) for path in plain.pop("against"))
-        return cls(Path(written["home"]), recipe, CertifySettings(**plain), against)
+        return cls(Path(written["home"]), resolve(recipe), CertifySettings(**plain), against)
 
-    def parts(self) -> Parts:
+    def resources(self) -> Resources:
         """What exploiters and measurements share."""
-        return parts(self.home, self.settings.recipe(self.recipe))
+        return open_resources(self.home, self.exploiter)
 
 
 def recipe_of_run(run: Path) -> Recipe:
     """The recipe of a finished run.
 
     Raises:
-        RunError: there is no run, or it is not finished.
+        RunError: there is no run that this comal can read, or it is not finished.
     """
-    if not (run / "run.json").is_file():
-        raise RunError(str(run), "there is no run here (run.json is missing)")
-    if not (run / "result.json").is_file():
+    recipe = RunFolder(run).recipe()
+    if not RunFolder(run).is_finished:
         raise RunError(str(run), "the run is not finished; type the `comal run` command that made it again first")
-    return Recipe.model_validate(read_json(run / "run.json")["recipe"])
+    return recipe
 
 
 def policies_of_run(run: Path, recipe: Recipe, size: int) -> dict[str, str | Path]:
@@ -171,10 +183,9 @@ def require_kind(folder: Path, recipe: Recipe) -> None:
 
 def start_of(plan: Plan) -> str:
     """The starting model, named as the policies are."""
-    return whole_path(plan.home / "supervised" if plan.recipe.supervised is not None else plan.recipe.policy.model)
+    return whole_path(RunFolder(plan.home).start(plan.recipe))
 
 
-def whole_path(checkpoint: str | Path | None) -> str:
+def whole_path(checkpoint: str | Path) -> str:
     """A folder's absolute path; a hub id stays what it is."""
-    assert checkpoint is not None
     return str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else str(checkpoint)

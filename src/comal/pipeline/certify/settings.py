@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from comal.algorithms.base import TARGET, Algorithm, ProxStep, Step
 from comal.errors import ConfigError
-from comal.losses.base import Loss
-from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe
-from comal.recipes.settings import Count, EvaluationSettings, Recipe, SamplingSettings, Settings, TrainingSettings
+from comal.pipeline.run.resolved import ResolvedRecipe
+from comal.pipeline.step.fits import refuse_unsampleable
+from comal.plugins import describe
+from comal.recipes.settings import Count, EvaluationSettings, Recipe, SamplingSettings, Settings, Spec, TrainingSettings
 
 STEPS, EVERY = 40, 8
 
@@ -32,8 +34,8 @@ class CertifySettings(Settings):
         processes, threads: as in a recipe; exploiters are trained side by side.
     """
 
-    judge: Any
-    algorithm: Any
+    judge: Spec
+    algorithm: Spec
     steps: Count = STEPS
     every: Count = EVERY
     starts: tuple[Literal["policy", "start"], ...] = ("policy", "start")
@@ -62,16 +64,15 @@ class CertifySettings(Settings):
         )
 
 
-def defaults(recipe: Recipe) -> dict[str, Any]:
-    """Plain values of the settings for policies of `recipe`, to be changed by a user's."""
+def defaults(resolved: ResolvedRecipe) -> dict[str, Any]:
+    """Plain values of the settings for policies of a recipe, to be changed by a user's."""
+    recipe, loss = resolved.recipe, resolved.loss
     training = recipe.training.model_dump(mode="json") | {"final_learning_rate": None}
-    loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
     # The label of a selected pair is no estimate of the win rate against a target that drew neither answer.
     training |= {"loss": "group", "pairing": None} if loss.pairs else {"loss": describe(loss)}
-    judge = recipe.evaluation.judge
     return {
-        "judge": describe(JUDGES.build(recipe.judge if judge is None else judge, "judge")),
-        "algorithm": {"name": "best_response"} | _step_size(recipe),
+        "judge": describe(resolved.evaluation_judge),
+        "algorithm": {"name": "best_response"} | _step_size(resolved.algorithm),
         "seed": recipe.seed,
         "sampling": recipe.sampling.model_dump(mode="json"),
         "training": training,
@@ -81,36 +82,34 @@ def defaults(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def canonical(settings: CertifySettings) -> dict[str, Any]:
+def canonical(settings: CertifySettings, exploiter: ResolvedRecipe) -> dict[str, Any]:
     """The settings as plain values, every plug-in with all of its options.
 
-    Raises:
-        ConfigError: an unknown plug-in or a wrong option.
+    Args:
+        settings: as they were given.
+        exploiter: the recipe that they make, resolved.
     """
     plain = settings.model_dump(mode="json")
-    plain["judge"] = describe(JUDGES.build(settings.judge, "judge"))
-    plain["algorithm"] = describe(ALGORITHMS.build(settings.algorithm, "algorithm"))
-    plain["training"]["loss"] = describe(LOSSES.build(settings.training.loss, "training.loss"))
+    plain["judge"] = describe(exploiter.judge)
+    plain["algorithm"] = describe(exploiter.algorithm)
+    plain["training"]["loss"] = describe(exploiter.loss)
     return plain
 
 
-def _step_size(recipe: Recipe) -> dict[str, float]:
-    plain = describe(ALGORITHMS.build(recipe.algorithm, "algorithm"))
+def _step_size(algorithm: Algorithm) -> dict[str, float]:
+    plain = describe(algorithm)
     inner = plain.get("inner") if isinstance(plain.get("inner"), Mapping) else plain
     eta = None if inner is None else inner.get("eta")
     return {} if eta is None else {"eta": float(eta)}
 
 
-def require_target(settings: CertifySettings) -> None:
+def require_target(algorithm: Algorithm) -> None:
     """Refuse an algorithm that never looks at the target: it would train something, but no exploiter.
 
     Raises:
         ConfigError: the algorithm plays against other roles only.
     """
-    from comal.algorithms.base import TARGET, ProxStep, Step
-    from comal.pipeline.step.fits import refuse_unsampleable
-
-    program = refuse_unsampleable(ALGORITHMS.build(settings.algorithm, "algorithm"), "algorithm")
+    program = refuse_unsampleable(algorithm, "algorithm")
     steps = [i for i in program if isinstance(i, Step)]
     if not all(
         isinstance(step, ProxStep) and any(mix.only_role == TARGET for _, mix in step.opponent.terms) for step in steps

@@ -6,24 +6,22 @@ import math
 from pathlib import Path
 from typing import Any
 
-from comal.errors import ConfigError
-from comal.judges.base import Judge
+from comal.errors import ConfigError, RunError
 from comal.pipeline.certify.settings import CertifySettings, defaults
 from comal.pipeline.cost.walk import method_cost
-from comal.pipeline.disk.files import read_json
-from comal.pipeline.run.check import method_names
-from comal.plugins import ALGORITHMS, JUDGES
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
 from comal.recipes.settings import Recipe
 
 _CLASSES = 4  # found in the answers, so not known here
 _ORIGINS = 4  # of best-of-N: the start, the policy itself, two exploiters
 
 
-def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]:
+def certify_cost(resolved: ResolvedRecipe, validations: int, tests: int) -> dict[str, Any]:
     """Exploiters, proximal steps and judged pairs of certifying every method's last policy.
 
     Args:
-        recipe: of the run.
+        resolved: the recipe of the run.
         validations: validation prompts there are, at most.
         tests: test prompts there are, at most.
 
@@ -32,12 +30,12 @@ def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]
         more than four classes), `judge_calls`; only `problem` where the defaults do not fit the recipe.
     """
     try:
-        settings = CertifySettings(**defaults(recipe))
-        judge: Judge = JUDGES.build(settings.judge, "judge")
-        one = method_cost("exploiter", ALGORITHMS.build(settings.algorithm, "algorithm"), settings.recipe(recipe))
+        settings = CertifySettings(**defaults(resolved))
+        exploiter = resolve(settings.recipe(resolved.recipe))
+        one = method_cost("exploiter", exploiter.algorithm, exploiter.recipe)
     except (ConfigError, ValueError) as error:
         return {"problem": str(error)}
-    policies = len(method_names(recipe))
+    policies = len(resolved.methods)
     exploiters = policies * len(settings.starts)
     evaluation = settings.evaluation
     pair = evaluation.samples**2
@@ -52,7 +50,7 @@ def certify_cost(recipe: Recipe, validations: int, tests: int) -> dict[str, Any]
         "steps": exploiters * settings.steps,
         "training": training,
         "measuring": measuring,
-        "judge_calls": (training + measuring) * (1 if judge.symmetric else 2),
+        "judge_calls": (training + measuring) * (1 if exploiter.judge.symmetric else 2),
     }
 
 
@@ -67,9 +65,13 @@ def minutes_at_the_pace_of(run: Path, recipe: Recipe, cost: dict[str, Any], run_
         cost: as of `certify_cost`.
         run_measuring: pairs compared by the run's own final evaluation.
     """
-    if not ((run / "result.json").is_file() and (run / "timing.json").is_file() and "steps" in cost):
+    made_by = RunFolder(run)
+    if not (made_by.is_finished and made_by.timing_path.is_file() and "steps" in cost):
         return None
-    timing, made = read_json(run / "timing.json"), read_json(run / "run.json")["recipe"]
+    try:
+        timing, made = made_by.timing(), made_by.written()["recipe"]
+    except RunError:  # of another version of comal
+        return None
     plain = recipe.model_dump(mode="json")
     if any(made.get(part) != plain[part] for part in ("policy", "sampling", "steps", "processes", "threads")):
         return None

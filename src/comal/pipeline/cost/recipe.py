@@ -11,8 +11,10 @@ from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
 from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.data.known import known_prompts
-from comal.pipeline.run.check import build_algorithms, check
-from comal.plugins import JUDGES, describe
+from comal.pipeline.disk.layout import RUNS
+from comal.pipeline.run.check import check
+from comal.pipeline.run.resolved import resolve
+from comal.plugins import describe
 from comal.recipes.settings import PolicySettings, Recipe
 
 
@@ -22,12 +24,13 @@ def estimate_cost(recipe: Recipe) -> dict[str, Any]:
     Raises:
         ComalError: anything wrong with the recipe, its data files or its model's folder.
     """
-    check(recipe)
+    resolved = resolve(recipe)
+    check(resolved)
     known = known_prompts(recipe)
     parameters = count_parameters(recipe.policy)
-    judge: Judge = JUDGES.build(recipe.judge, "judge")
+    judge = resolved.judge
     orders = 1 if judge.symmetric else 2
-    methods = [method_cost(name, rule, recipe) for name, rule in build_algorithms(recipe).items()]
+    methods = [method_cost(name, rule, recipe) for name, rule in resolved.methods.items()]
     evaluation = recipe.evaluation
     comparisons = sum(m["comparisons"] for m in methods)
     answers = sum(m["answers"] for m in methods)
@@ -38,17 +41,16 @@ def estimate_cost(recipe: Recipe) -> dict[str, Any]:
     per_pair = evaluation.samples**2
     final_comparisons = (2 * len(methods) + 1) * (policies + 6) * tests * per_pair
     evaluation_comparisons = looks * validations * 5 * per_pair + final_comparisons
-    certify = certify_cost(recipe, validations, tests)
-    certify["minutes"] = minutes_at_the_pace_of(Path("runs") / recipe.name, recipe, certify, final_comparisons)
+    certify = certify_cost(resolved, validations, tests)
+    certify["minutes"] = minutes_at_the_pace_of(RUNS / recipe.name, recipe, certify, final_comparisons)
     longest = known.longest
     if known.available is None:  # the judge sees whole prompts, but few are longer than what the policy reads of them
         longest = max(longest, recipe.policy.max_prompt_tokens * _LONG_TOKEN)
-    used: Judge = judge
-    if recipe.evaluation.judge is not None:
-        used = JUDGES.build(recipe.evaluation.judge, "evaluation.judge")
     metered = {
         "training": judge_cost(judge, comparisons, longest, recipe.policy.max_new_tokens),
-        "evaluation": judge_cost(used, evaluation_comparisons, longest, recipe.policy.max_new_tokens),
+        "evaluation": judge_cost(
+            resolved.evaluation_judge, evaluation_comparisons, longest, recipe.policy.max_new_tokens
+        ),
     }
     unknown = list(known.unknown)
     if known.available is None and any(cost is not None for cost in metered.values()):

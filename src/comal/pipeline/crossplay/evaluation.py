@@ -1,15 +1,6 @@
 """`comal eval`: sample what has to be sampled, ask the judge, write the figures; every part is kept and taken up again.
 
-A folder of an evaluation holds
-
-    eval.json              what was evaluated
-    samples/NAME-DIGEST/   answers of a model, a block of prompts a file; the digest is of all that they depend on
-    verdicts.sqlite        verdicts
-    outputs/NAME.json      answers in AlpacaEval's format, one file a policy
-    annotations.json       verdicts in AlpacaEval's format
-    leaderboard.csv        figures against the baseline under AlpacaEval's column names
-    matrix.csv             win rates, for `comal solve`
-    result.json            all figures
+What an evaluation leaves is in `comal.pipeline.disk.evaluation_folder`.
 """
 
 from __future__ import annotations
@@ -22,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 import comal
-from comal.errors import ConfigError, RunError
+from comal.errors import ConfigError
 from comal.evaluation.crossplay.alpaca_eval import annotation_rows, leaderboard_csv, matrix_csv, output_rows
 from comal.evaluation.crossplay.crossplay import cross_play
 from comal.evaluation.crossplay.summary import summarise
@@ -44,14 +34,17 @@ from comal.pipeline.crossplay.sources import (
     find_model,
     find_sources,
 )
-from comal.pipeline.disk.files import atomic_path, clear_temporaries, read_json, write_json
+from comal.pipeline.disk.claim import claim
+from comal.pipeline.disk.evaluation_folder import EvaluationFolder, SamplesFolder
+from comal.pipeline.disk.files import atomic_path, read_json, write_json
+from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.plugins import describe
 from comal.policies.base import Prompt, derive_seed
+from comal.policies.encoder import PromptFormat
 from comal.policies.transformers import TransformersPolicy
 
-FORMAT = 1
 BLOCK = 32
 """Prompts a file of samples: what a kill can cost of a policy's sampling."""
 
@@ -105,9 +98,9 @@ class Evaluation:
         notes: list[str] = []
         prompts = find_prompts(settings, sources, notes.append)
         given = settings.sampling
-        options = {} if given.system_prompt is None else {"system_prompt": given.system_prompt}
         decoding = given.model_dump(include={"temperature", "top_p", "max_new_tokens", "batch_size"})
-        found = cls(settings, judge, prompts, sources, baseline, Stores(decoding, options), notes)
+        stores = Stores(decoding, PromptFormat(system_prompt=given.system_prompt))
+        found = cls(settings, judge, prompts, sources, baseline, stores, notes)
         warn_of_training(sources, prompts, judge, notes.append)
         return found
 
@@ -117,7 +110,7 @@ class Evaluation:
         return _digest([self.settings.model_dump(mode="json"), self.judge.fingerprint()])
 
     def run(self, folder: Path, progress: EvalProgress) -> dict[str, Any]:
-        """Do what is left to do in `folder`; returns the content of result.json.
+        """Do what is left to do in `folder`; returns all figures.
 
         Raises:
             RunError: the folder holds something else, or is in use.
@@ -125,23 +118,21 @@ class Evaluation:
         """
         if not state().is_main_process:
             state().wait_for_everyone()
-            self._answers(folder, progress)
+            self._answers(EvaluationFolder(folder), progress)
             return {}
-        _claim(folder)
-        lock = _lock(folder)
+        own = EvaluationFolder(folder)
+        marker = {"format": FORMAT, "comal": comal.__version__, "settings": self.settings.model_dump(mode="json")}
+        lock = claim(own, marker | {"judge": describe(self.judge)})
         try:
-            clear_temporaries(folder)
-            marker = {"format": FORMAT, "comal": comal.__version__, "settings": self.settings.model_dump(mode="json")}
-            write_json(folder / "eval.json", marker | {"judge": describe(self.judge)})
             state().wait_for_everyone()
-            answers, models = self._answers(folder, progress)
-            return self._judge(folder, answers, models, progress)
+            answers, models = self._answers(own, progress)
+            return self._judge(own, answers, models, progress)
         finally:
             lock.release()
 
     def _judge(
         self,
-        folder: Path,
+        folder: EvaluationFolder,
         answers: Mapping[str, list[list[str]]],
         models: Mapping[str, Mapping[str, Any]],
         progress: EvalProgress,
@@ -149,8 +140,8 @@ class Evaluation:
         texts = [prompt.text for prompt in self.prompts]
         extra = {x: e for s in self.sources if isinstance(s, OutputFile) for x, e in s.outputs.extra.items()}
         for name, group in answers.items():
-            write_json(folder / "outputs" / f"{_slug(name)}.json", output_rows(name, texts, group, extra))
-        oracle = Oracle(self.judge, folder / "verdicts.sqlite", self.settings.max_failures)
+            write_json(folder.outputs(_slug(name)), output_rows(name, texts, group, extra))
+        oracle = Oracle(self.judge, folder.verdicts, self.settings.max_failures, spend_path=folder.spend)
         pairs = len(answers) * (len(answers) - 1) // 2
         done = iter(range(pairs))
         bootstrap = Bootstrap(self.settings.draws, seed=self.settings.seed)
@@ -161,9 +152,9 @@ class Evaluation:
         summary = summarise(play, answers, self.baseline, self.settings.length_control)
         judge = describe(self.judge)
         base = play.policies.index(self.baseline)
-        write_json(folder / "annotations.json", annotation_rows(play, answers, str(judge["name"]), base, extra))
-        _write_text(folder / "leaderboard.csv", leaderboard_csv(summary.leaderboard))
-        _write_text(folder / "matrix.csv", matrix_csv(play))
+        write_json(folder.annotations, annotation_rows(play, answers, str(judge["name"]), base, extra))
+        _write_text(folder.leaderboard, leaderboard_csv(summary.leaderboard))
+        _write_text(folder.matrix, matrix_csv(play))
         result = {"format": FORMAT, "judge": judge} | summary.values
         result["policies"] = {
             source.name: {"source": source.origin}
@@ -173,12 +164,12 @@ class Evaluation:
         }
         result["prompts_digest"] = _digest(texts)
         result["notes"] = [*self.notes, *summary.notes]
-        write_json(folder / "result.json", result)
+        folder.write_result(result)
         progress.stage("done", 1, 1)
         return result
 
     def _answers(
-        self, folder: Path, progress: EvalProgress
+        self, folder: EvaluationFolder, progress: EvalProgress
     ) -> tuple[dict[str, list[list[str]]], dict[str, dict[str, Any]]]:
         """Everyone's answers, and what is known of models besides: tokens, unfinished answers, KL."""
         answers: dict[str, list[list[str]]] = {}
@@ -196,15 +187,15 @@ class Evaluation:
             }
         return answers, models
 
-    def _sample(self, folder: Path, model: Model, progress: EvalProgress) -> tuple[Samples, Path]:
+    def _sample(self, folder: EvaluationFolder, model: Model, progress: EvalProgress) -> tuple[Samples, SamplesFolder]:
         given = self.settings.sampling
         depends_on = [model.identity(), given.model_dump(), self.settings.seed, [p.id for p in self.prompts]]
-        place = folder / "samples" / f"{_slug(model.name)}-{_digest(depends_on)}"
+        place = folder.samples(f"{_slug(model.name)}-{_digest(depends_on)}")
         policy: TransformersPolicy | None = None
         completions: list[Any] = []
         for start in range(0, len(self.prompts), BLOCK):
             block = self.prompts[start : start + BLOCK]
-            path = place / f"{start:06d}.parquet"
+            path = place.block(start)
             progress.stage(f"sampling {model.name}", start, len(self.prompts))
             if policy is None and not path.is_file():
                 policy = self.stores.store(model).open(model.checkpoint)
@@ -213,12 +204,14 @@ class Evaluation:
             completions += sample_once(path, policy, block, given.answers, seed).completions
         return Samples(tuple(self.prompts), tuple(completions)), place
 
-    def _kl(self, place: Path, model: Model, samples: Samples, progress: EvalProgress) -> dict[str, Any] | None:
+    def _kl(
+        self, place: SamplesFolder, model: Model, samples: Samples, progress: EvalProgress
+    ) -> dict[str, Any] | None:
         """KL(policy || reference), from the policy's own samples; None, with a note, where it has no meaning."""
         reference = self._reference(model)
         if reference is None:
             return None
-        path = place / f"kl-{_digest(reference.identity())}.json"
+        path = place.kl(_digest(reference.identity()))
         if not path.is_file():
             store, other = self.stores.store(model), self.stores.store(reference)
             decoding = store.decoding
@@ -243,25 +236,6 @@ class Evaluation:
         if self.settings.reference is not None:
             return find_model(self.settings.reference, "--reference")
         return None if model.run is None else find_model(f"{model.run}:start", "--reference")
-
-
-def _claim(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise RunError(str(folder), "this is a file, not a folder; choose another --output-dir")
-    if folder.is_dir() and not (folder / "eval.json").is_file():
-        foreign = [p for p in folder.iterdir() if p.name != ".lock" and not p.name.startswith(".eval.json.tmp-")]
-        if foreign:
-            raise RunError(str(folder), "the folder is not empty and holds no evaluation; choose another --output-dir")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _lock(folder: Path) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=5)
-    except filelock.Timeout as error:
-        raise RunError(str(folder), "another process is working in this folder; wait for it to end") from error
-    return lock
 
 
 def _digest(value: Any) -> str:

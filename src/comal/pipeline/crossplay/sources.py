@@ -22,18 +22,18 @@ from comal.errors import ComalError, DataError, PolicyError, RunError, near_matc
 from comal.evaluation.crossplay.alpaca_eval import Outputs, parse_outputs
 from comal.evaluation.exploitability.scoreboard import START
 from comal.judges.words.models import state_of
-from comal.pipeline.data.prompts import read_rows
+from comal.pipeline.data.prompts import PromptSplits, read_rows
 from comal.pipeline.disk.files import read_json
-from comal.pipeline.run.check import method_names
-from comal.pipeline.run.resources import parts
-from comal.pipeline.step.roles import INITIAL
-from comal.plugins import JUDGES
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.run.resolved import method_names
+from comal.pipeline.run.resources import open_store
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
+from comal.policies.encoder import PromptFormat
 from comal.policies.loading import require_folder
-from comal.policies.store import PolicyStore
+from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Decoding
-from comal.recipes.settings import Recipe
+from comal.resolve import resolve_judge
 
 _FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 _NAMED = re.compile(r"([\w.@+-]+)=(.+)", re.DOTALL)
@@ -87,11 +87,11 @@ class Stores:
 
     Attributes:
         decoding: settings that replace a run's own, and the defaults of other models.
-        options: of the stores of models outside runs.
+        prompts: what models outside runs get to read.
     """
 
     decoding: dict[str, Any]
-    options: dict[str, Any]
+    prompts: PromptFormat
     _runs: dict[Path, PolicyStore] = field(default_factory=dict)
     _others: OrderedDict[Model, PolicyStore] = field(default_factory=OrderedDict)
 
@@ -103,7 +103,7 @@ class Stores:
         """
         if model.run is not None:
             if model.run not in self._runs:
-                self._runs[model.run] = parts(model.run, read_recipe(model.run)).store
+                self._runs[model.run] = open_store(model.run, RunFolder(model.run).recipe())
                 self._runs[model.run].decoding = self._decoding(self._runs[model.run].decoding)
             return self._runs[model.run]
         if model not in self._others:
@@ -119,9 +119,8 @@ class Stores:
             config = read_json(Path(model.checkpoint) / "adapter_config.json")
             target = config["target_modules"]
             lora = LoraConfig(config["r"], config["lora_alpha"], target if isinstance(target, str) else tuple(target))
-        return PolicyStore(
-            model.base or model.checkpoint, lora=lora, decoding=self._decoding(Decoding()), **self.options
-        )
+        source = ModelSource(model.base or model.checkpoint, lora=lora)
+        return PolicyStore(source, self.prompts, self._decoding(Decoding()))
 
     def _decoding(self, own: Decoding) -> Decoding:
         given = {k: v for k, v in self.decoding.items() if v is not None}
@@ -163,32 +162,20 @@ def find_model(spec: str, option: str) -> Model:
     return found[0]
 
 
-def read_recipe(run: Path) -> Recipe:
-    """The recipe of a run's folder.
-
-    Raises:
-        RunError: run.json is no run's of this version.
-    """
-    try:
-        return Recipe.model_validate(read_json(run / "run.json")["recipe"])
-    except (ValueError, KeyError, TypeError) as error:  # pydantic's and JSON's errors are ValueErrors
-        raise RunError(str(run), "run.json is not the one of a run that this comal can read") from error
-
-
 def test_prompts(run: Path) -> list[Prompt]:
     """The prompts of a run's final evaluation.
 
     Raises:
         RunError: the run has not come to its data yet.
     """
-    count = read_recipe(run).evaluation.test_prompts
-    return _prompts(run)["test"][:count]
+    count = RunFolder(run).recipe().evaluation.test_prompts
+    return list(_prompts(run).test[:count])
 
 
 def training_prompts(run: Path) -> set[str]:
     """Texts of the prompts that a run is trained and watched on."""
     prompts = _prompts(run)
-    return {p.text for split in ("train", "validation") for p in prompts[split]}
+    return {p.text for p in (*prompts.train, *prompts.validation)}
 
 
 def judge_of_training(runs: list[Path], fingerprint: str, note: Callable[[str], None]) -> list[Path]:
@@ -204,16 +191,14 @@ def judge_of_training(runs: list[Path], fingerprint: str, note: Callable[[str], 
 
 
 def _training_judge(run: Path) -> str:
-    fingerprint: str = JUDGES.build(read_recipe(run).judge, f"{run}: judge").fingerprint()
-    return fingerprint
+    return resolve_judge(RunFolder(run).recipe().judge, f"{run}: judge").fingerprint()
 
 
-def _prompts(run: Path) -> dict[str, list[Prompt]]:
-    path = run / "data" / "prompts.json"
-    if not path.is_file():
-        raise RunError(str(run), "the run has not prepared its prompts yet; name some with --prompts")
-    plain = read_json(path)
-    return {name: [Prompt(tuple(messages)) for messages in plain[name]] for name in ("train", "validation", "test")}
+def _prompts(run: Path) -> PromptSplits:
+    try:
+        return RunFolder(run).prompts()
+    except RunError as error:
+        raise RunError(error.place, f"{error.problem}; name some with --prompts") from error
 
 
 def _find(spec: str, allow_empty: bool) -> list[Source]:
@@ -222,13 +207,13 @@ def _find(spec: str, allow_empty: bool) -> list[Source]:
     if what.lower().endswith(_FILES):
         return _files(what, name, allow_empty)
     path = Path(what).expanduser()
-    if _is_run(path):
+    if RunFolder(path).is_marked:
         prefix = "" if name is None else f"{name}/"
-        return [_policy(path, which, f"{prefix}{which}") for which in (START, *method_names(read_recipe(path)))]
+        return [_policy(path, which, f"{prefix}{which}") for which in (START, *method_names(RunFolder(path).recipe()))]
     head, colon, tail = what.rpartition(":")
-    if colon and _is_run(Path(head).expanduser()):
+    if colon and RunFolder(Path(head).expanduser()).is_marked:
         return [_policy(Path(head).expanduser(), tail, name or tail)]
-    if _is_run(path.parent):
+    if RunFolder(path.parent).is_marked:
         return [_policy(path.parent, path.name, name or path.name)]
     if (path / "adapter_config.json").is_file():
         return [_adapter(path, name or path.name)]
@@ -251,37 +236,34 @@ def _files(what: str, name: str | None, allow_empty: bool) -> list[Source]:
 
 def _policy(run: Path, which: str, name: str) -> Model:
     """One policy of a run: `start`, `method` or `method@steps`."""
-    recipe = read_recipe(run)
+    folder = RunFolder(run)
+    recipe = folder.recipe()
     main = next(iter(method_names(recipe)))
     method, at, step = which.partition("@")
     method = {"supervised": START, "model": main}.get(method, method)
-    start = run / "supervised"
-    initial = str(start) if recipe.supervised is not None else recipe.policy.model
-    assert initial is not None
+    initial = str(folder.start(recipe))
     if method == START and not at:
-        if recipe.supervised is not None and not start.is_dir():
+        if recipe.supervised is not None and not folder.supervised.is_made:
             raise RunError(f"{run}/{which}", "the run has not finished its supervised stage yet")
         return Model(name, initial, run)
     known = list(method_names(recipe))
     if method not in known:
         raise RunError(f"{run}/{which}", f"the run has no method `{method}`.{near_match(method, [START, *known])}")
-    looks = {int(p.stem): p for p in sorted((run / method / "looks").glob("*.json"))}
+    own = folder.method(method)
+    looks = own.look_files()
     kept = ", ".join(f"@{k}" for k in looks) or "none yet"
-    final = run / method / "final.json"
     if at:
         if not step.isdigit() or int(step) not in looks:
             raise RunError(f"{run}/{which}", f"no policy was kept after `{step}` steps of {method}; kept: {kept}")
         checkpoint = read_json(looks[int(step)])["checkpoint"]
-    elif final.is_file():
-        checkpoint = read_json(final)["checkpoint"]
+    elif own.is_final:
+        checkpoint = own.final()["checkpoint"]
     else:
         raise RunError(f"{run}/{which}", f"{method} has not finished; name one of the policies kept so far: {kept}")
-    if checkpoint == INITIAL:
-        return Model(name, initial, run)
-    folder = run / method / "steps" / checkpoint / "checkpoint"
-    if not folder.is_dir():
-        raise RunError(f"{run}/{which}", f"its checkpoint is gone ({folder})")
-    return Model(name, str(folder), run)
+    where = own.policy(checkpoint, initial)
+    if where != initial and not Path(where).is_dir():
+        raise RunError(f"{run}/{which}", f"its checkpoint is gone ({where})")
+    return Model(name, str(where), run)
 
 
 def _adapter(path: Path, name: str) -> Model:
@@ -291,7 +273,3 @@ def _adapter(path: Path, name: str) -> Model:
         raise PolicyError(str(path), "adapter_config.json names no base model") from error
     require_folder(str(base))
     return Model(name, str(path), base=str(base))
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()

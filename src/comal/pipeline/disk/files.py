@@ -1,18 +1,4 @@
-"""A run is a folder: its paths, and writes that either happened or did not.
-
-run.json               what is run: format, version, the whole recipe
-provenance.json        versions, machine and command of every session that worked on it
-timing.json            seconds by part, over all sessions
-supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
-.supervised-trainer/   what its training goes on from, while it lasts
-<method>/journal.jsonl one line an instruction carried out
-<method>/steps/00012/  a proximal step: samples.parquet, targets.parquet, checkpoint/
-<method>/looks/00012.* figures on the validation prompts
-evaluation/            samples and figures on the test prompts
-model/                 the aligned model
-result.json, report.html
-audit.json             figures of its judge, if somebody audited it
-"""
+"""Writes that either happened or did not, and what is read back."""
 
 from __future__ import annotations
 
@@ -26,9 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-SUPERVISED_STATE = ".supervised-trainer"
-AUDIT = "audit.json"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from comal.pipeline.disk.layout import RunFolder
+
 
 class OrphanedError(BaseException):
     """The process that started this one is gone; not an Exception, so that nothing carries on after it."""
@@ -87,18 +89,14 @@ class RunState:
 
 def read_state(folder: Path, methods: list[str], steps: int) -> RunState:
     """The state of a run whose methods take `steps` proximal steps each."""
+    run = RunFolder(folder)
     states = []
     for name in methods:
-        taken = min(steps, _journaled_steps(folder / name / "journal.jsonl"))
-        looks = tuple(sorted((folder / name / "looks").glob("[0-9]*.json")))
-        done = (folder / name / "final.json").is_file()
-        states.append(MethodState(name, taken, _stage(folder / name / "progress.json"), done, looks))
-    return RunState(
-        tuple(states),
-        (folder / "supervised").is_dir(),
-        (folder / "result.json").is_file(),
-        _stage(folder / "progress.json"),
-    )
+        method = run.method(name)
+        taken = min(steps, _journaled_steps(method.journal))
+        looks = tuple(method.look_files().values())
+        states.append(MethodState(name, taken, _stage(method.progress), method.is_final, looks))
+    return RunState(tuple(states), run.supervised.is_made, run.is_finished, _stage(run.progress))
 
 
 def journal_entries(path: Path) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import comal
 from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.layout import RunFolder
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft", "datasets", "numpy", "scipy", "pyarrow")
 """Those whose version can change a figure."""
@@ -33,7 +34,7 @@ def record(folder: Path, command: str | None = None, processes: int = 1) -> None
         command: what began or continued it, as `command_line` writes it.
         processes: how many processes train together.
     """
-    path = folder / "provenance.json"
+    path = RunFolder(folder).provenance
     sessions = read_json(path)["sessions"] if path.is_file() else []
     new = session(command, processes)
     if sessions and {**sessions[-1], "began": None} == {**new, "began": None}:

@@ -16,6 +16,7 @@ import filelock
 
 from comal.errors import ComalError, RunError
 from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.processes.distributed import state
 
 Work = Literal["method", "exploiter"]
@@ -28,20 +29,8 @@ def worker_lock(folder: Path, name: str) -> Iterator[None]:
     if not state().is_main_process:
         yield
         return
-    with filelock.FileLock(folder / name / ".lock", timeout=120):
+    with filelock.FileLock(MethodFolder(folder / name).lock, timeout=120):
         yield
-
-
-def wait_for_workers(folder: Path, names: list[str]) -> None:
-    """Wait for the orphans of a killed run, which notice within a stage that they are alone.
-
-    Raises:
-        filelock.Timeout: they do not.
-    """
-    for name in names:
-        if (folder / name).is_dir():
-            with filelock.FileLock(folder / name / ".lock", timeout=120):
-                pass
 
 
 def side_by_side(folder: Path, work: Work, names: list[str], processes: int) -> None:
@@ -71,21 +60,20 @@ def of_several(work: Work, jobs: Sequence[tuple[Path, str]], processes: int) -> 
 
 
 def _start_worker(folder: Path, work: Work, name: str) -> subprocess.Popen[bytes]:
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / name / "error.json").unlink(missing_ok=True)
-    with (folder / name / "worker.log").open("ab") as log:
+    own = MethodFolder(folder / name)
+    own.path.mkdir(parents=True, exist_ok=True)
+    own.error.unlink(missing_ok=True)
+    with own.log.open("ab") as log:
         command = [sys.executable, "-m", "comal.pipeline.worker", work, str(folder), name, str(os.getpid())]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _worker_error(folder: Path, name: str, code: int) -> ComalError:
-    written = folder / name / "error.json"
-    if written.is_file():
-        error = read_json(written)
+    own = MethodFolder(folder / name)
+    if own.error.is_file():
+        error = read_json(own.error)
         return ComalError(error["place"], error["problem"])
-    return RunError(
-        str(folder / name), f"the worker ended with status {code}; its output is in {folder / name / 'worker.log'}"
-    )
+    return RunError(str(own.path), f"the worker ended with status {code}; its output is in {own.log}")
 
 
 @contextlib.contextmanager

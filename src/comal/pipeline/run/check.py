@@ -1,117 +1,57 @@
-"""What a run is asked to do: its methods, everything that can be wrong with its recipe, and what may differ later."""
+"""Everything that can be wrong with a recipe, and what of it may differ when its run is continued."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from comal.algorithms.base import Algorithm
 from comal.errors import ComalError, ConfigError, RunError
-from comal.evaluation.exploitability.scoreboard import START
-from comal.judges.base import Judge
-from comal.judges.kept.cache import cache_path
 from comal.judges.kept.file import check_cache
-from comal.losses.base import Loss
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
-from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe, load_object
 from comal.policies.loading import require_folder
-from comal.recipes.settings import Recipe
-
-FORMAT = 1
+from comal.resolve import resolve_judge
 
 HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"})
 """Settings that may differ when a run is continued: they change how fast or how far it goes and no figure (threads
 round). A judge's own are `Judge.harmless`."""
 
-_TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})
-"""Names that mean something else in a run's folder or among an evaluation's policies."""
 
-
-def method_names(recipe: Recipe) -> dict[str, Any]:
-    """The methods of a run and their algorithms' specifications, the main one first."""
-    main = recipe.algorithm.get("name") if isinstance(recipe.algorithm, Mapping) else recipe.algorithm
-    if not isinstance(main, str):
-        raise ConfigError(
-            "algorithm", f"expected the name of an algorithm, or a mapping with `name`, got {recipe.algorithm!r}"
-        )
-    label = main.rpartition(":")[2].lower()
-    for name in recipe.baselines:
-        if name in _TAKEN or not re.fullmatch(r"\w[\w.-]*", name):
-            raise ConfigError(
-                f"baselines.{name}",
-                "a folder of the run or a policy cannot have this name; call the baseline something else",
-            )
-    if label in recipe.baselines:
-        raise ConfigError(f"baselines.{label}", "this is the main algorithm's name; call the baseline something else")
-    return {label: recipe.algorithm, **recipe.baselines}
-
-
-def build_algorithms(recipe: Recipe) -> dict[str, Algorithm]:
-    """The methods' algorithms, all of which a language model can follow.
-
-    Raises:
-        ConfigError: an unknown or unusable algorithm.
-    """
-    built = {}
-    for name, spec in method_names(recipe).items():
-        place = "algorithm" if spec is recipe.algorithm else f"baselines.{name}"
-        built[name] = ALGORITHMS.build(spec, place)
-        refuse_unsampleable(built[name], place)
-    return built
-
-
-def canonical(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, every plug-in with all of its options, whether given or by default."""
-    plain = recipe.model_dump(mode="json")
-    plain["algorithm"] = describe(ALGORITHMS.build(recipe.algorithm, "algorithm"))
-    plain["judge"] = describe(JUDGES.build(recipe.judge, "judge"))
-    plain["training"]["loss"] = describe(LOSSES.build(recipe.training.loss, "training.loss"))
-    plain["baselines"] = {k: describe(ALGORITHMS.build(v, f"baselines.{k}")) for k, v in recipe.baselines.items()}
-    if recipe.evaluation.judge is not None:
-        plain["evaluation"]["judge"] = describe(JUDGES.build(recipe.evaluation.judge, "evaluation.judge"))
-    return plain
-
-
-def check(recipe: Recipe) -> None:
+def check(resolved: ResolvedRecipe) -> None:
     """Everything that can be wrong with a recipe and be seen without loading weights.
 
     Raises:
         ComalError: the first mistake found.
     """
-    algorithms = build_algorithms(recipe)
+    recipe, loss = resolved.recipe, resolved.loss
+    places = {name: f"baselines.{name}" for name in resolved.methods} | {next(iter(resolved.methods)): "algorithm"}
+    programs = {name: refuse_unsampleable(rule, places[name]) for name, rule in resolved.methods.items()}
     if recipe.policy.model is not None:
         require_folder(recipe.policy.model)
     check_arguments(recipe.training, "training")
     if recipe.supervised is not None:
         check_arguments(recipe.supervised, "supervised")
-    judge: Judge = JUDGES.build(recipe.judge, "judge")
-    judge.check()
-    loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
+    resolved.judge.check()
     if loss.pairs and recipe.training.pairing is None:
         raise ConfigError(
             "training.pairing", "this loss takes one pair a prompt; choose best-worst, best-second or random"
         )
     if not loss.pairs and recipe.training.pairing is not None:
         raise ConfigError("training.pairing", "this loss takes all samples of a prompt; leave `pairing` out")
-    for name, rule in algorithms.items():
-        instructions = refuse_unsampleable(rule, name)
+    for name, instructions in programs.items():
         refuse_unfit(instructions, loss, recipe.training.pairing, name)
         refuse_unplayable(instructions, recipe, name)
     if recipe.evaluation.judge is not None:
-        JUDGES.build(recipe.evaluation.judge, "evaluation.judge").check()
+        resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
-        check_cache(cache_path(recipe.verdict_cache, Path()))
-    if recipe.evaluation.classes is not None:
-        load_object(recipe.evaluation.classes, "evaluation.classes")
+        check_cache(RunFolder(Path()).verdicts(recipe.verdict_cache))
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
     """Raise RunError if the folder's run was made by another recipe, saying what differs."""
-    if written.get("format") != FORMAT:
-        raise RunError(str(folder), f"the run has format {written.get('format')}, this comal writes {FORMAT}")
     old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
     changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if changed:
@@ -127,10 +67,12 @@ def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     The recipe that an exploiter's settings are `of` is treated alike.
     """
-    evaluation = dict(recipe.get("evaluation", {}))
-    if evaluation.get("judge") is not None:
-        evaluation["judge"] = _essentials(evaluation["judge"], "evaluation.judge")
-    kept = dict(recipe) | {"judge": _essentials(recipe["judge"], "judge"), "evaluation": evaluation}
+    kept = dict(recipe)
+    if "judge" in recipe:  # another version's recipe may be without
+        kept["judge"] = _essentials(recipe["judge"], "judge")
+    evaluation = recipe.get("evaluation")
+    if isinstance(evaluation, Mapping) and evaluation.get("judge") is not None:
+        kept["evaluation"] = dict(evaluation) | {"judge": _essentials(evaluation["judge"], "evaluation.judge")}
     if isinstance(kept.get("of"), Mapping):
         kept["of"] = _without_harmless(kept["of"])
     for place in HARMLESS:
@@ -144,7 +86,7 @@ def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _essentials(spec: Any, place: str) -> Any:
     try:
-        judge: Judge = JUDGES.build(spec, place)
+        judge = resolve_judge(spec, place)
     except ComalError:  # written by another version, or of a package that is gone: compare it as it stands
         return spec
     return judge.essentials()

@@ -14,15 +14,17 @@ from comal.evaluation.exploitability.adversaries import cyclic_share
 from comal.evaluation.exploitability.scoreboard import START, score_policy
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.journal import FileJournal
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
-from comal.pipeline.run.resources import Parts, evaluation_field
-from comal.pipeline.step.roles import INITIAL
+from comal.pipeline.run.resources import evaluation_field
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import derive_seed
 
 
-def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
+def evaluate(folder: Path, resources: Resources, methods: list[str]) -> dict[str, Any]:
     """The content of result.json: no times in it, so that equal runs have equal results.
 
     Scored are the starting policy, every method's last policy and, where it is another one, the policy of each method
@@ -33,22 +35,22 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
 
     All processes sample and score; only the main one asks the judge, and only it gets the figures.
     """
-    recipe = parts.recipe
-    prompts = parts.splits.test[: recipe.evaluation.test_prompts]
+    recipe = resources.recipe
+    prompts = resources.splits.test[: recipe.evaluation.test_prompts]
     texts = [p.text for p in prompts]
     picked = {name: picked_policy(folder, name) for name in methods}
     checkpoints = pool_checkpoints(folder, picked, recipe.evaluation.pool_size)
     count = recipe.evaluation.samples
     rows = list(dict.fromkeys([START, *(row for name, pick in picked.items() for row in (name, pick))]))
-    samples = _answers(folder, parts, checkpoints, rows)
+    samples = _answers(folder, resources, checkpoints, rows)
     log_ratios: dict[str, NDArray[np.float64]] = {}
     for name in rows:
         answers = samples[name].part(0, count)
-        logp = score(parts.store.open(checkpoints[name]), answers)
-        log_ratios[name] = (logp - score(parts.store.open(checkpoints[START]), answers)).mean(axis=1)
+        logp = score(resources.store.open(checkpoints[name]), answers)
+        log_ratios[name] = (logp - score(resources.store.open(checkpoints[START]), answers)).mean(axis=1)
     if not state().is_main_process:
         return {}
-    field = evaluation_field(parts, texts, samples[START].texts)
+    field = evaluation_field(resources, texts, samples[START].texts)
     pool = {name: s.part(0, count).texts for name, s in samples.items()}
     policies: dict[str, Any] = {}
     exposed: dict[str, NDArray[np.float64]] = {}
@@ -85,65 +87,61 @@ def evaluate(folder: Path, parts: Parts, methods: list[str]) -> dict[str, Any]:
     }
 
 
-def answer_test_prompts(folder: Path, parts: Parts, method: str) -> None:
+def answer_test_prompts(folder: Path, resources: Resources, method: str) -> None:
     """Draw the answers of one method's policies that `evaluate` will want: methods side by side can do that at once."""
     pick = picked_policy(folder, method)
-    pool = pool_checkpoints(folder, {method: pick}, parts.recipe.evaluation.pool_size)
+    pool = pool_checkpoints(folder, {method: pick}, resources.recipe.evaluation.pool_size)
     del pool[START]
-    _answers(folder, parts, pool, [method, pick])
+    _answers(folder, resources, pool, [method, pick])
 
 
-def _answers(folder: Path, parts: Parts, checkpoints: Mapping[str, str | Path], rows: list[str]) -> dict[str, Samples]:
+def _answers(
+    folder: Path, resources: Resources, checkpoints: Mapping[str, str | Path], rows: list[str]
+) -> dict[str, Samples]:
     """Answers of policies to the test prompts; those that are scored get best-of-N candidates on top."""
-    settings = parts.recipe.evaluation
-    prompts = parts.splits.test[: settings.test_prompts]
-    progress = FileProgress(folder / "progress.json", len(checkpoints))
+    run = RunFolder(folder)
+    settings = resources.recipe.evaluation
+    prompts = resources.splits.test[: settings.test_prompts]
+    progress = FileProgress(run.progress, len(checkpoints))
     samples: dict[str, Samples] = {}
     for number, (name, checkpoint) in enumerate(checkpoints.items()):
         progress.stage("final evaluation", number)
-        path = folder / "evaluation" / f"{name}.parquet"
+        path = run.answers(name)
         count = settings.samples + (max(settings.best_of, default=0) if name in rows else 0)
-        policy = None if path.is_file() else parts.store.open(checkpoint)
-        samples[name] = sample_once(path, policy, prompts, count, derive_seed(parts.recipe.seed, "test", name))
+        policy = None if path.is_file() else resources.store.open(checkpoint)
+        samples[name] = sample_once(path, policy, prompts, count, derive_seed(resources.recipe.seed, "test", name))
     return samples
 
 
 def picked_policy(folder: Path, method: str) -> str:
     """The policy of a method with the best win rate against the start on the validation prompts: `method@step`."""
-    last = read_json(folder / method / "final.json")["looks"][-1]
-    looks = [read_json(path) for path in sorted((folder / method / "looks").glob("*.json"))]
-    best = max(looks, key=lambda look: float(look.get("win_rate", {"mean": 0.0})["mean"]))
+    own = RunFolder(folder).method(method)
+    last = own.final()["looks"][-1]
+    best = max(own.looks(), key=lambda look: float(look.get("win_rate", {"mean": 0.0})["mean"]))
     return method if best["step"] == last else f"{method}@{best['step']}"
 
 
 def pool_checkpoints(folder: Path, picked: Mapping[str, str], size: int) -> dict[str, str | Path]:
     """Checkpoints of the starting policy, every method's last and picked ones, and `size` of its earlier ones."""
-    start = folder / "supervised"
-    recipe = read_json(folder / "run.json")["recipe"]
-    pool: dict[str, str | Path] = {START: start if start.is_dir() else recipe["policy"]["model"]}
+    run = RunFolder(folder)
+    start = run.start(run.recipe())
+    pool: dict[str, str | Path] = {START: start}
     for name in picked:
-        final = read_json(folder / name / "final.json")
         # An extragradient method that is stopped after its first half step has no policy of its own yet.
-        moved = final["checkpoint"] != INITIAL
-        pool[name] = _checkpoint(folder / name, final["checkpoint"]) if moved else pool[START]
+        pool[name] = run.method(name).policy(run.method(name).final()["checkpoint"], start)
     for name, pick in picked.items():
-        earlier = read_json(folder / name / "final.json")["looks"][:-1]
+        method = run.method(name)
+        earlier = method.final()["looks"][:-1]
         even = np.unique(np.linspace(0, len(earlier) - 1, min(size, len(earlier))).round().astype(int))
         steps = {earlier[i] for i in even} | ({int(pick.rpartition("@")[2])} if pick != name else set())
         for look in sorted(steps):
-            checkpoint = read_json(folder / name / "looks" / f"{look:05d}.json")["checkpoint"]
-            moved = checkpoint != INITIAL
-            pool[f"{name}@{look}"] = _checkpoint(folder / name, checkpoint) if moved else pool[START]
+            pool[f"{name}@{look}"] = method.policy(read_json(method.look(look))["checkpoint"], start)
     return pool
-
-
-def _checkpoint(method: Path, name: str) -> Path:
-    return method / "steps" / name / "checkpoint"
 
 
 def comparisons_of(method: Path) -> int:
     """Judged pairs of answers that a method took, read from its journal."""
-    return sum(entry["metrics"].get("comparisons", 0) for entry in FileJournal(method / "journal.jsonl").entries)
+    return sum(entry["metrics"].get("comparisons", 0) for entry in FileJournal(MethodFolder(method).journal).entries)
 
 
 def _joined(pool: dict[str, list[list[str]]], names: list[str]) -> list[list[str]]:

@@ -14,10 +14,12 @@ from comal.engine import run as run_program
 from comal.evaluation.exploitability.scoreboard import START, score_policy
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.journal import FileJournal
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.method_folder import INITIAL, MethodFolder
 from comal.pipeline.processes.distributed import on_main
-from comal.pipeline.run.resources import Parts, evaluation_field
+from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.step.interpreter import LanguageModelBackend, Progress
-from comal.pipeline.step.roles import INITIAL
+from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Prompt, derive_seed
 
@@ -32,66 +34,53 @@ class Method:
 
     folder: Path
     algorithm: Algorithm
-    parts: Parts
+    resources: Resources
     progress: Progress
     given: Mapping[Role, str | Path] = field(default_factory=dict)
+    artifacts: MethodFolder = field(init=False)
     journal: FileJournal = field(init=False)
     backend: LanguageModelBackend = field(init=False)
 
     def __post_init__(self) -> None:
+        self.artifacts = MethodFolder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.journal = FileJournal(self.folder / "journal.jsonl")
-        self.backend = LanguageModelBackend(
-            self.folder,
-            self.parts.recipe,
-            self.parts.store,
-            self.parts.oracle,
-            self.parts.loss,
-            self.parts.splits.train,
-            self.journal,
-            self.progress,
-            self.given,
-        )
+        self.journal = FileJournal(self.artifacts.journal)
+        self.backend = LanguageModelBackend(self.folder, self.resources, self.journal, self.progress, self.given)
 
     def run(self) -> None:
-        """Run or continue to the end; `final.json` then names the last checkpoint."""
+        """Run or continue to the end; the folder then names the last checkpoint."""
         adapter = _Recorded(self)
         run_program(self.algorithm, self.backend, adapter, adapter.after)
         final, steps = self.backend.roles[POLICY], self.backend.roles.step
-
-        def finish() -> None:
-            looks = sorted(int(p.stem) for p in (self.folder / "looks").glob("*.json"))
-            write_json(self.folder / "final.json", {"checkpoint": final, "steps": steps, "looks": looks})
-
-        on_main(finish)
+        on_main(lambda: self.artifacts.write_final(final, steps))
 
     def look(self, step: int) -> None:
         """Measure the current policy on the validation prompts, after `step` proximal steps."""
-        path = self.folder / "looks" / f"{step:05d}.json"
+        path = self.artifacts.look(step)
         checkpoint = self.backend.roles[POLICY]
         if path.is_file():
             return
         self.progress.stage("evaluate", step)
-        recipe = self.parts.recipe
-        prompts = self.parts.splits.validation[: recipe.evaluation.validation_prompts]
-        earlier = sorted(p for p in (self.folder / "looks").glob("*.json") if int(p.stem) < step)
+        recipe = self.resources.recipe
+        prompts = self.resources.splits.validation[: recipe.evaluation.validation_prompts]
+        earlier = {taken: look for taken, look in self.artifacts.look_files().items() if taken < step}
         seed = derive_seed(recipe.seed, "look", self.folder.name, step)
-        shared = self.folder.parent / "evaluation" / "validation-start.parquet"
+        shared = RunFolder(self.folder.parent).validation_answers
         count = recipe.evaluation.samples
         start = self._samples(INITIAL, shared, prompts, count + max(recipe.evaluation.best_of, default=0), recipe.seed)
-        now = self._samples(checkpoint, path.with_suffix(".parquet"), prompts, count, seed)
+        now = self._samples(checkpoint, self.artifacts.look_samples(step), prompts, count, seed)
         pool: dict[str, list[list[str]]] = {START: start.part(0, count).texts, "now": now.texts}
         candidates = {START: start.part(count).texts}
-        best = max(earlier, key=lambda p: read_json(p)["win_rate"]["mean"], default=None)
+        best = max(earlier, key=lambda taken: read_json(earlier[taken])["win_rate"]["mean"], default=None)
         if earlier:
-            pool["previous"] = Samples.load(earlier[-1].with_suffix(".parquet"), prompts).texts
+            pool["previous"] = Samples.load(self.artifacts.look_samples(max(earlier)), prompts).texts
             assert best is not None
-            pool["best"] = Samples.load(best.with_suffix(".parquet"), prompts).texts
-        logp_now = score(self.parts.store.open(self.backend.roles.path(checkpoint)), now)
-        logp_start = score(self.parts.store.open(self.backend.roles.path(INITIAL)), now)
+            pool["best"] = Samples.load(self.artifacts.look_samples(best), prompts).texts
+        logp_now = score(self.resources.store.open(self.backend.roles.path(checkpoint)), now)
+        logp_start = score(self.resources.store.open(self.backend.roles.path(INITIAL)), now)
 
         def write() -> None:
-            field_ = evaluation_field(self.parts, [p.text for p in prompts], start.texts)
+            field_ = evaluation_field(self.resources, [p.text for p in prompts], start.texts)
             with field_.oracle.counted():
                 result = score_policy(field_, "now", pool, candidates).figures
                 counts = field_.oracle.stats.settled()
@@ -102,7 +91,7 @@ class Method:
             result |= {
                 "step": step,
                 "checkpoint": checkpoint,
-                "best_step": int(best.stem) if best is not None else None,
+                "best_step": best,
                 "kl_start": float(np.mean(logp_now - logp_start)),
                 "mean_tokens": now.mean_tokens,
                 "unfinished": now.unfinished,
@@ -113,7 +102,7 @@ class Method:
         on_main(write)
 
     def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
-        policy = None if path.is_file() else self.parts.store.open(self.backend.roles.path(checkpoint))
+        policy = None if path.is_file() else self.resources.store.open(self.backend.roles.path(checkpoint))
         return sample_once(path, policy, prompts, count, seed)
 
 
@@ -137,7 +126,7 @@ class _Recorded:
 
     def after(self, index: int, instruction: Instruction, report: Report) -> bool:  # noqa: ARG002
         """Look at the validation prompts when it is time; whether the method has taken all its steps."""
-        method, recipe = self.method, self.method.parts.recipe
+        method, recipe = self.method, self.method.resources.recipe
         roles = method.backend.roles
         done = roles.step >= recipe.steps
         every = recipe.evaluation.every

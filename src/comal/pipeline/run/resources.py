@@ -2,99 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from comal.evaluation.exploitability.scoreboard import Field
 from comal.judges.asking.oracle import Oracle
-from comal.judges.base import Judge
-from comal.judges.kept.cache import cache_path
-from comal.losses.base import Loss
-from comal.pipeline.data.prompts import PromptSplits
-from comal.pipeline.disk.files import read_json
-from comal.plugins import JUDGES, LOSSES, load_object
+from comal.pipeline.disk.layout import HomeFolder
+from comal.pipeline.run.resolved import ResolvedRecipe
+from comal.pipeline.step.resources import Resources
 from comal.policies.adapters import LoraConfig
-from comal.policies.base import Prompt
-from comal.policies.store import PolicyStore
-from comal.policies.transformers import Decoding
-from comal.recipes.settings import EvaluationSettings, Recipe
-
-SPLITS = ("train", "validation", "test")
+from comal.policies.encoder import PromptFormat
+from comal.policies.store import ModelSource, PolicyStore
+from comal.policies.transformers import Batching, Decoding
+from comal.recipes.settings import Recipe
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the methods of a run share.
-
-    Attributes:
-        loss: the prox loss.
-        oracle: the judge trained on.
-        evaluation_oracle: the judge of held-out figures.
-        splits: prompts.
-    """
-
-    recipe: Recipe
-    store: PolicyStore
-    loss: Loss
-    oracle: Oracle
-    evaluation_oracle: Oracle
-    splits: PromptSplits
-
-
-def parts(folder: Path, recipe: Recipe) -> Parts:
-    """What the methods of a run share, from its folder."""
-    plain = read_json(folder / "data" / "prompts.json")
-    splits = PromptSplits(*(tuple(Prompt(tuple(messages)) for messages in plain[name]) for name in SPLITS))
-    policy = recipe.policy
-    base = folder / "supervised" if recipe.supervised is not None else policy.model
-    assert base is not None
-    lora = policy.lora
-    store = PolicyStore(
-        base,
-        revision=policy.revision if recipe.supervised is None else None,
-        lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
-        dtype=policy.dtype,
-        chat_template=policy.chat_template,
-        system_prompt=policy.system_prompt,
-        max_prompt_tokens=policy.max_prompt_tokens,
-        decoding=Decoding(
-            recipe.sampling.temperature, recipe.sampling.top_p, policy.max_new_tokens, recipe.sampling.batch_size
-        ),
-        score_batch=recipe.training.log_prob_batch,
-        seed=recipe.seed,
-        trust_remote_code=policy.trust_remote_code,
-        share_prompt=recipe.training.share_prompt,
-    )
-    judge: Judge = JUDGES.build(recipe.judge, "judge")
-    verdicts, spend = cache_path(recipe.verdict_cache, folder), folder / "spend.sqlite"
-    tolerated = recipe.sampling.max_failure_rate
-    evaluation_oracle = oracle = Oracle(judge, verdicts, tolerated, spend_path=spend)
-    if recipe.evaluation.judge is not None or recipe.evaluation.max_failure_rate is not None:
-        if recipe.evaluation.judge is not None:
-            judge = JUDGES.build(recipe.evaluation.judge, "evaluation.judge")
-        if recipe.evaluation.max_failure_rate is not None:
-            tolerated = recipe.evaluation.max_failure_rate
-        evaluation_oracle = Oracle(judge, verdicts, tolerated, spend_path=spend)
-    loss: Loss = LOSSES.build(recipe.training.loss, "training.loss")
-    return Parts(recipe, store, loss, oracle, evaluation_oracle, splits)
-
-
-def evaluation_field(parts: Parts, prompts: list[str], start: list[list[str]]) -> Field:
-    """The adversaries of an evaluation, as the recipe describes them."""
-    settings = parts.recipe.evaluation
-    classify = classifier(settings)
-    classes = [] if classify is None else sorted({classify(a) for group in start for a in group})
-    return Field(parts.evaluation_oracle, prompts, settings.best_of, classify, classes, parts.recipe.seed)
-
-
-def classifier(settings: EvaluationSettings) -> Callable[[str], str] | None:
-    """The function that names an answer's class, where there is one.
+def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
+    """The store of a run's policies: of its settings only, so that they can be opened where its judge is unknown.
 
     Raises:
-        ConfigError: it cannot be imported.
+        PolicyError: the starting model cannot be loaded.
     """
-    if not settings.classes:
-        return None
-    classify = load_object(settings.classes, "evaluation.classes")
-    return lambda text: str(classify(text))
+    policy, sampling = recipe.policy, recipe.sampling
+    lora = policy.lora
+    return PolicyStore(
+        ModelSource(
+            str(HomeFolder(folder).start(recipe)),
+            revision=policy.revision if recipe.supervised is None else None,
+            dtype=policy.dtype,
+            trust_remote_code=policy.trust_remote_code,
+            lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
+        ),
+        PromptFormat(policy.chat_template, policy.system_prompt, policy.max_prompt_tokens),
+        Decoding(sampling.temperature, sampling.top_p, policy.max_new_tokens, sampling.batch_size),
+        Batching(recipe.training.log_prob_batch, recipe.training.share_prompt),
+        seed=recipe.seed,
+    )
+
+
+def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
+    """What the methods of a run share, from its folder."""
+    recipe = resolved.recipe
+    home = HomeFolder(folder)
+    verdicts, spend = home.verdicts(recipe.verdict_cache), home.spend
+    tolerated = recipe.sampling.max_failure_rate
+    evaluation_oracle = oracle = Oracle(resolved.judge, verdicts, tolerated, spend_path=spend)
+    if recipe.evaluation.judge is not None or recipe.evaluation.max_failure_rate is not None:
+        if recipe.evaluation.max_failure_rate is not None:
+            tolerated = recipe.evaluation.max_failure_rate
+        evaluation_oracle = Oracle(resolved.evaluation_judge, verdicts, tolerated, spend_path=spend)
+    store = open_store(folder, recipe)
+    return Resources(recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts())
+
+
+def evaluation_field(resources: Resources, prompts: list[str], start: list[list[str]]) -> Field:
+    """The adversaries of an evaluation, as the recipe describes them."""
+    settings, classify = resources.recipe.evaluation, resources.classify
+    classes = [] if classify is None else sorted({classify(a) for group in start for a in group})
+    return Field(resources.evaluation_oracle, prompts, settings.best_of, classify, classes, resources.recipe.seed)

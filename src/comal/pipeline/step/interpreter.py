@@ -29,26 +29,24 @@ from comal.algorithms.base import (
     only,
 )
 from comal.errors import JudgeError
-from comal.judges.asking.oracle import Oracle
 from comal.judges.asking.tables import Table
-from comal.losses.base import Loss
 from comal.pipeline.data.prompts import prompts_of_step
-from comal.pipeline.disk.files import read_json, read_table, remove_folder, write_json, write_table
+from comal.pipeline.disk.files import read_table, write_table
 from comal.pipeline.disk.journal import FileJournal
+from comal.pipeline.disk.method_folder import INITIAL, MethodFolder, StepFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.step.certificate import sampled_certificate
 from comal.pipeline.step.checkpoint import optimizer_state, save_step
 from comal.pipeline.step.movement import measure_movement
-from comal.pipeline.step.roles import INITIAL, Roles
+from comal.pipeline.step.resources import Resources
+from comal.pipeline.step.roles import Roles
 from comal.pipeline.step.sampler import pairs_judged, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, Judged, judge_once, target_win_rates
-from comal.pipeline.training.trainers import Group, train_prox
+from comal.pipeline.training.trainers import Group, TrainerSetup, train_prox
 from comal.policies.base import Prompt, derive_seed
-from comal.policies.store import PolicyStore
 from comal.policies.transformers import TransformersPolicy
-from comal.recipes.settings import Recipe
 
 
 class Progress(Protocol):
@@ -64,12 +62,7 @@ class LanguageModelBackend:
 
     Args:
         folder: the method's folder.
-        method: its name, for messages.
-        recipe: settings.
-        store: opens checkpoints.
-        oracle: the training judge.
-        loss: the prox loss.
-        prompts: training prompts.
+        resources: what the methods of the run share.
         journal: receives the metrics of each instruction.
         progress: hears the stages.
         given: checkpoints of roles that do not start as the store's initial policy.
@@ -78,24 +71,20 @@ class LanguageModelBackend:
     def __init__(
         self,
         folder: Path,
-        recipe: Recipe,
-        store: PolicyStore,
-        oracle: Oracle,
-        loss: Loss,
-        prompts: Sequence[Prompt],
+        resources: Resources,
         journal: FileJournal,
         progress: Progress,
         given: Mapping[Role, str | Path] | None = None,
     ) -> None:
         self.folder = folder
-        self.recipe = recipe
-        self.store = store
-        self.oracle = oracle
-        self.loss = loss
-        self.prompts = prompts
+        self.recipe = resources.recipe
+        self.store = resources.store
+        self.oracle = resources.oracle
+        self.loss = resources.loss
+        self.prompts = resources.splits.train
         self.journal = journal
         self.progress = progress
-        self.roles = Roles(folder, store.initial, given)
+        self.roles = Roles(folder, resources.store.initial, given)
         self._seconds: dict[str, float] = {}
 
     def _open(self, weights: Mapping[str, float]) -> TransformersPolicy:
@@ -132,7 +121,7 @@ class LanguageModelBackend:
         folder = self.roles.folder_of_step
         prompts = prompts_of_step(self.prompts, self.roles.step, self.recipe.sampling.prompts, self.recipe.seed)
         sampler = sampler_of(step)
-        samples = self._sample(folder / "samples.parquet", sampler, prompts)
+        samples = self._sample(folder.samples, sampler, prompts)
         targets = self._targets(folder, step, sampler, samples)
         usable = np.isfinite(targets.win_rate).all(axis=1)
         if not usable.any():
@@ -149,10 +138,9 @@ class LanguageModelBackend:
             seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.roles.step, _label(mix))
             return sample_once(path, policy, prompts, self.recipe.sampling.samples, seed)
 
-    def _targets(self, folder: Path, step: ProxStep, sampler: Mix, samples: Samples) -> Targets:
-        path = folder / "targets.parquet"
+    def _targets(self, folder: StepFolder, step: ProxStep, sampler: Mix, samples: Samples) -> Targets:
         roles = list(step.anchor.weights)
-        if not path.is_file():
+        if not folder.targets.is_file():
             win_rate = self._judge(folder, step, sampler, samples)
             with self._stage("score"):
                 start = self.roles[POLICY]
@@ -168,8 +156,8 @@ class LanguageModelBackend:
                 columns |= {"win_rate": list(win_rate.ravel()), "policy_logp": list(by_checkpoint[start].ravel())}
                 columns["sampler_logp"] = list(sampler_logp.ravel())
                 columns |= {f"logp_{role}": list(by_checkpoint[self.roles[role]].ravel()) for role in roles}
-                on_main(lambda: write_table(path, columns))
-        table = read_table(path)
+                on_main(lambda: write_table(folder.targets, columns))
+        table = read_table(folder.targets)
         shape = (len(samples.prompts), -1)
 
         def column(name: str) -> NDArray[np.float64]:
@@ -179,15 +167,15 @@ class LanguageModelBackend:
             column("policy_logp"), column("sampler_logp"), {r: column(f"logp_{r}") for r in roles}, column("win_rate")
         )
 
-    def _judge(self, folder: Path, step: ProxStep, sampler: Mix, samples: Samples) -> NDArray[np.float64]:
+    def _judge(self, folder: StepFolder, step: ProxStep, sampler: Mix, samples: Samples) -> NDArray[np.float64]:
         """Win rate of every sample against the step's opponents."""
         total = np.zeros((len(samples.prompts), self.recipe.sampling.samples))
         for number, (weight, mix) in enumerate(step.opponent.terms):
             self_play = self.roles.mixture(mix) == self.roles.mixture(sampler)
             opponents = None
             if not self_play:
-                opponents = self._sample(folder / f"opponent-{_label(mix)}.parquet", mix, samples.prompts)
-            judged = self._ask(folder / f"verdicts-{number}.parquet", samples, opponents, self._design(number))
+                opponents = self._sample(folder.opponent(_label(mix)), mix, samples.prompts)
+            judged = self._ask(folder.verdicts(number), samples, opponents, self._design(number))
             total += weight * target_win_rates(judged, self_play, self.loss.needs_unbiased_rates)
         return total
 
@@ -208,7 +196,7 @@ class LanguageModelBackend:
 
     def _train(
         self,
-        folder: Path,
+        folder: StepFolder,
         step: ProxStep,
         samples: Samples,
         targets: Targets,
@@ -216,60 +204,64 @@ class LanguageModelBackend:
         held_out: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """Train and save the checkpoint; returns its log-probabilities of the held-out prompts' samples."""
-        measured = folder / "trained.json"
-        checkpoint = folder / "checkpoint"
-        if not (measured.is_file() and checkpoint.is_dir()):
+        if not folder.is_trained:
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
                 model = self.store.trainable(start)
                 pad = self.store.open(start).pad_token if self.store.lora is None else self.store.tokenizer.pad_token_id
-                seed = derive_seed(self.recipe.seed, "train", self.folder.name, self.roles.step)
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
                     self.loss,
                     step.eta,
-                    self.recipe.training.for_step(self.roles.step, self.recipe.steps),
-                    pad=pad or 0,
-                    seed=seed,
-                    output=folder / "trainer",
-                    optimizer_state=self._optimizer_state(),
+                    self._trainer_setup(folder),
+                    pad or 0,
                 )
                 save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
-                self.store.adopt(model, checkpoint)
+                self.store.adopt(model, folder.checkpoint)
             with self._stage("measure"):
                 part = Samples(
                     tuple(samples.prompts[i] for i in held_out), tuple(samples.completions[i] for i in held_out)
                 )
-                scored = score(self.store.open(checkpoint), part) if len(held_out) else np.zeros((0, 0))
+                scored = score(self.store.open(folder.checkpoint), part) if len(held_out) else np.zeros((0, 0))
                 values = {
                     "loss": trained.loss,
                     "start_gap": trained.start_gap,
                     "optimizer_steps": trained.optimizer_steps,
                     "held_out_logp": scored.tolist(),
                 }
-                on_main(lambda: write_json(measured, values))
-        values = read_json(measured)
+                on_main(lambda: folder.write_trained(values))
+        values = folder.trained()
         self.journal.metrics |= {k: values[k] for k in ("loss", "start_gap", "optimizer_steps")}
         return np.array(values["held_out_logp"], dtype=np.float64)
 
-    def _self_play_tables(self, folder: Path, step: ProxStep, samples: Samples) -> list[Table | None]:
+    def _self_play_tables(self, folder: StepFolder, step: ProxStep, samples: Samples) -> list[Table | None]:
         """The samples' verdicts on each other, where they are the whole payoff and none that was asked is missing."""
         if len(step.opponent.terms) > 1 or sampler_of(step) != step.opponent.terms[0][1]:
             return [None] * len(samples.prompts)
-        judged = judge_once(folder / "verdicts-0.parquet", self.oracle, samples, None, self._design(0))
+        judged = judge_once(folder.verdicts(0), self.oracle, samples, None, self._design(0))
         return [
             table if np.isfinite(table[asked]).all() else None
             for table, asked in zip(judged.tables, judged.asked, strict=True)
         ]
 
     def _groups(
-        self, folder: Path, step: ProxStep, samples: Samples, targets: Targets, chosen: NDArray[np.int64]
+        self, folder: StepFolder, step: ProxStep, samples: Samples, targets: Targets, chosen: NDArray[np.int64]
     ) -> list[Group]:
         random = self.recipe.training.pairing == "random"
         tables = self._self_play_tables(folder, step, samples) if random else []
         encoder, recipe = self.store.encoder, self.recipe
         return training_groups(samples, targets, step.anchor, chosen, tables, encoder, recipe, self.roles.step)
+
+    def _trainer_setup(self, folder: StepFolder) -> TrainerSetup:
+        """What the step that writes to `folder` begins its training with."""
+        recipe, step = self.recipe, self.roles.step
+        return TrainerSetup(
+            recipe.training.for_step(step, recipe.steps),
+            derive_seed(recipe.seed, "train", self.folder.name, step),
+            folder.trainer,
+            self._optimizer_state(),
+        )
 
     def _optimizer_state(self) -> dict[str, Any] | None:
         if not self.recipe.training.keep_optimizer or self.roles[POLICY] == INITIAL:
@@ -314,48 +306,39 @@ class LanguageModelBackend:
     def _play(self, play: PlayOnline) -> Report:
         """Train and save a checkpoint in one go: a kill repeats all of it, with the verdicts that were kept."""
         folder = self.roles.folder_of_step
-        measured, checkpoint = folder / "trained.json", folder / "checkpoint"
-        if not (measured.is_file() and checkpoint.is_dir()):
+        if not folder.is_trained:
             with self._stage("train"):
-                write_json(measured, self._trained_online(folder, play))
+                folder.write_trained(self._trained_online(folder, play))
             self._seconds["train"] -= self._seconds.get("judge", 0.0)  # which took its time inside
-        values = read_json(measured)
+        values = folder.trained()
         kl_reference = values.pop("kl_reference")
         self.journal.metrics |= values
         return Report(kl_reference=kl_reference)
 
-    def _trained_online(self, folder: Path, play: PlayOnline) -> dict[str, Any]:
+    def _trained_online(self, folder: StepFolder, play: PlayOnline) -> dict[str, Any]:
         from comal.pipeline.step.online import play_online
 
-        for left in ("samples.parquet", "verdicts-0.parquet"):  # of a kill
-            (folder / left).unlink(missing_ok=True)
-        remove_folder(folder / "updates")
+        folder.remove_updates()
         count, seed = self.recipe.sampling.prompts, self.recipe.seed
         first = self.roles.step * play.updates
         prompts = [p for u in range(first, first + play.updates) for p in prompts_of_step(self.prompts, u, count, seed)]
         model = self.store.trainable(self.roles.path(self.roles[play.out]))
 
         def judge(update: int, samples: Samples) -> NDArray[np.float64]:
-            # The first update's answers are the policy's as the step begins: where every step's samples lie.
-            stem = "" if update == 0 else f"updates/{update:05d}-"
-            samples.save(folder / f"{stem}samples.parquet")
+            samples.save(folder.samples_of_update(update))
             design = self._design(update)
-            judged = self._ask(folder / f"{stem}verdicts-0.parquet", samples, None, design)
+            judged = self._ask(folder.verdicts_of_update(update), samples, None, design)
             self.progress.stage("train", self.roles.step)
             return target_win_rates(judged, self_play=True, unbiased=True)
 
         rewards, trainer = play_online(
             play,
-            model,
             self.store.policy_of(model),
             self._open_role(play.reference),
             prompts,
             judge,
             self.recipe,
-            self.roles.step,
-            seed=derive_seed(seed, "train", self.folder.name, self.roles.step),
-            output=folder / "trainer",
-            optimizer_state=self._optimizer_state(),
+            self._trainer_setup(folder),
         )
         save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
         return {
@@ -372,12 +355,12 @@ class LanguageModelBackend:
 
     def _certify(self, index: int, instruction: Certify) -> Report:
         """Sample and judge what `sampled_certificate` is computed from."""
-        folder = self.folder / "certificates" / f"{index:05d}"
+        folder = MethodFolder(self.folder).certificate(index)
         prompts = prompts_of_step(self.prompts, self.roles.step, self.recipe.sampling.prompts, self.recipe.seed)
-        policy = self._sample(folder / "policy.parquet", only(instruction.policy), prompts)
-        reference = self._sample(folder / "reference.parquet", only(instruction.reference), prompts)
+        policy = self._sample(folder.policy, only(instruction.policy), prompts)
+        reference = self._sample(folder.reference, only(instruction.reference), prompts)
         # All pairs: noise of an unbiased win rate is a bias of its exponential.
-        judged = self._ask(folder / "verdicts.parquet", reference, policy, None)
+        judged = self._ask(folder.verdicts, reference, policy, None)
         rates = target_win_rates(judged, self_play=False)
         with self._stage("score"):
             logp = score(self._open_role(instruction.policy), policy)

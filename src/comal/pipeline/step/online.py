@@ -18,7 +18,6 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from comal.pipeline.processes.distributed import state
 from comal.pipeline.step.fits import prompts_per_micro_step
 from comal.pipeline.step.online_rewards import online_rewards
 from comal.pipeline.step.samples import Samples, score
-from comal.pipeline.training.trainers import QuietTrainer, train_quietly, training_arguments
+from comal.pipeline.training.trainers import QuietTrainer, TrainerSetup, train_quietly, training_arguments
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptEncoder
 from comal.policies.transformers import TransformersPolicy
@@ -103,32 +102,23 @@ class GroupRewards:
 
 def play_online(
     play: PlayOnline,
-    model: Any,
     policy: TransformersPolicy,
     reference: TransformersPolicy,
     prompts: Sequence[Prompt],
     judge: WinRates,
     recipe: Recipe,
-    step: int,
-    *,
-    seed: int,
-    output: Path,
-    optimizer_state: dict[str, Any] | None = None,
+    setup: TrainerSetup,
 ) -> tuple[GroupRewards, OnlineTrainer]:
-    """Train `model` in place for `play.updates` updates; returns what the rewards saw and the spent trainer.
+    """Train `policy` in place for `play.updates` updates; returns what the rewards saw and the spent trainer.
 
     Args:
         play: the instruction.
-        model: to train, which starts as the policy.
-        policy: the same model, for scoring.
+        policy: to train.
         reference: of the KL.
         prompts: `sampling.prompts` for each update, one update after another.
         judge: gives the win rates of an update's answers.
         recipe: settings.
-        step: number of the step, for the learning rate.
-        seed: of all that is drawn.
-        output: a folder for the trainer.
-        optimizer_state: to start with.
+        setup: what the step's training begins with.
 
     Raises:
         ConfigError: settings that TRL refuses, a prompt that TRL would not cut as comal does, several processes.
@@ -141,10 +131,9 @@ def play_online(
     sampling, count = recipe.sampling, recipe.sampling.prompts
     micro = prompts_per_micro_step(recipe)
     longest = recipe.policy.max_new_tokens
-    settings = recipe.training.for_step(step, recipe.steps)
-    given = settings.arguments
+    given = setup.settings.arguments
     arguments = training_arguments(
-        settings, output, seed, micro * sampling.samples, count // micro, GRPOConfig,
+        setup.settings, setup.output, setup.seed, micro * sampling.samples, count // micro, GRPOConfig,
         max_steps=play.updates, num_generations=sampling.samples, max_completion_length=longest,
         temperature=1.0, top_p=1.0, top_k=0, repetition_penalty=1.0, shuffle_dataset=False, num_iterations=1,
         beta=0.0, scale_rewards="none", loss_type="dr_grpo", reward_weights=[float(longest)],
@@ -159,15 +148,15 @@ def play_online(
         "position": list(range(len(prompts))),
     }
     trainer = OnlineTrainer(
-        model=model,
+        model=policy.model,
         reward_funcs=rewards.win_rate,
         args=arguments,
         train_dataset=Dataset.from_dict(rows),
         processing_class=copy.deepcopy(policy.tokenizer),  # TRL may give it a padding token
     )
-    trainer.optimizer_state = optimizer_state
+    trainer.optimizer_state = setup.optimizer_state
     train_quietly(trainer)
-    if not all(bool(p.isfinite().all()) for p in model.parameters()):
+    if not all(bool(p.isfinite().all()) for p in policy.model.parameters()):
         raise RunError("training", "weights are not finite: training diverged; lower the learning rate, in another "
                        "--output-dir")  # fmt: skip
     return rewards, trainer

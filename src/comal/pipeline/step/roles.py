@@ -7,16 +7,14 @@ from pathlib import Path
 
 from comal.algorithms.base import INITIAL_ROLES, POLICY, Copy, Instruction, Mix, Role, Step
 from comal.pipeline.disk.files import remove_folder
-
-INITIAL = "initial"
-"""Name of the checkpoint that alignment starts from."""
+from comal.pipeline.disk.method_folder import INITIAL, MethodFolder, StepFolder, step_name
 
 
 class Roles:
     """The roles of one method and the checkpoints in its folder.
 
     Args:
-        folder: the method's folder; step 7 writes `steps/00007/checkpoint`.
+        folder: the method's folder; step 7 leaves the checkpoint `00007`.
         initial: where the checkpoint lies that alignment starts from.
         given: checkpoints of roles that do not start as the initial one.
 
@@ -26,7 +24,7 @@ class Roles:
     """
 
     def __init__(self, folder: Path, initial: str, given: Mapping[Role, str | Path] | None = None) -> None:
-        self.folder = folder
+        self.folder = MethodFolder(folder)
         self.step = 0
         self.keep: set[str] = set()
         self._initial = initial
@@ -43,16 +41,16 @@ class Roles:
         """Where a checkpoint lies."""
         if checkpoint in self._given:
             return self._given[checkpoint]
-        return self._initial if checkpoint == INITIAL else self.folder_of(checkpoint) / "checkpoint"
+        return self.folder.policy(checkpoint, self._initial)
 
-    def folder_of(self, checkpoint: str) -> Path:
+    def folder_of(self, checkpoint: str) -> StepFolder:
         """The folder of the step that wrote a checkpoint."""
-        return self.folder / "steps" / checkpoint
+        return self.folder.step(checkpoint)
 
     @property
-    def folder_of_step(self) -> Path:
+    def folder_of_step(self) -> StepFolder:
         """The folder of the step to come."""
-        return self.folder_of(_name(self.step))
+        return self.folder_of(step_name(self.step))
 
     def mixture(self, mix: Mix) -> dict[str, float]:
         """Weights of the checkpoints that a mixture of roles is of; roles of one checkpoint count together."""
@@ -64,7 +62,7 @@ class Roles:
     def advance(self, instruction: Instruction) -> None:
         """Move the roles as an instruction says that was carried out."""
         if isinstance(instruction, Step):
-            self._names[instruction.out] = _name(self.step)
+            self._names[instruction.out] = step_name(self.step)
             self.step += 1
         elif isinstance(instruction, Copy):
             self._names[instruction.out] = self._names[instruction.src]
@@ -72,14 +70,11 @@ class Roles:
     def collect_garbage(self) -> None:
         """Delete checkpoints that no role names and nobody asked to keep, and optimiser states not needed again."""
         live = set(self._names.values()) | self.keep
-        for folder in sorted((self.folder / "steps").glob("[0-9]*")):
-            if folder.name >= _name(self.step):
+        for step in self.folder.step_folders():
+            checkpoint = step.path.name
+            if checkpoint >= step_name(self.step):
                 continue
-            if folder.name not in live:
-                remove_folder(folder / "checkpoint")
-            if folder.name != self[POLICY]:
-                (folder / "optimizer.pt").unlink(missing_ok=True)
-
-
-def _name(step: int) -> str:
-    return f"{step:05d}"
+            if checkpoint not in live:
+                remove_folder(step.checkpoint)
+            if checkpoint != self[POLICY]:
+                step.optimizer.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ import transformers
 
 from comal.errors import ConfigError
 from comal.pipeline.data.prompts import Pair
-from comal.pipeline.disk.files import SUPERVISED_STATE, atomic_path
+from comal.pipeline.disk.files import atomic_path
+from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
@@ -166,7 +167,7 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
         model = with_adapters(model, lora, derive_seed(recipe.seed, "supervised-lora"))
     has_template = getattr(tokenizer, "chat_template", None) is not None and policy.chat_template == "auto"
     encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
-    output = folder.parent / SUPERVISED_STATE
+    output = SupervisedFolder(folder).state
     loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
 
     def save() -> None:
@@ -175,6 +176,7 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
         with atomic_path(folder) as temporary:
             whole.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
-            (temporary / "supervised.json").write_text(json.dumps({"loss": loss, "pairs": len(pairs)}) + "\n")
+            summary = json.dumps({"loss": loss, "pairs": len(pairs)})
+            SupervisedFolder(temporary).summary.write_text(summary + "\n")
 
     on_main(save)

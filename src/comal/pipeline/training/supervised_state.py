@@ -16,10 +16,9 @@ from typing import Any
 import transformers
 
 from comal.pipeline.disk.files import flush, read_json, write_json
+from comal.pipeline.disk.layout import whole_mark
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.training.trainers import SupervisedTrainer, over_processes
-
-_MARK = "whole.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def fingerprint(origin: Any) -> str:
 def last_checkpoint(folder: Path, origin: str) -> Checkpoint | None:
     """The last whole checkpoint of this origin in `folder`; all others are removed."""
     known = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    marks = {path: read_json(path / _MARK) for path in known if (path / _MARK).is_file()}
+    marks = {path: read_json(whole_mark(path)) for path in known if whole_mark(path).is_file()}
     whole = [path for path, mark in marks.items() if mark["origin"] == origin]
     processes = state()
     processes.wait_for_everyone()
@@ -87,6 +86,6 @@ class MarkWhole(transformers.TrainerCallback):  # type: ignore[misc]
 
         def mark() -> None:
             flush(folder)
-            write_json(folder / _MARK, {"origin": self.origin, "loss_sums": sums, "batches": self.trainer.batches})
+            write_json(whole_mark(folder), {"origin": self.origin, "loss_sums": sums, "batches": self.trainer.batches})
 
         on_main(mark)

@@ -245,28 +245,38 @@ def training_arguments(
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class TrainerSetup:
+    """What the training of one step begins with, besides its model and data.
+
+    Attributes:
+        settings: of the step.
+        seed: of all that is drawn.
+        output: a folder for the trainer.
+        optimizer_state: the optimiser's history, where it has one.
+    """
+
+    settings: TrainingSettings
+    seed: int
+    output: Path
+    optimizer_state: dict[str, Any] | None = None
+
+
 def train_prox(
-    model: Any,
-    groups: Sequence[Group],
-    loss: Loss,
-    eta: float,
-    settings: TrainingSettings,
-    *,
-    pad: int,
-    seed: int,
-    output: Path,
-    optimizer_state: dict[str, Any] | None = None,
+    model: Any, groups: Sequence[Group], loss: Loss, eta: float, setup: TrainerSetup, pad: int
 ) -> tuple[TrainedStep, ProxTrainer]:
     """Train `model` in place towards the proximal step; returns the measurements and the spent trainer."""
+    settings = setup.settings
+    accumulation = settings.gradient_accumulation
     trainer = ProxTrainer(
         model=model,
-        args=training_arguments(settings, output, seed, settings.prompts_per_batch, settings.gradient_accumulation),
+        args=training_arguments(settings, setup.output, setup.seed, settings.prompts_per_batch, accumulation),
         train_dataset=list(groups),
         data_collator=_Collator(pad, settings.share_prompt),
         prox_loss=loss,
         eta=eta,
     )
-    trainer.optimizer_state = optimizer_state
+    trainer.optimizer_state = setup.optimizer_state
     result = train_quietly(trainer)
     start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
     return TrainedStep(mean_loss(trainer, float(result.training_loss)), start_gap, int(result.global_step)), trainer

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from comal.errors import DataError
 from comal.games import PreferenceGame, Solution
-from comal.games.measures import Floats
+from comal.games.game import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

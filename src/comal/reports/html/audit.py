@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from comal.pipeline.disk.files import AUDIT
+from comal.pipeline.disk.layout import RunFolder
 from comal.reports.html.run_data import RunData, optional
 
 _SENTENCES = ("verdict", "summary", "advice")
@@ -53,7 +53,7 @@ def read_audit(run: RunData) -> Audit | None:
     Raises:
         RunError: the file is not JSON.
     """
-    found = optional(run.folder / AUDIT)
+    found = optional(RunFolder(run.folder).audit)
     if found is None:
         return None
     if not isinstance(found, Mapping):

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comal.reports.html.plots.lines import LinePlot, Series, line_plot
+from comal.pipeline.disk.certification_folder import CertificationFolder
+from comal.pipeline.disk.layout import RunFolder
+from comal.reports.html.plots.lines import LinePlot, Series, ValueAxis, line_plot
 from comal.reports.html.run_data import RunData, optional
 
 Estimate = Mapping[str, float]
@@ -57,7 +59,8 @@ def read_certificates(run: RunData) -> list[Certificate]:
     Raises:
         RunError: a file is not JSON.
     """
-    paths = {path.parent.name: path for path in sorted((run.folder / "certify").glob("*/certificate.json"))}
+    certified = CertificationFolder(RunFolder(run.folder).certification).certified()
+    paths = {name: own.certificate_path for name, own in certified.items()}
     order = [name for name in run.policies if name in paths] + [name for name in paths if name not in run.policies]
     found = []
     for number, name in enumerate(order):
@@ -115,7 +118,9 @@ def _plot(policy: str, content: Mapping[str, Any], number: int) -> LinePlot | No
     last = max((int(x) for s in series for x, _ in s.points), default=0)
     title = f"Exploiters of {policy}, while they are trained"
     note = "win rate on validation prompts, 95% intervals"
-    return line_plot(f"exploiters-{number}", title, series, last, note=note, shares=True, rule=(0.5, "50%"))
+    return line_plot(
+        f"exploiters-{number}", title, series, last, note=note, axis=ValueAxis(shares=True, rule=(0.5, "50%"))
+    )
 
 
 def _steps(points: Any) -> Sequence[Mapping[str, Any]]:

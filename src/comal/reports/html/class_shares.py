@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from comal.games import PreferenceGame, nash_policy
 from comal.pipeline.disk.files import read_table
+from comal.pipeline.disk.method_folder import StepFolder
 from comal.plugins import load_object
 from comal.reports.html.run_data import MethodData, RunData
 
@@ -118,7 +118,7 @@ def class_data(run: RunData, classify: Callable[[str], str] | None) -> ClassData
 def _shares(method: MethodData, classify: Callable[[str], str]) -> Shares:
     points: list[tuple[int, Mapping[str, float]]] = []
     for step in method.steps:
-        path = step.folder / "samples.parquet"
+        path = step.folder.samples
         if step.samples_policy and path.is_file():
             texts = read_table(path)["text"]
             counts = Counter(classify(text) for text in texts)
@@ -147,7 +147,7 @@ def _game(run: RunData, classify: Callable[[str], str], names: Sequence[str]) ->
     count = np.zeros_like(total)
     for step in (step for method in run.methods for step in method.steps):
         known = _classes_by_id(step.folder, classify)
-        for path in sorted(step.folder.glob("verdicts-*.parquet")):
+        for path in step.folder.all_verdicts():
             table = read_table(path)
             for first, second, p in zip(table["first_id"], table["second_id"], table["probability"], strict=True):
                 i, j = number.get(known.get(first, "")), number.get(known.get(second, ""))
@@ -171,9 +171,9 @@ def _game(run: RunData, classify: Callable[[str], str], names: Sequence[str]) ->
     )
 
 
-def _classes_by_id(folder: Path, classify: Callable[[str], str]) -> dict[str, str]:
+def _classes_by_id(folder: StepFolder, classify: Callable[[str], str]) -> dict[str, str]:
     known: dict[str, str] = {}
-    for path in sorted([*folder.glob("samples.parquet"), *folder.glob("opponent-*.parquet")]):
+    for path in folder.judged_answers():
         table = read_table(path)
         known |= {answer: classify(text) for answer, text in zip(table["answer_id"], table["text"], strict=True)}
     return known

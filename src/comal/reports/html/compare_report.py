@@ -13,7 +13,7 @@ from comal.errors import RunError
 from comal.reports.html.page import render_page, write_page
 from comal.reports.html.plots.axes import shorten
 from comal.reports.html.plots.dots import DotPlot, dot_plot
-from comal.reports.html.plots.lines import LinePlot, Series, line_plot
+from comal.reports.html.plots.lines import LinePlot, Series, ValueAxis, line_plot
 from comal.reports.html.run_data import START, MethodData, RunData, load_run
 from comal.reports.html.settings_table import Setting, differing
 from comal.reports.html.stages import missing
@@ -193,11 +193,11 @@ def _step_plots(compared: Sequence[Compared], colour: Mapping[str, int]) -> list
     note = "validation prompts, 95% intervals"
     plots = [
         line_plot("gap", "Duality gap, at least", series(lambda look: look.get("duality_gap")), last,
-                  note=note, floor_at=0.0, rule=(0.0, "Nash")),
+                  note=note, axis=ValueAxis(floor_at=0.0, rule=(0.0, "Nash"))),
         line_plot("win-rate", "Win rate against the start", series(lambda look: look.get("win_rate")), last,
-                  note=note, shares=True, rule=(0.5, "50%")),
+                  note=note, axis=ValueAxis(shares=True, rule=(0.5, "50%"))),
         line_plot("kl-start", "KL to the starting model, nats", series(lambda look: look.get("kl_start")), last,
-                  note="validation prompts", floor_at=0.0),
+                  note="validation prompts", axis=ValueAxis(floor_at=0.0)),
         line_plot("length", "Length of answers, tokens", series(lambda look: look.get("mean_tokens")), last,
                   note="validation prompts"),
     ]  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from comal.pipeline.disk.method_folder import StepFolder
 from comal.reports.html.plots.bars import BarPlot, bar_plot
 from comal.reports.html.run_data import MethodData, RunData
 
@@ -73,9 +73,7 @@ def _method(method: MethodData, stages: tuple[str, ...]) -> MethodCost:
     )
 
 
-def _rows(folder: Path) -> int | None:
-    """Answers that a step drew to be trained on; an online step draws at every update."""
-    if not (folder / "samples.parquet").is_file():
-        return None
-    paths = [folder / "samples.parquet", *folder.glob("updates/*-samples.parquet")]
-    return sum(int(pq.read_metadata(path).num_rows) for path in paths)
+def _rows(folder: StepFolder) -> int | None:
+    """Answers that a step drew to be trained on."""
+    paths = folder.all_samples()
+    return sum(int(pq.read_metadata(path).num_rows) for path in paths) if paths else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from comal.reports.html.class_shares import MALFORMED, ClassData
 from comal.reports.html.plots.dots import DotPlot, dot_plot
-from comal.reports.html.plots.lines import LinePlot, Series, line_plot
+from comal.reports.html.plots.lines import LinePlot, Series, ValueAxis, line_plot
 from comal.reports.html.plots.simplex import Simplex, simplex
 from comal.reports.html.run_data import START, MethodData, RunData, Step
 
@@ -64,8 +64,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
             [_look_series(run, m, "duality_gap") for m in run.methods],
             last,
             note="twice the excess over 50% of the strongest adversary; validation prompts, 95% intervals",
-            floor_at=0.0,
-            rule=(0.0, "Nash"),
+            axis=ValueAxis(floor_at=0.0, rule=(0.0, "Nash")),
         ),
         line_plot(
             "win-rate",
@@ -73,8 +72,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
             [_look_series(run, m, "win_rate") for m in run.methods],
             last,
             note="validation prompts, 95% intervals",
-            shares=True,
-            rule=(0.5, "50%"),
+            axis=ValueAxis(shares=True, rule=(0.5, "50%")),
         ),
         line_plot(
             "kl-start",
@@ -82,7 +80,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
             [_kl_series(run, m) for m in run.methods],
             last,
             note="validation prompts",
-            floor_at=0.0,
+            axis=ValueAxis(floor_at=0.0),
         ),
         line_plot(
             "kl-reference",
@@ -90,7 +88,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
             [_step_series(run, m, lambda step: step.kl_reference) for m in run.methods],
             last,
             note="training prompts, before each step; falls to 0 where the reference moves to the policy",
-            floor_at=0.0,
+            axis=ValueAxis(floor_at=0.0),
             dots=False,
         ),
         line_plot(
@@ -99,8 +97,7 @@ def step_plots(run: RunData) -> list[LinePlot]:
             [_step_series(run, m, lambda step: step.slope, after=True, smooth=True) for m in run.methods],
             last,
             note=f"on prompts not trained on{smoothed}; 1 is a whole proximal step",
-            floor_at=0.0,
-            rule=(1.0, "all"),
+            axis=ValueAxis(floor_at=0.0, rule=(1.0, "all")),
             dots=False,
         ),
     ]
@@ -125,8 +122,7 @@ def length_plots(run: RunData) -> list[LinePlot]:
             [_step_series(run, m, lambda step: step.unfinished if step.samples_policy else None) for m in run.methods],
             last,
             note="as sampled for training",
-            shares=True,
-            floor_at=0.0,
+            axis=ValueAxis(shares=True, floor_at=0.0),
             dots=False,
         ),
     ]
@@ -149,7 +145,14 @@ def share_plots(run: RunData, classes: ClassData) -> list[LinePlot]:
         ]
         last = int(run.recipe["steps"])
         plots.append(
-            line_plot(f"shares-{number}", method.name, series, last, shares=True, floor_at=0.0, top_at=1.0, dots=False)
+            line_plot(
+                f"shares-{number}",
+                method.name,
+                series,
+                last,
+                axis=ValueAxis(shares=True, floor_at=0.0, top_at=1.0),
+                dots=False,
+            )
         )
     return [plot for plot in plots if plot is not None]
 

@@ -42,7 +42,7 @@ def oracle_record(run: RunData) -> list[AskedRow]:
 
 def _training(steps: Iterable[Any]) -> Iterable[Mapping[str, Any] | None]:
     for step in steps:
-        for path in sorted(step.folder.glob("verdicts-*.parquet")):
+        for path in step.folder.all_verdicts():
             yield read_notes(path).get("oracle")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from comal.algorithms.base import POLICY, REFERENCE, TARGET
 from comal.errors import RunError
 from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.method_folder import MethodFolder, StepFolder, step_name
 from comal.pipeline.disk.progress import journal_entries
 
 START = "start"
@@ -34,7 +36,7 @@ class Step:
     """
 
     number: int
-    folder: Path
+    folder: StepFolder
     samples_policy: bool
     slope: float | None
     seconds: Mapping[str, float]
@@ -90,27 +92,22 @@ def load_run(folder: Path) -> RunData:
     Raises:
         RunError: there is no run, or a file of it cannot be read.
     """
-    if folder.is_file():
-        raise RunError(str(folder), "this is a file; give the folder of a run")
-    if not (folder / "run.json").is_file():
-        raise RunError(str(folder), "there is no run here (run.json is missing)")
-    written = artifact(folder / "run.json")
-    try:
-        recipe = written["recipe"]
-        main = str(recipe["algorithm"]["name"]).rpartition(":")[2].lower()
-        methods = {main: recipe["algorithm"], **recipe["baselines"]}
-        version = str(written["comal"])
-    except (KeyError, TypeError) as error:
-        raise RunError(str(folder / "run.json"), f"this is not what `comal run` writes ({error} is missing)") from error
+    run = RunFolder(folder)
+    written, checked = run.written(), run.recipe()
+    if not isinstance(checked.algorithm, Mapping):
+        raise run.unreadable("its algorithm has no name")
+    recipe = written["recipe"]
+    main = str(checked.algorithm.get("name")).rpartition(":")[2].lower()
+    methods = {main: recipe["algorithm"], **recipe["baselines"]}
     return RunData(
         folder,
-        version,
+        str(written.get("comal", "unknown")),
         recipe,
-        tuple(_method(folder / name, spec) for name, spec in methods.items()),
-        optional(folder / "result.json"),
-        optional(folder / "timing.json") or {},
-        tuple((optional(folder / "provenance.json") or {}).get("sessions", ())),
-        (folder / "supervised").is_dir(),
+        tuple(_method(run.method(name), spec) for name, spec in methods.items()),
+        optional(run.result_path),
+        optional(run.timing_path) or {},
+        tuple((optional(run.provenance) or {}).get("sessions", ())),
+        run.supervised.is_made,
     )
 
 
@@ -131,12 +128,13 @@ def optional(path: Path) -> Any:
     return artifact(path) if path.is_file() else None
 
 
-def _method(folder: Path, algorithm: Mapping[str, Any]) -> MethodData:
-    journal = folder / "journal.jsonl"
+def _method(folder: MethodFolder, algorithm: Mapping[str, Any]) -> MethodData:
     try:
-        entries = journal_entries(journal)
+        entries = journal_entries(folder.journal)
     except ValueError as error:
-        raise RunError(str(journal), f"this file of the run cannot be read ({error}); restore or remove it") from error
+        raise RunError(
+            str(folder.journal), f"this file of the run cannot be read ({error}); restore or remove it"
+        ) from error
     steps: list[Step] = []
     moves = []
     for entry in entries:
@@ -151,7 +149,7 @@ def _method(folder: Path, algorithm: Mapping[str, Any]) -> MethodData:
             steps.append(
                 Step(
                     number,
-                    folder / "steps" / f"{number:05d}",
+                    folder.step(step_name(number)),
                     list(sampler) in ([POLICY], [TARGET]),
                     metrics.get("slope"),
                     metrics.get("seconds", {}),
@@ -163,7 +161,5 @@ def _method(folder: Path, algorithm: Mapping[str, Any]) -> MethodData:
                     metrics.get("cache_hits"),
                 )
             )
-    looks = [artifact(path) for path in sorted((folder / "looks").glob("[0-9]*.json"))]
-    return MethodData(
-        folder.name, algorithm, tuple(steps), tuple(moves), tuple(looks), (folder / "final.json").is_file()
-    )
+    looks = [artifact(path) for path in folder.look_files().values()]
+    return MethodData(folder.name, algorithm, tuple(steps), tuple(moves), tuple(looks), folder.is_final)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from comal.pipeline.disk.layout import RunFolder
 from comal.reports.html.audit import read_audit
 from comal.reports.html.certificates import read_certificates
 from comal.reports.html.class_shares import ClassData, class_data, classifier
@@ -42,7 +43,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
         RunError: there is no run in the folder, a file of it cannot be read, or the page cannot be written.
     """
     text = render(load_run(folder))
-    path = folder / "report.html" if output is None else output
+    path = RunFolder(folder).report if output is None else output
     write_page(path, text)
     return path
 

@@ -98,17 +98,34 @@ class LinePlot:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ValueAxis:
+    """The vertical axis of a figure of curves.
+
+    Attributes:
+        shares: whether the values are shares, written in per cent.
+        floor_at: a value that the axis must include.
+        top_at: another one.
+        rule: a value that gets a line across, and its name.
+    """
+
+    shares: bool = False
+    floor_at: float | None = None
+    top_at: float | None = None
+    rule: tuple[float, str] | None = None
+
+
+PLAIN_AXIS = ValueAxis()
+
+
 def line_plot(
     id: str,  # noqa: A002 - the page's word
     title: str,
     series: Sequence[Series],
     last_step: int,
+    axis: ValueAxis = PLAIN_AXIS,
     *,
     note: str = "",
-    shares: bool = False,
-    floor_at: float | None = None,
-    top_at: float | None = None,
-    rule: tuple[float, str] | None = None,
     dots: bool = True,
 ) -> LinePlot | None:
     """Curves with their names at their ends; None when no series has a point.
@@ -118,21 +135,19 @@ def line_plot(
         title: of the figure.
         series: the curves.
         last_step: the end of the horizontal axis.
+        axis: of the values.
         note: small print under the title.
-        shares: whether the values are shares, written in per cent.
-        floor_at: a value that the axis must include.
-        top_at: another one.
-        rule: a value that gets a line across, and its name.
         dots: whether every point gets a mark.
     """
+    shares, rule = axis.shares, axis.rule
     series = [s for s in series if s.points]
     if not series:
         return None
     values = [y for s in series for _, y in s.points] + [v for s in series for pair in s.intervals for v in pair]
-    values += [v for v in (floor_at, top_at, rule[0] if rule else None) if v is not None]
+    values += [v for v in (axis.floor_at, axis.top_at, rule[0] if rule else None) if v is not None]
     low, high = min(values), max(values)
     margin = 0.05 * (high - low or 1.0)
-    low, high = (low if low == floor_at else low - margin), (high if high == top_at else high + margin)
+    low, high = (low if low == axis.floor_at else low - margin), (high if high == axis.top_at else high + margin)
     longest = max(len(shorten(s.label or s.name)) for s in series)
     left, right, top, bottom = 40.0, WIDTH - 12 - longest * LETTER, 10.0, 180.0
 

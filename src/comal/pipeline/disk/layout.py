@@ -1,0 +1,275 @@
+"""What a run leaves on disk: the one place that knows its files.
+
+run.json               what is run: format, version, the whole recipe
+provenance.json        versions, machine and command of every session that worked on it
+timing.json            seconds by part, over all sessions
+progress.json          what it is doing right now
+data/                  prompts.json, and pairs.json for the supervised stage
+supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
+.supervised-trainer/   what its training goes on from, while it lasts
+<method>/              see `comal.pipeline.disk.method_folder`
+evaluation/            answers to the test prompts, and the start's to the validation prompts
+model/                 the aligned model
+verdicts.sqlite        verdicts of an expensive judge, unless they are kept elsewhere
+spend.sqlite           what a metered judge has cost
+result.json, report.html
+audit.json             figures of its judge, if somebody audited it
+certify/               certificates of its policies, see `comal.pipeline.disk.certification_folder`
+
+Paths are properties or methods here, and what is read and written by more than one module has its reader and writer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pydantic
+
+from comal.errors import RunError
+from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
+from comal.pipeline.data.prompts import Pair, PromptSplits
+from comal.pipeline.disk.files import read_json, write_json
+from comal.pipeline.disk.method_folder import MethodFolder
+from comal.pipeline.disk.work_folder import MarkedFolder, WorkFolder
+from comal.policies.base import Prompt
+from comal.recipes.settings import Recipe
+
+RUNS = Path("runs")
+"""Where runs, certifications of models and experiments go unless a user says otherwise."""
+COMPARISON = Path("comparison.html")
+"""Where the page that compares several runs goes then."""
+
+_DATA, _EVALUATION, _MODEL, _SUPERVISED = "data", "evaluation", "model", "supervised"
+_SPLITS = ("train", "validation", "test")
+
+RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _SUPERVISED})
+"""Names of folders in a run's that are no methods'."""
+HOME_FOLDERS = frozenset({_DATA, _SUPERVISED})
+"""Those of them that any folder with prompts and a starting model has."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedFolder:
+    """Where the starting model is made, or was.
+
+    Attributes:
+        path: the checkpoint's.
+    """
+
+    path: Path
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the model is there."""
+        return self.path.is_dir()
+
+    @property
+    def state(self) -> Path:
+        """What its training goes on from; it lies beside the model, which appears whole."""
+        return self.path.parent / ".supervised-trainer"
+
+    @property
+    def summary(self) -> Path:
+        """Loss and number of pairs of its training."""
+        return self.path / "supervised.json"
+
+
+def whole_mark(checkpoint: Path) -> Path:
+    """The file that says of a checkpoint within `SupervisedFolder.state` that it is whole."""
+    return checkpoint / "whole.json"
+
+
+@dataclass(frozen=True, slots=True)
+class HomeFolder(WorkFolder):
+    """A folder with the prompts and the starting model that methods share, and what the judge said about them."""
+
+    # Prompts.
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether the prompts are prepared."""
+        return self._prompts.is_file()
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the pairs of the supervised stage are."""
+        return self._pairs.is_file()
+
+    @property
+    def _prompts(self) -> Path:
+        return self.path / _DATA / "prompts.json"
+
+    @property
+    def _pairs(self) -> Path:
+        return self.path / _DATA / "pairs.json"
+
+    def prompts(self) -> PromptSplits:
+        """The prompts, in the order in which they are used.
+
+        Raises:
+            RunError: they are not prepared yet.
+        """
+        if not self.has_prompts:
+            raise RunError(str(self.path), "the run has not prepared its prompts yet")
+        plain = read_json(self._prompts)
+        return PromptSplits(*(tuple(Prompt(tuple(messages)) for messages in plain[name]) for name in _SPLITS))
+
+    def write_prompts(self, splits: PromptSplits) -> None:
+        """Write them."""
+        plain = {name: [[dict(m) for m in p.messages] for p in getattr(splits, name)] for name in _SPLITS}
+        write_json(self._prompts, plain)
+
+    def pairs(self) -> list[Pair]:
+        """The pairs of the supervised stage."""
+        return [Pair(Prompt(tuple(row["messages"])), row["answer"]) for row in read_json(self._pairs)]
+
+    def write_pairs(self, pairs: Iterable[Pair]) -> None:
+        """Write them."""
+        rows = [{"messages": [dict(m) for m in p.prompt.messages], "answer": p.answer} for p in pairs]
+        write_json(self._pairs, rows)
+
+    def forget_preparations(self) -> None:
+        """Remove the prompts and pairs, so that they are prepared anew."""
+        shutil.rmtree(self.path / _DATA, ignore_errors=True)
+
+    # The starting model.
+
+    @property
+    def supervised(self) -> SupervisedFolder:
+        """The starting model, where a supervised stage makes it."""
+        return SupervisedFolder(self.path / _SUPERVISED)
+
+    def start(self, recipe: Recipe) -> str | Path:
+        """The starting model of a recipe: made here, or what the recipe names."""
+        if recipe.supervised is not None:
+            return self.supervised.path
+        assert recipe.policy.model is not None
+        return recipe.policy.model
+
+    # Time and verdicts.
+
+    @property
+    def timing_path(self) -> Path:
+        """Seconds by part."""
+        return self.path / "timing.json"
+
+    def timing(self) -> dict[str, float]:
+        """Seconds by part, over all sessions; none before the first has ended."""
+        found: dict[str, float] = read_json(self.timing_path) if self.timing_path.is_file() else {}
+        return found
+
+    def add_seconds(self, part: str, seconds: float) -> None:
+        """Add to a part's seconds."""
+        known = self.timing()
+        write_json(self.timing_path, known | {part: round(known.get(part, 0.0) + seconds, 2)})
+
+    def verdicts(self, setting: str = "run") -> Path:
+        """The file that a recipe's `verdict_cache` names: `run` (in this folder), `shared`, or a path."""
+        if setting == "run":
+            return self.path / FILE_NAME
+        return shared_cache_path() if setting == "shared" else Path(setting).expanduser()
+
+    @property
+    def spend(self) -> Path:
+        """What a metered judge has cost here."""
+        return self.path / SPEND_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder(HomeFolder, MarkedFolder):
+    """A run's artifacts."""
+
+    MARKER: ClassVar[str] = "run.json"
+    HOLDS: ClassVar[str] = "run"
+    WORK: ClassVar[tuple[str, ...]] = (_SUPERVISED, "*/steps", _EVALUATION, "result.json")
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run.
+
+        Raises:
+            RunError: there is no run, or one of another version of comal.
+        """
+        written = self.written()
+        try:
+            return Recipe.model_validate(written["recipe"])
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(["recipe", *map(str, first["loc"])])
+            whose = f"a recipe of comal {written['comal']}" if "comal" in written else "its recipe"
+            raise self.unreadable(f"{whose} is not one of this comal's: {place}: {first['msg']}") from error
+
+    def method(self, name: str) -> MethodFolder:
+        """The folder of a method."""
+        return MethodFolder(self.path / name)
+
+    @property
+    def provenance(self) -> Path:
+        """Who made it; see `comal.pipeline.disk.provenance`."""
+        return self.path / "provenance.json"
+
+    # The final evaluation.
+
+    def answers(self, policy: str) -> Path:
+        """Answers of a policy to the test prompts."""
+        return self.path / _EVALUATION / f"{policy}.parquet"
+
+    @property
+    def validation_answers(self) -> Path:
+        """Answers of the starting model to the validation prompts."""
+        return self.path / _EVALUATION / "validation-start.parquet"
+
+    def last_answers(self) -> list[Path]:
+        """Answers of the start and of methods' last policies, not of those that were looked at half-way."""
+        found = sorted(self.answers("*").parent.glob(self.answers("*").name))
+        return [path for path in found if path != self.validation_answers and "@" not in path.stem]
+
+    def step_samples(self) -> list[Path]:
+        """Answers that were drawn to be trained on, step by step."""
+        steps = (step for method in self.path.glob("*") for step in MethodFolder(method).step_folders())
+        found = [step.samples for step in steps if step.samples.is_file()]
+        return sorted(found, key=lambda path: (path.parent.name, path.parts))
+
+    @property
+    def model(self) -> Path:
+        """The aligned model."""
+        return self.path / _MODEL
+
+    # What comes of it.
+
+    @property
+    def result_path(self) -> Path:
+        """All figures of the final evaluation."""
+        return self.path / "result.json"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the final evaluation is done."""
+        return self.result_path.is_file()
+
+    def result(self) -> dict[str, Any]:
+        """The figures of the final evaluation."""
+        found: dict[str, Any] = read_json(self.result_path)
+        return found
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write them."""
+        write_json(self.result_path, result)
+
+    @property
+    def report(self) -> Path:
+        """The run's page."""
+        return self.path / "report.html"
+
+    @property
+    def audit(self) -> Path:
+        """Figures of its judge."""
+        return self.path / "audit.json"
+
+    @property
+    def certification(self) -> Path:
+        """The folder of its policies' certificates."""
+        return self.path / "certify"

@@ -1,0 +1,35 @@
+"""What the methods of a run share: the model store, the judges, the loss and the prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comal.judges.asking.oracle import Oracle
+from comal.losses.base import Loss
+from comal.pipeline.data.prompts import PromptSplits
+from comal.policies.store import PolicyStore
+from comal.recipes.settings import Recipe
+from comal.resolve import Classifier
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the methods of a run share.
+
+    Attributes:
+        recipe: settings.
+        store: opens checkpoints.
+        loss: the prox loss.
+        oracle: the judge trained on.
+        evaluation_oracle: the judge of held-out figures.
+        classify: names an answer's class, where the recipe has classes.
+        splits: prompts.
+    """
+
+    recipe: Recipe
+    store: PolicyStore
+    loss: Loss
+    oracle: Oracle
+    evaluation_oracle: Oracle
+    classify: Classifier | None
+    splits: PromptSplits
