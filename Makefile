@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 # Not compiled beforehand: half of the time of an installation, for modules that mostly are never imported.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: demo test test-slow check format docs docs-site clean
+.PHONY: demo help test test-slow check format docs docs-site dist clean
 
 demo: $(VENV)/.installed  ## align a tiny language model to an intransitive committee, in minutes, without a GPU
 	$(BIN)/comal run
+
+help:  ## show what there is to make
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-10s  %s\n", $$1, $$2}'
 
 test: check  ## lint, types, import contract, the test suite, which builds the documentation site strictly
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -16,7 +19,7 @@ test: check  ## lint, types, import contract, the test suite, which builds the d
 test-slow: $(VENV)/.installed-dev  ## the minutes-long tests as well
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev  ## format, lint, types and the import contract, without the tests
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
@@ -48,5 +51,11 @@ docs-site: $(VENV)/.installed-dev  ## draw the figures and build the documentati
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open build/site/index.html, or with its search: $(BIN)/python -m http.server --directory build/site"
 
-clean:
-	rm -rf $(VENV) runs
+dist: $(VENV)/.installed-dev  ## build what is released into dist, and check its metadata
+	@$(PIP) --editable ".[release]"
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+
+clean:  ## remove the environment, runs and everything built
+	rm -rf $(VENV) runs build dist

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,5 +95,14 @@ def text() -> str:
     return "\n\n".join((top, *map(section, COMMANDS))) + "\n"
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "output", nargs="?", type=Path, default=Path(__file__).with_name("commands.md"), help="file of the page"
+    )
+    parser.parse_args(arguments).output.write_text(text(), "utf-8")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("commands.md")).write_text(text(), "utf-8")
+    main()

@@ -5,7 +5,8 @@ Every curve is computed here, in a second or so; nothing is drawn by hand. White
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -241,8 +242,18 @@ def mark(axes: Axes, policy: Floats, name: str, shift: tuple[float, float]) -> N
 
 FIGURES = {"orbits": orbits, "magnet": magnet, "misleading": misleading, "certificate": certificate}
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("images"))
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw all figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(__file__).with_name("images"), help="of the figures"
+    )
+    folder = parser.parse_args(arguments).folder
     assert float(duality_gap(GAME, NASH)) < 1e-12
     for name, draw in FIGURES.items():
         save(draw(), folder / f"concept-{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -79,5 +81,14 @@ def _cost(name: str) -> str:
     return f"| `{name}` | {'2' if loss.pairs else 'K'} | K(K − 1)/2, or K² against an opponent of its own samples |"
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "output", nargs="?", type=Path, default=Path(__file__).with_name("losses.md"), help="file of the page"
+    )
+    parser.parse_args(arguments).output.write_text(text(), "utf-8")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("losses.md")).write_text(text(), "utf-8")
+    main()

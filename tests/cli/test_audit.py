@@ -96,6 +96,14 @@ def test_tables_and_a_figure(tmp_path):
     assert as_json(tmp_path / "t.csv", "--counts", 100)["verdict"] == "cyclic"
 
 
+def test_the_seed_moves_the_intervals_of_counts(tmp_path):
+    (tmp_path / "t.csv").write_text(",a,b,c\na,0.5,0.6,0.4\nb,0.4,0.5,0.7\nc,0.6,0.3,0.5\n")
+    found = [as_json(tmp_path / "t.csv", "--counts", 50, *seed) for seed in ([], ["--seed", 0], ["--seed", 1])]
+    assert found[0] == found[1]
+    assert found[1]["structure"] != found[2]["structure"]
+    assert found[1]["verdict"] == found[2]["verdict"]
+
+
 def test_exact_verdicts_are_not_draws(verdicts):
     assert as_json(verdicts)["prompt_cycles"]["verdicts"] == "draws"
     assert as_json(verdicts, "--exact")["prompt_cycles"]["verdicts"] == "probabilities"
@@ -119,7 +127,16 @@ def test_exact_verdicts_are_not_draws(verdicts):
         (["verdicts.jsonl", "--repeats", "2"], "--repeats: does nothing to ready verdicts"),
         (["verdicts.jsonl", "--exact", "--draws", "4"], "--exact: a mean of sampled verdicts"),
         (["verdicts.jsonl", "--labels", "t.csv"], "t.csv: holds no verdicts"),
+        (["verdicts.jsonl", "--cache", "c.sqlite"], "--cache: does nothing to ready verdicts"),
+        (["verdicts.jsonl", "--prompts", "3"], "--prompts: does nothing to ready verdicts"),
         (["t.csv", "--judge", "docstrings"], "--judge: does nothing to a table"),
+        (["t.csv", "--labels", "verdicts.jsonl"], "--labels: does nothing to a table"),
+        (["t.csv", "--prompts", "3"], "--prompts: does nothing to a table"),
+        (["t.csv", "--repeats", "2"], "--repeats: does nothing to a table"),
+        (["t.csv", "--draws", "2"], "--draws: does nothing to a table"),
+        (["t.csv", "--exact"], "--exact: does nothing to a table"),
+        (["t.csv", "--cache", "c.sqlite"], "--cache: does nothing to a table"),
+        (["t.csv", "--seed", "0"], "--seed: does nothing to win rates without --counts"),
         (["t.csv", "--plot", "t.xyz"], "t.xyz: the figure cannot be written"),
         (["bar.json", "--judge", LONGER, "--plot", "x.png"], "--plot: the figure shows win rates between systems"),
     ],

@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 from comal.cli import app
 from comal.judges.base import Comparison
 from comal.judges.kept.cache import VerdictCache, shared_cache_path
+from comal.pipeline.disk.files import write_json
+from comal.pipeline.run.resolved import resolve
+from comal.recipes.load import load_recipe
 
 
 def cache(*arguments: object, answer: str | None = None):
@@ -84,6 +87,24 @@ def test_prune_by_judge_by_age_and_everything(path: Path) -> None:
     assert (done["deleted"], done["kept"], done["not_compacted"]) == (2, 1, None)
     assert json.loads(cache("prune", path, "--all", "--yes", "--json").stdout)["kept"] == 0
     assert cache("stats", path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("shared", "the run keeps its verdicts elsewhere (verdict_cache: shared); leave the run's folder out"),
+        ("x/own.sqlite", "elsewhere (verdict_cache: x/own.sqlite); name that file, x/own.sqlite"),
+        ("run", "there is no verdicts.sqlite in this folder"),
+    ],
+)
+@pytest.mark.parametrize("command", ["stats", "export", "prune"])
+def test_where_a_run_keeps_its_verdicts_is_said(tmp_path: Path, command: str, setting: str, said: str) -> None:
+    recipe = resolve(load_recipe("docstrings", [f"verdict_cache={setting}"])).canonical()
+    write_json(tmp_path / "mine" / "run.json", {"format": 1, "comal": "0", "recipe": recipe})
+    outcome = cache(command, tmp_path / "mine", *(["--all", "--yes"] if command == "prune" else []))
+    assert outcome.exit_code == 2, outcome.output
+    assert outcome.stdout == ""
+    assert said in outcome.stderr
 
 
 @pytest.mark.parametrize(

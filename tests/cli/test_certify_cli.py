@@ -88,6 +88,38 @@ def test_mistakes_are_one_message_each(run: Path, tmp_path: Path) -> None:
     assert not (run / "certify").exists(), "nothing was made"
 
 
+@pytest.mark.parametrize("name", ["start", "self-play", "comal", "comal@2", "best of 2 from start", "only a"])
+def test_an_adversary_called_like_another_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It would be left out, or take the place of a policy of the pool, under that one's name."""
+    shutil.copytree(run / "model", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    message = f"--against: the folder `{name}` is called like an adversary that is there already"
+    refused(comal("certify", run, "--against", name), message, f"--against '{tmp_path / name}'")
+    assert not (run / "certify").exists()
+
+
+def test_an_adversary_called_like_the_certified_model_enters_by_its_whole_path(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run / "self-play" / "steps" / "00003" / "checkpoint", tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    command = ["certify", run / "model", "--recipe", run.parent / "recipe.yaml", "--output-dir", "c", *QUICK]
+    refused(comal(*command, "--against", "model"), "--against: the folder `model` is called like an adversary")
+    assert not (tmp_path / "c").exists()
+    outcome = comal(*command, "--against", tmp_path / "model", "--json")
+    assert outcome.exit_code == 0, outcome.output
+    (found,) = json.loads(outcome.stdout)["certificates"]
+    assert found["policy"] == "model"
+    assert str(tmp_path / "model") in {a["name"] for a in found["adversaries"]}
+
+
+def test_a_model_has_no_earlier_policies(run: Path) -> None:
+    command = ["certify", run / "model", "--recipe", run.parent / "recipe.yaml"]
+    refused(comal(*command, "--set", "evaluation.pool_size=5"), "evaluation.pool_size: a model has no earlier policies")
+
+
 def test_an_unfinished_run_is_refused(run: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     shutil.copytree(run, half)

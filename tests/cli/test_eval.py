@@ -243,6 +243,26 @@ def test_mistakes_are_one_message(toy, tmp_path: Path) -> None:
     refused(comal(a, b, *judge, "--output-dir", tmp_path / "foreign"), "is not empty and holds no evaluation")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--split", "train"], "--split: says how to read --prompts, which is not given; leave it out"),
+        (["--prompt-column", "q"], "--prompt-column: says how to read --prompts"),
+        (["--prompts", "p.jsonl", "--split", "test"], "--split: does nothing to a file of prompts"),
+        (["--answers", 1], "--answers: is for models; the answers of these policies are there already"),
+        (["--temperature", 1], "--temperature: is for models"),
+        (["--top-p", 0.9], "--top-p: is for models"),
+        (["--max-new-tokens", 4], "--max-new-tokens: is for models"),
+        (["--batch-size", 4], "--batch-size: is for models"),
+        (["--system-prompt", "Be brief."], "--system-prompt: is for models"),
+        (["--reference", "m"], "--reference: is for models"),
+    ],
+)
+def test_options_that_touch_no_output_file_are_refused(toy, tmp_path: Path, options, message) -> None:
+    refused(comal(*toy, *options), message)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_prompt_of_the_judge_is_one_message(tmp_path: Path) -> None:
     files = [outputs(tmp_path, name, {"p1": "rock", "q": said}) for name, said in (("A", "rock"), ("B", "paper"))]
     refused(
@@ -406,6 +426,14 @@ def test_policies_that_a_run_has_not(run: Path, tmp_path: Path) -> None:
     refused(comal(run, f"{run}/comel", *common), "the run has no method `comel`. Did you mean `comal`?")
     refused(comal(run, f"{run}:comal@3", *common), "no policy was kept after `3` steps of comal; kept: @2, @4")
     refused(comal(run, *common, "--reference", "x.json"), "there is no such file")
+
+
+def test_options_that_touch_no_policy_of_a_run_are_refused(run: Path, tmp_path: Path) -> None:
+    command = [run, "--judge", run, "--output-dir", tmp_path / "o"]
+    refused(comal(*command, "--system-prompt", "Be brief."), "--system-prompt: is for models outside runs")
+    refused(comal(*command, "--intersection"), "--intersection: is for output files; these policies are models")
+    refused(comal(*command, "--allow-empty"), "--allow-empty: is for output files")
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_broken_run_is_one_message(tmp_path: Path) -> None:

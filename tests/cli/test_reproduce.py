@@ -55,6 +55,25 @@ def test_comparisons_have_names(tmp_path):
     assert "--part all" in synthetic("--full").stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--folder", "x"], "--folder: belongs to the comparisons (--part NAME, or `--part all`); leave it out"),
+        (["--part", "schedules", "--output", "x.png"], "--output: belongs to the three-answer experiment"),
+        (["--part", "schedules", "--steps", 3000], "--steps: belongs to the three-answer experiment"),
+        (["--part", "schedules", "--eta", 0.1], "--eta: belongs to the three-answer experiment"),
+        (["--part", "schedules", "--tau", 0.1], "--tau: belongs to the three-answer experiment"),
+        (["--part", "schedules", "--inner-steps", 5], "--inner-steps: belongs to the three-answer experiment"),
+        (["--part", "schedules", "--start", "1,0,0"], "--start: belongs to the three-answer experiment"),
+        (["--part", "list", "--json"], "--json: does nothing to a list of names"),
+    ],
+)
+def test_an_option_of_the_other_experiment_is_refused(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command_line.refused(synthetic(*arguments), message)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def small(monkeypatch):
     import dataclasses

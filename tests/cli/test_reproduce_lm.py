@@ -181,6 +181,16 @@ def test_parts_and_costs_are_listed_without_running_anything(recipe: Path, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("options", "seeds"),
+    [([], [0, 1, 2]), (["--quick"], [0]), (["--quick", "--seeds", "0,1,2"], [0, 1, 2]), (["--seeds", "5"], [5])],
+)
+def test_seeds_that_are_named_are_taken(options: list[str], seeds: list[int], tmp_path: Path) -> None:
+    outcome = lm("--part", "list", "--folder", tmp_path / "nothing", "--json", *options)
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads(outcome.stdout)["seeds"] == seeds
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--part", "transitve"], "Did you mean `transitive`?"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import command_line
+from command_line import refused
 from random_games import random_table
 
 MATRICES = Path(__file__).parents[2].parent / "shared" / "data" / "preference_matrices"
@@ -170,7 +171,13 @@ def test_noisy_tables_are_symmetrised_on_request(tmp_path):
     assert "--symmetrise" in outcome.stderr
     outcome = comal(tmp_path / "g.csv", "--symmetrise")
     assert (outcome.exit_code, outcome.stderr) == (0, "")
-    assert "--symmetrise does nothing" in comal("paper", "--symmetrise").stderr
+
+
+def test_symmetrising_what_is_no_noisy_table_is_refused(tmp_path):
+    refused(comal("paper", "--symmetrise"), "--symmetrise: does nothing to a named game; leave it out")
+    (tmp_path / "g.json").write_text('{"labels": ["a", "b"], "wins": [[0, 7], [3, 0]]}')
+    refused(comal(tmp_path / "g.json", "--symmetrise"), "--symmetrise: does nothing to counts of wins")
+    assert comal(tmp_path / "g.json").exit_code == 0
 
 
 def test_a_batch_is_sent_to_python(tmp_path):

@@ -1,18 +1,27 @@
 """Audits of run folders: answers of the run, its judge, its kept verdicts."""
 
+import itertools
 import json
+import sys
 
+import numpy as np
 import pytest
 
 import tiny_run
 from comal.errors import RunError
+from comal.evaluation.audit.asking import Asking
 from comal.evaluation.audit.result import read_audit
+from comal.judges.asking.oracle import Oracle
+from comal.judges.base import Comparison
+from comal.judges.kept.cache import shared_cache_path
+from comal.judges.python import Python
 from comal.pipeline.audit_run import audit_run, run_answers
 from comal.pipeline.disk.files import read_json, write_json, write_table
+from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import resolve
 from comal.plugins import JUDGES
 from comal.recipes.load import load_recipe
-from command_line import comal
+from command_line import comal, refused
 from parsed_page import parse
 
 STYLES = ("Return it.", "Returns it.", "The result.")
@@ -70,6 +79,93 @@ def test_folders_without_answers(folder, tmp_path):
     write_table(folder / "comal" / "steps" / "00000" / "samples.parquet", {"text": ["x"]})
     with pytest.raises(RunError, match="has no prompts"):
         audit_run(folder)
+
+
+SCRIBE = """
+def f(x, a, b):
+    with open({log!r}, "a") as file:
+        print(x, file=file)
+    return float(len(a) > len(b))
+"""
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """The file with a line for every question put to the judge `scribe:f`, which prefers the longer answer."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "scribe.py").write_text(SCRIBE.format(log=str(tmp_path / "asked.log")))
+    monkeypatch.delitem(sys.modules, "scribe", raising=False)
+    (tmp_path / "asked.log").touch()
+    return tmp_path / "asked.log"
+
+
+PAID = {"name": "python", "function": "scribe:f", "expensive": True, "symmetric": True}
+
+
+def paid_run(folder, verdict_cache):
+    """A finished run with a judge whose verdicts are kept: three policies of answers of drawn lengths."""
+    settings = ["judge.name=python", "judge.function=scribe:f", "judge.expensive=true", "judge.symmetric=true"]
+    recipe = load_recipe("docstrings", [*settings, f"verdict_cache={verdict_cache}", "seed=3"])
+    write_json(folder / "run.json", {"format": 1, "recipe": resolve(recipe).canonical()})
+    rng = np.random.default_rng(0)
+    texts = {name: ["x" * int(n) for n in rng.integers(1, 1000, size=40)] for name in ("start", "comal", "self-play")}
+    for name, given in texts.items():
+        samples(folder / "evaluation" / f"{name}.parquet", *[[text] for text in given])
+    write_json(folder / "result.json", {})
+    return texts
+
+
+@pytest.mark.parametrize("where", ["run", "shared", "{tmp}/own.sqlite"])
+def test_no_verdict_is_bought_again_wherever_the_run_keeps_them(asked, tmp_path, where):
+    folder, setting = tmp_path / "run", where.format(tmp=tmp_path)
+    texts = paid_run(folder, setting)
+    judge = JUDGES.build(PAID, "judge")
+    pairs = list(itertools.combinations(texts.values(), 2))
+    questions = [Comparison(f"q{x}", a[x], b[x]) for a, b in pairs for x in range(40)]
+    Oracle(judge, RunFolder(folder).verdicts(setting)).win_probabilities(questions)
+    bought = asked.read_text()
+    assert bought.count("\n") == 3 * 40
+
+    assert audit_run(folder).failures == 0
+    assert asked.read_text() == bought, "every verdict was there"
+    assert (folder / "verdicts.sqlite").exists() == (where == "run"), "nothing is kept elsewhere"
+
+
+def test_what_a_judge_spends_is_counted_in_the_run(asked, tmp_path, monkeypatch):
+    """Whatever the cache, and repeats too: the judge's budget is the run's."""
+    told = []
+    inner = Python.compare_in_parts
+    monkeypatch.setattr(
+        Python, "compare_in_parts", lambda self, some, records: told.append(records) or inner(self, some, records)
+    )
+    paid_run(tmp_path / "run", "shared")
+    audit_run(tmp_path / "run", how=Asking(repeats=2))
+    assert {records.spend for records in told} == {tmp_path / "run" / "spend.sqlite"}
+    assert {records.verdicts for records in told} == {shared_cache_path(), None}
+
+
+def test_cache_and_seed_of_the_command_are_in_effect(asked, tmp_path):
+    """The seed moves the bootstrapped intervals and nothing else; without one it is the run's."""
+    folder = tmp_path / "run"
+    paid_run(folder, "run")
+
+    def audited(*options):
+        outcome = comal("audit", folder, "--json", *options)
+        assert outcome.exit_code == 0, outcome.output
+        return json.loads(outcome.stdout)
+
+    own = audited("--cache", tmp_path / "mine.sqlite")
+    bought = asked.read_text()
+    assert (tmp_path / "mine.sqlite").is_file()
+    assert not (folder / "verdicts.sqlite").exists()
+    assert audited("--cache", tmp_path / "mine.sqlite", "--seed", 3) == own
+    assert asked.read_text() == bought
+    other = audited("--cache", tmp_path / "mine.sqlite", "--seed", 4)
+    assert other["structure"] != own["structure"]
+    assert other["verdicts"] == own["verdicts"]
+    refused(comal("audit", folder, "--counts", 5), "--counts: does nothing to a run; leave it out")
+    refused(comal("audit", folder, "--labels", asked), "--labels: does nothing to a run; leave it out")
 
 
 def test_a_real_run_is_audited_and_its_report_shows_the_audit(tmp_path):

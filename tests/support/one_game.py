@@ -87,6 +87,6 @@ def imitate(folder: Path, weights: Sequence[float], base: Path | None = None) ->
 def distribution(folder: Path, prompt: str, base: Path) -> np.ndarray:
     """Probabilities of the three answers under the model in `folder`; the rest of its mass is lost."""
     policy = PolicyStore(ModelSource(base)).open(folder)
-    answers = [policy.encode_answer(a, finished=False) for a in ANSWERS]
+    answers = [tuple(policy.tokenizer(a, add_special_tokens=False)["input_ids"]) for a in ANSWERS]
     assert all(len(tokens) == 1 for tokens in answers)
     return np.exp(policy.score_groups([(policy.encoder(Prompt.of_text(prompt)), answers)])[0])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from comal.cli.in_effect import refuse_given
+
 if TYPE_CHECKING:
+    from comal.evaluation.audit.asking import AnswerSets, Asking
     from comal.evaluation.audit.formats import Source
     from comal.evaluation.audit.result import AuditResult
+    from comal.evaluation.audit.verdicts import Verdicts
 
 
 def audit(
+    context: typer.Context,
     inputs: Annotated[
         list[Path],
         typer.Argument(
@@ -40,9 +46,16 @@ def audit(
         bool, typer.Option("--exact", help="Verdicts of 0 and 1 are the preference itself, not draws from it.")
     ] = False,
     cache: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep an expensive judge's verdicts here, and use what is kept.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep an expensive judge's verdicts here, and use what is kept.",
+            show_default="of a run: where it keeps its own",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstraps.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the bootstraps.", show_default="0, and a run's own for its answers")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw win rates in order of score, and the cyclic part.")
@@ -58,14 +71,24 @@ def audit(
 
     if exact and draws > 1:
         raise ConfigError("--exact", "a mean of sampled verdicts (--draws) is not the preference itself")
-    options = {"repeats": repeats, "draws": draws, "exact": True if exact else None}
+    from comal.evaluation.audit.asking import Asking
+
+    how = Asking(repeats, draws, True if exact else None)
     run = RunFolder(inputs[0])
     if len(inputs) == 1 and run.is_marked:
-        result = _of_run(inputs[0], judge, prompts, labels, counts, options)
+        refuse_given(context, ("labels", "counts"), "does nothing to a run")
+        result = _of_run(inputs[0], judge, prompts, cache, seed, how)
         if judge is None:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
-        result = _of_files(inputs, judge, labels, counts, prompts, cache, seed, options)
+        from comal.evaluation.audit.formats import read_sources
+
+        source = read_sources(inputs, counts, seed or 0)
+        _refuse_unused(context, source)
+        people = source.people if labels is None else _people(labels)
+        if source.answers is not None:
+            source = replace(source, verdicts=_asked(source.answers, inputs, judge, prompts, cache, how))
+        result = _of_source(source, people, ", ".join(map(str, inputs)), seed or 0, how)
     if plot is not None:
         from comal.reports.figures.audit import audit_figure
         from comal.reports.figures.games import save
@@ -85,76 +108,58 @@ def _of_run(
     folder: Path,
     judge: str | None,
     prompts: int | None,
-    labels: Path | None,
-    counts: int | None,
-    options: dict[str, Any],
+    cache: Path | None,
+    seed: int | None,
+    how: Asking,
 ) -> AuditResult:
     from comal.cli.display.judging import judging
     from comal.cli.judge_spec import build_judge
     from comal.pipeline.audit_run import PROMPTS, audit_run
 
-    _refuse(labels=labels, counts=counts, why="does nothing to a run")
     with judging() as progress:
         other = None if judge is None else build_judge(judge)
-        return audit_run(folder, other, prompts or PROMPTS, progress=progress, **options)
+        return audit_run(folder, other, prompts or PROMPTS, how, cache, seed, progress)
 
 
-def _of_files(
-    inputs: list[Path],
-    judge: str | None,
-    labels: Path | None,
-    counts: int | None,
-    prompts: int | None,
-    cache: Path | None,
-    seed: int,
-    options: dict[str, Any],
-) -> AuditResult:
-    from dataclasses import replace
-
-    from comal.evaluation.audit.audit import audit_table, audit_verdicts
-    from comal.evaluation.audit.formats import read_sources
-
-    source = read_sources(inputs, counts)
+def _refuse_unused(context: typer.Context, source: Source) -> None:
+    """Refuse the options that do nothing to what the files hold."""
     if source.table is not None:
-        _refuse(judge=judge, labels=labels, why="does nothing to a table of win rates")
-        return audit_table(source.table, ", ".join(map(str, inputs)))
-    _refuse(counts=counts, why="is for tables of win rates")
-    people = source.people if labels is None else _people(labels)
-    verdicts = source.verdicts
-    if verdicts is not None:
-        _refuse(judge=judge, prompts=prompts, cache=cache, why="does nothing to ready verdicts")
-        if options["repeats"] > 1:
-            _refuse(repeats=options["repeats"], why="does nothing to ready verdicts")
+        unused = ("judge", "labels", "prompts", "repeats", "draws", "exact", "cache")
+        refuse_given(context, unused, "does nothing to a table of win rates")
+        if source.table.resampled is None:
+            refuse_given(context, ["seed"], "does nothing to win rates without --counts, of which nothing is drawn")
+        return
+    refuse_given(context, ["counts"], "is for tables of win rates")
+    if source.verdicts is not None:
+        refuse_given(context, ("judge", "prompts", "cache", "repeats"), "does nothing to ready verdicts")
+
+
+def _of_source(source: Source, people: Any, name: str, seed: int, how: Asking) -> AuditResult:
+    from comal.evaluation.audit.audit import audit_table, audit_verdicts
+
+    if source.table is not None:
+        return audit_table(source.table, name)
+    verdicts: Any = source.verdicts
+    if source.answers is None:
         if people is None:
             verdicts, people = _split_people(verdicts)
-        verdicts = replace(verdicts, exact=options["exact"], draws=options["draws"])
-    else:
-        verdicts, people = _asked(source, judge, people, prompts, cache, options, inputs)
+        verdicts = replace(verdicts, exact=how.exact, draws=how.draws)
     return audit_verdicts(verdicts, people, seed)
 
 
 def _asked(
-    source: Source,
-    judge: str | None,
-    people: Any,
-    prompts: int | None,
-    cache: Path | None,
-    options: dict[str, Any],
-    inputs: list[Path],
-) -> Any:
+    answers: AnswerSets, inputs: list[Path], judge: str | None, prompts: int | None, cache: Path | None, how: Asking
+) -> Verdicts:
     from comal.cli.display.judging import judging
     from comal.cli.judge_spec import build_judge
     from comal.errors import ConfigError
     from comal.evaluation.audit.asking import ask
 
-    answers = source.answers
-    assert answers is not None
     if judge is None:
         named = ", ".join(map(str, inputs))
         raise ConfigError("--judge", f"{named} holds answers; say whom to ask about them, e.g. --judge judge.yaml")
     with judging() as progress:
-        verdicts = ask(build_judge(judge), answers.first(prompts), cache, progress=progress, **options)
-    return verdicts, people
+        return ask(build_judge(judge), answers.first(prompts), how, cache, progress=progress)
 
 
 def _people(path: Path) -> Any:
@@ -176,11 +181,3 @@ def _split_people(verdicts: Any) -> tuple[Any, Any]:
         return verdicts, None
     number = verdicts.raters.index("label")
     return without_rater(verdicts, number), verdicts.of_rater(number)
-
-
-def _refuse(why: str, **options: object) -> None:
-    from comal.errors import ConfigError
-
-    for name, value in options.items():
-        if value is not None:
-            raise ConfigError(f"--{name}", f"{why}; leave it out")

@@ -171,11 +171,27 @@ def _file(place: Path | None) -> Path:
     if place.is_dir():
         path = HomeFolder(place).verdicts()
         if not path.is_file():
+            _refuse_elsewhere(place)
             raise JudgeError(
                 str(place), f"there is no {path.name} in this folder; verdicts of judges that cost nothing are not kept"
             )
         return path
     return place
+
+
+def _refuse_elsewhere(folder: Path) -> None:
+    """Say where the verdicts of a run are that keeps them in another file, which may be other runs' as well."""
+    from comal.errors import JudgeError
+    from comal.pipeline.disk.layout import RunFolder
+
+    run = RunFolder(folder)
+    if not run.is_marked:
+        return
+    setting = run.recipe().verdict_cache
+    kept = run.verdicts(setting)
+    if kept != run.verdicts():
+        what = "leave the run's folder out" if setting == "shared" else f"name that file, {kept}"
+        raise JudgeError(str(folder), f"the run keeps its verdicts elsewhere (verdict_cache: {setting}); {what}")
 
 
 def _fingerprints(found: CacheStats, judges: list[str] | None) -> tuple[str, ...] | None:

@@ -89,6 +89,7 @@ def _prepare(
     from comal.pipeline.certify.plan import (
         Plan,
         chosen_policies,
+        joined_pool,
         model_name,
         policies_of_run,
         recipe_of_run,
@@ -99,7 +100,6 @@ def _prepare(
     from comal.pipeline.run.resolved import resolve
     from comal.recipes.load import changed, load_recipe
 
-    given = {str(path): path for path in against}
     if recipe is None:
         if not RunFolder(policy).is_marked and (policy / "tokenizer_config.json").is_file():
             raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts")
@@ -108,7 +108,8 @@ def _prepare(
         pool = policies_of_run(policy, resolved.recipe, told.evaluation.pool_size)
         chosen = chosen_policies(pool, list(resolved.methods), methods)
         folder = output_dir or RunFolder(policy).certification
-        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool | given)
+        pool = joined_pool(pool, chosen, against)
+        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool)
     if RunFolder(policy).is_marked:
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
@@ -119,5 +120,9 @@ def _prepare(
     require_kind(policy, plan_recipe)
     resolved = resolve(plan_recipe)
     told = changed(CertifySettings, defaults(resolved), settings)
+    if told.evaluation.pool_size != plan_recipe.evaluation.pool_size:
+        raise ConfigError("evaluation.pool_size", "a model has no earlier policies to choose from; leave this out")
+    chosen = {model_name(policy): policy}
     folder = output_dir or RUNS / f"certify-{plan_recipe.name}"
-    return Certification(folder, Plan(folder, resolved, told, tuple(against)), {model_name(policy): policy}, given)
+    pool = joined_pool({}, chosen, against)
+    return Certification(folder, Plan(folder, resolved, told, tuple(against)), chosen, pool)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.in_effect import refuse_given
+
+if TYPE_CHECKING:
+    from comal.pipeline.crossplay.evaluation import Evaluation
+
 
 def eval_(
+    context: typer.Context,
     policies: Annotated[
         list[str],
         typer.Argument(
@@ -84,10 +90,15 @@ def eval_(
     from comal.errors import ConfigError
     from comal.pipeline.crossplay.evaluation import Evaluation
     from comal.pipeline.crossplay.settings import EvalSettings, SamplingOptions
+    from comal.pipeline.data.prompts import SUFFIXES
     from comal.pipeline.disk.evaluation_folder import EVALUATIONS, EvaluationFolder
     from comal.pipeline.processes.distributed import prepare_process, state
     from comal.recipes.settings import DataSource
 
+    if prompts is None:
+        refuse_given(context, ("prompt_column", "split"), "says how to read --prompts, which is not given")
+    elif prompts.endswith(SUFFIXES):
+        refuse_given(context, ["split"], "does nothing to a file of prompts")
     prepare_process(None)
     try:
         settings = EvalSettings(
@@ -116,6 +127,7 @@ def eval_(
         option = "--" + str(first["loc"][-1]).replace("_", "-")
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
     evaluation = Evaluation.prepare(settings, load_judge(judge))
+    _refuse_unused(context, evaluation)
     folder = output_dir or EVALUATIONS / evaluation.digest
     from comal.cli.display.evaluation import EvalDisplay
 
@@ -139,3 +151,17 @@ def eval_(
         typer.echo(f"warning: {note}", err=True)
     for what, path in (("figures", left.result_path), ("leaderboard", left.leaderboard), ("win rates", left.matrix)):
         typer.echo(f"{what:<12} {path}", err=True)
+
+
+def _refuse_unused(context: typer.Context, evaluation: Evaluation) -> None:
+    """Refuse the options that none of the policies is touched by."""
+    from comal.pipeline.crossplay.sources import Model
+
+    models = [source for source in evaluation.sources if isinstance(source, Model)]
+    if not models:
+        sampling = ("answers", "temperature", "top_p", "max_new_tokens", "batch_size", "system_prompt", "reference")
+        refuse_given(context, sampling, "is for models; the answers of these policies are there already")
+    if evaluation.settings.reference is None and all(model.run is not None for model in models):
+        refuse_given(context, ["system_prompt"], "is for models outside runs; a run's policies have their own")
+    if len(models) == len(evaluation.sources):
+        refuse_given(context, ("intersection", "allow_empty"), "is for output files; these policies are models")

@@ -49,8 +49,6 @@ def solve(
     from comal.resolve import resolve_algorithm
 
     table = games.load_game(game, symmetrise)
-    if symmetrise and not Path(game).is_file():
-        typer.echo("warning: --symmetrise does nothing to a named game", err=True)
     if table.batch is not None:
         from comal.errors import GameError
 

@@ -1,0 +1,1 @@
+"""Figures from answers and verdicts: no model is opened here."""

@@ -41,7 +41,6 @@ from comal.games.newton import RegularisedSolution, polish, solve_regularised, s
 # How the automatic path adapts tau, chosen on 246 random games of 4 to 200 answers.
 _FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
 _AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW, _AFTER_FAILURE = 1 / 8, 1 / 2, 2.0, 4.0
-_RAREST = 1e-9  # probability that a Bradley-Terry fit takes an answer, or an upset, to have at least
 _SMALLEST_TAU = 1e-12  # relative to the largest payoff
 _POLISHED = (
     1e-10  # relative gap at which the linear equations have found the Nash policy and not merely something better

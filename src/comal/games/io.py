@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from comal.errors import DataError, GameError
+from comal.errors import ConfigError, DataError, GameError
 from comal.games.game import Floats, PreferenceGame
 from comal.games.named import NAMED, named_game
 
@@ -22,11 +22,13 @@ def load_game(source: str, symmetrise: bool = False) -> PreferenceGame:
     """A file's game, or a named one (see `named_game`).
 
     Raises:
-        ConfigError: neither a file nor a named game.
+        ConfigError: neither a file nor a named game; `symmetrise` for one that is no noisy table.
         DataError: a file that cannot be read as a table.
         GameError: a table that is not a preference game.
     """
     if source.partition(":")[0] in NAMED:  # a file of that name is ./paper
+        if symmetrise:
+            raise ConfigError("--symmetrise", "does nothing to a named game; leave it out")
         return named_game(source)
     if Path(source).exists() or Path(source).suffix.lower() in _SUFFIXES or "/" in source:
         return read_game(Path(source), symmetrise)
@@ -44,6 +46,7 @@ def read_game(path: Path, symmetrise: bool = False) -> PreferenceGame:
     Raises:
         DataError: a file that cannot be read as a table.
         GameError: a table that is not a preference game.
+        ConfigError: `symmetrise` for a file of counts.
     """
     readers = {".csv": _read_csv, ".json": _read_json, ".npy": _read_npy}
     suffix = path.suffix.lower()
@@ -56,6 +59,8 @@ def read_game(path: Path, symmetrise: bool = False) -> PreferenceGame:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"cannot be read: {error}") from error
     if counts:
+        if symmetrise:
+            raise ConfigError("--symmetrise", f"does nothing to counts of wins, which {path} holds; leave it out")
         return PreferenceGame.from_counts(table, labels, name=str(path))
     if symmetrise:
         return PreferenceGame.symmetrised(table, labels, name=str(path))

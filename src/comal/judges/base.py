@@ -26,6 +26,10 @@ class Comparison:
         """The same question in the other presentation order."""
         return Comparison(self.prompt, self.second, self.first)
 
+    def canonical(self) -> Comparison:
+        """The presentation order that a symmetric judge is asked, so that its verdicts are found again."""
+        return self if self.first <= self.second else self.swapped()
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from comal.errors import RunError
-from comal.evaluation.audit.asking import AnswerSets, Progress, ask
+from comal.evaluation.audit.asking import AnswerSets, Asking, Progress, ask
 from comal.evaluation.audit.audit import audit_verdicts
 from comal.evaluation.audit.result import AuditResult
 from comal.judges.base import Judge
@@ -51,26 +51,36 @@ def audit_run(
     folder: Path,
     judge: Judge | None = None,
     prompts: int = PROMPTS,
-    answers: int = ANSWERS,
-    repeats: int = 1,
+    how: Asking = Asking(),  # noqa: B008  frozen
+    cache: Path | None = None,
+    seed: int | None = None,
     progress: Progress | None = None,
-    exact: bool | None = None,
-    draws: int = 1,
 ) -> AuditResult:
     """Audit the judge of a run, or another one, on the run's answers. Verdicts that the run has paid for are reused.
 
     The audit of the run's own judge is kept in its folder, and its report shows it.
 
+    Args:
+        folder: of the run.
+        judge: whom to ask instead of the run's own.
+        prompts: how many to ask about, at most.
+        how: to ask.
+        cache: where verdicts are kept and looked for; None: where the run's `verdict_cache` says.
+        seed: of the bootstraps; None: the run's.
+        progress: told how many comparisons are done, and of how many.
+
     Raises:
         RunError: no run, or one that has sampled nothing yet.
         JudgeError: the judge cannot be asked.
     """
-    sets = run_answers(folder, prompts, answers)
+    sets = run_answers(folder, prompts)
     run = RunFolder(folder)
     recipe = run.recipe()
     asked = judge or resolve_judge(recipe.judge, "judge")
-    verdicts = ask(asked, sets, run.verdicts(), repeats, progress=progress, draws=draws, exact=exact)
-    result = audit_verdicts(verdicts, seed=recipe.seed)
+    kept = run.verdicts(recipe.verdict_cache) if cache is None else cache
+    # Money is counted in the run's folder wherever verdicts are kept: the judge's budget is the run's.
+    verdicts = ask(asked, sets, how, kept, run.spend, progress)
+    result = audit_verdicts(verdicts, seed=recipe.seed if seed is None else seed)
     if judge is None:
         write_json(run.audit, result.to_json())
     return result

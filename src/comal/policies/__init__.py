@@ -1,0 +1,1 @@
+"""Language models as policies: prompts in, sampled answers and their log-probabilities out."""

@@ -119,11 +119,6 @@ class TransformersPolicy:
             logp = completion_log_probs(model, batch.to(model.device)).double().cpu().numpy()
         return list(logp.reshape(len(groups), -1))
 
-    def encode_answer(self, text: str, finished: bool = True) -> tuple[int, ...]:
-        """Token ids of an answer that was not sampled here, with the end-of-sequence token if `finished`."""
-        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return (*ids, self.tokenizer.eos_token_id) if finished else ids
-
     def _adapter(self) -> contextlib.AbstractContextManager[Any]:
         if not hasattr(self.model, "peft_config"):
             return contextlib.nullcontext()

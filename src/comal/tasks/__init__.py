@@ -1,0 +1,1 @@
+"""The embedded task: docstrings of the running Python's standard library."""

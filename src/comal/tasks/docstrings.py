@@ -75,27 +75,20 @@ class Example:
 
 
 def harvest(
-    max_examples: int | None = None,
-    *,
-    root: Path | None = None,
-    prompt_chars: int = PROMPT_CHARS,
-    answer_words: int = ANSWER_WORDS,
-    seed: int = 0,
+    *, root: Path | None = None, prompt_chars: int = PROMPT_CHARS, answer_words: int = ANSWER_WORDS
 ) -> list[Example]:
-    """All usable functions of the Python library under `root`, the running one by default, shuffled by `seed`.
+    """All usable functions of the Python library under `root`, the running one by default, shuffled.
 
     Shuffled because neighbours in a file resemble each other, and a sorted prefix would be a biased sample;
-    the order is the same on every machine with the same library. `max_examples` keeps the first so many of
-    that order.
+    the order is the same on every machine with the same library.
     """
     library = Path(sysconfig.get_path("stdlib")) if root is None else root
     examples = sorted(
         {found for path in _sources(library) for found in _examples_in(path, library, prompt_chars, answer_words)},
         key=lambda example: (example.source, example.name, example.prompt, example.answer),
     )
-    random.Random(seed).shuffle(examples)
-    unique = _without_repeats(examples)
-    return unique if max_examples is None else unique[:max_examples]
+    random.Random(0).shuffle(examples)
+    return _without_repeats(examples)
 
 
 def of_split(examples: Sequence[Example], split: Split) -> list[Example]:

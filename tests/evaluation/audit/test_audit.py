@@ -9,7 +9,7 @@ import pytest
 
 from comal.errors import DataError
 from comal.evaluation.audit.advice import conclude
-from comal.evaluation.audit.asking import AnswerSets, ask
+from comal.evaluation.audit.asking import AnswerSets, Asking, ask
 from comal.evaluation.audit.audit import audit_counts, audit_rates, audit_verdicts
 from comal.evaluation.audit.cycles import system_cycles
 from comal.evaluation.audit.formats import read_source
@@ -220,11 +220,11 @@ class Biased(Judge):
 
 
 def test_a_judge_is_asked_in_both_orders_and_its_failures_are_kept(monkeypatch):
-    for module in ("evaluation.audit.asking", "judges.oracle", "judges.keeping"):
+    for module in ("evaluation.audit.asking", "judges.asking.oracle", "judges.asking.keeping"):
         monkeypatch.setattr(f"comal.{module}.describe", lambda judge: {"name": "biased"})
     texts = (("x", "y", "dunno"), ("x", "x", "y"))
     told = []
-    found = ask(Biased(), AnswerSets("a", ("1", "2"), ("p", "q"), tuple("abc"), (0, 1, 2), texts), repeats=2,
+    found = ask(Biased(), AnswerSets("a", ("1", "2"), ("p", "q"), tuple("abc"), (0, 1, 2), texts), Asking(2),
                 progress=lambda done, total: told.append((done, total)))  # fmt: skip
     result = audit_verdicts(found)
     # Prompt p: 3 pairs, q: a tie that is not asked about, and one question twice over; both orders, twice.
@@ -245,3 +245,9 @@ def test_people_who_judged_other_prompts_are_refused():
 def test_answers_that_cannot_be_compared_are_refused():
     with pytest.raises(DataError, match="no prompt has two answers of a, b"):
         ask(COMMITTEE, AnswerSets("x", ("1",), ("p",), ("a", "b"), (0, 1), (("text", None),)))
+
+
+@pytest.mark.parametrize("wrong", [{"repeats": 0}, {"draws": 0}])
+def test_a_judge_is_asked_once_at_least(wrong):
+    with pytest.raises(ValueError, match="one repeat and one draw or more"):
+        Asking(**wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,6 +13,7 @@ from comal.errors import DataError
 from comal.evaluation.audit.verdicts import Floats, Row, Verdicts
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison, Judge
+from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
 
 _CHUNK = 256  # comparisons between two looks at the progress
@@ -58,15 +59,32 @@ class AnswerSets:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a judge is asked, and what its probabilities are.
+
+    Attributes:
+        repeats: how often each question is put.
+        draws: how many sampled verdicts one of the judge's probabilities is the mean of.
+        exact: as in `Verdicts`.
+    """
+
+    repeats: int = 1
+    draws: int = 1
+    exact: bool | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.repeats, self.draws) < 1:
+            raise ValueError(f"need one repeat and one draw or more, got {self.repeats} and {self.draws}")
+
+
 def ask(
     judge: Judge,
     answers: AnswerSets,
+    how: Asking = Asking(),
     cache_path: Path | None = None,
-    repeats: int = 1,
-    pairs: Sequence[tuple[int, int, int]] | None = None,
+    spend_path: Path | None = None,
     progress: Progress | None = None,
-    draws: int = 1,
-    exact: bool | None = None,
 ) -> Verdicts:
     """The judge's verdicts on every pair of different answers to each prompt.
 
@@ -76,12 +94,10 @@ def ask(
     Args:
         judge: whom to ask.
         answers: about what.
+        how: to ask.
         cache_path: where verdicts of an expensive judge are kept; those of repeats are not.
-        repeats: how often each question is put.
-        pairs: (prompt, first answer, second answer) to ask about instead of all.
+        spend_path: where a metered judge counts what it spends, repeats too; by default beside `cache_path`.
         progress: told how many comparisons are done, and of how many.
-        draws: how many sampled verdicts one of the judge's probabilities is the mean of.
-        exact: as in `Verdicts`.
 
     Raises:
         DataError: no prompt has two answers.
@@ -89,7 +105,7 @@ def ask(
     """
     answers.require_pairs()
     name = str(describe(judge)["name"])
-    triples = list(pairs) if pairs is not None else list(_all_pairs(answers))
+    triples = _all_pairs(answers)
     questions: dict[Comparison, None] = {}
     for x, i, j in triples:
         first, second = _text(answers, x, i), _text(answers, x, j)
@@ -100,10 +116,15 @@ def ask(
                 questions[question.swapped()] = None
     # Of a symmetric judge the other order would be the same question again.
     asked = [q for q in questions if not (judge.symmetric and q.swapped() in questions and q.first > q.second)]
-    done, total = 0, len(asked) * repeats
+    if judge.symmetric and judge.expensive:
+        # As a run asks and keeps them: in the other order they would be bought again.
+        asked = [q.canonical() for q in asked]
+    done, total = 0, len(asked) * how.repeats
+    if spend_path is None and cache_path is not None:
+        spend_path = cache_path.with_name(SPEND_NAME)
     rows: list[Row] = []
-    for repeat in range(repeats):
-        oracle = Oracle(judge, cache_path if repeat == 0 else None, max_failure_rate=1.0)
+    for repeat in range(how.repeats):
+        oracle = Oracle(judge, cache_path if repeat == 0 else None, 1.0, spend_path=spend_path)
         answered: dict[Comparison, float] = {}
         for start in range(0, len(asked), _CHUNK):
             chunk = asked[start : start + _CHUNK]
@@ -128,8 +149,8 @@ def ask(
         (name,),
         tuple(rows),
         answers.lengths,
-        exact,
-        draws,
+        how.exact,
+        how.draws,
     )
 
 

@@ -50,17 +50,18 @@ class Source:
     table: Pairwise | None = None
 
 
-def read_sources(paths: Sequence[Path], counts: int | None = None) -> Source:
+def read_sources(paths: Sequence[Path], counts: int | None = None, seed: int = 0) -> Source:
     """The content of files; several are the outputs of one system each.
 
     Args:
         paths: the files.
         counts: comparisons behind every cell of a table of win rates.
+        seed: of the bootstrap of a table of counts.
 
     Raises:
         DataError: a missing or broken file, unknown content, files that do not belong together.
     """
-    read = [read_source(path, counts) for path in paths]
+    read = [read_source(path, counts, seed) for path in paths]
     if len(read) == 1:
         source = read[0]
         if source.answers is not None and len(source.answers.systems) == 1:
@@ -77,7 +78,7 @@ def read_sources(paths: Sequence[Path], counts: int | None = None) -> Source:
     return Source(answers=_joined(sets))
 
 
-def read_source(path: Path, counts: int | None = None) -> Source:
+def read_source(path: Path, counts: int | None = None, seed: int = 0) -> Source:
     """The content of one file.
 
     Raises:
@@ -90,7 +91,7 @@ def read_source(path: Path, counts: int | None = None) -> Source:
         raise DataError(str(path), "this folder holds no run; name a file in it")
     name = path.name.lower().removesuffix(".gz")
     if name.endswith((".csv", ".npy")):
-        return _table(path, None, counts)
+        return _table(path, None, counts, seed)
     if name.endswith(".jsonl"):
         return Source(verdicts=read_verdicts(path, _text(path)))
     if not name.endswith(".json"):
@@ -100,7 +101,7 @@ def read_source(path: Path, counts: int | None = None) -> Source:
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}", f"not JSON: {error.msg}") from error
     if isinstance(content, Mapping) or (isinstance(content, list) and content and isinstance(content[0], list)):
-        return _table(path, content, counts)
+        return _table(path, content, counts, seed)
     if not (isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content)):
         raise DataError(str(path), "expected a list of objects, or a table")
     keys = set(content[0])
@@ -127,19 +128,19 @@ def _text(path: Path) -> str:
         raise DataError(str(path), f"cannot be read: {error}") from error
 
 
-def _table(path: Path, content: Any, counts: int | None) -> Source:
+def _table(path: Path, content: Any, counts: int | None, seed: int) -> Source:
     if isinstance(content, Mapping) and "wins" in content:
         if counts is not None:
             raise DataError("--counts", f"{path} holds counts already")
         game = read_game(path)  # checks labels and shape
-        return Source(table=Pairwise.of_counts(content["wins"], game.labels))
+        return Source(table=Pairwise.of_counts(content["wins"], game.labels, seed))
     game = read_game(path)
     if game.batch is not None:
         raise DataError(str(path), f"holds {game.batch} tables; an audit takes one")
     if counts is None:
         return Source(table=Pairwise.of_rates(game.P, game.labels))
     # What was printed is not a multiple of 1/counts: the nearest half win is meant.
-    return Source(table=Pairwise.of_counts(np.round(2 * game.P * counts) / 2, game.labels))
+    return Source(table=Pairwise.of_counts(np.round(2 * game.P * counts) / 2, game.labels, seed))
 
 
 def _outputs(path: Path, rows: Sequence[Mapping[str, Any]]) -> AnswerSets:

@@ -14,7 +14,6 @@ from comal.evaluation.audit.bounded import mean_exceeds
 from comal.evaluation.audit.verdicts import Floats
 
 _RESAMPLES = 1000
-_CONTINUOUS = 1e-6  # between a probability and the rounding of a count
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,1 @@
+"""Every method, loss and schedule on a language model at equal judged pairs, over seeds."""

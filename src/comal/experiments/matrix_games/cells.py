@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,12 +19,26 @@ from numpy.typing import NDArray
 from comal.algorithms.base import Algorithm
 from comal.algorithms.comal import COMAL
 from comal.algorithms.comal_sampled import SampledCOMAL
+from comal.errors import ConfigError, near_match
 from comal.evaluation.estimates import estimate
 from comal.experiments.matrix_games.family import AUTOMATIC, METHODS, SCHEDULES, Method
 from comal.games import PreferenceGame, Sampling, named_game, nash_policy, run_sampled, solve
 from comal.games.game import Floats
 from comal.pipeline.disk.experiment_folder import CellsFolder
 from comal.records import INLINE, read, to_json
+
+PARTS = (
+    "sampled/paper",
+    "sampled/random:5",
+    "sampled/random:10",
+    "sampled/bradley-terry:5",
+    "sampled/condorcet:5",
+    "exact/paper",
+    "exact/random",
+    "exact/condorcet:10",
+    "exact/bradley-terry:10",
+    "schedules",
+)
 
 _VERSION = 2  # of what a cell computes
 _MARKS = 40
@@ -151,6 +165,18 @@ def cells(part: str, scale: Scale) -> list[Cell]:
     if scale.grid and not large:
         result += [Cell(games, name, v, kind) for kind in interpreters for name, m in METHODS.items() for v in m.grid]
     return list(dict.fromkeys(result))
+
+
+def planned(wanted: Sequence[str], scale: Scale) -> list[str]:
+    """The comparisons that are wanted, one a size; `all` for every one.
+
+    Raises:
+        ConfigError: no such comparison.
+    """
+    for part in wanted:
+        if part not in (*PARTS, "all"):
+            raise ConfigError("--part", f"`{part}` is no comparison.{near_match(part, PARTS)}, all, list")
+    return [one for part in (PARTS if "all" in wanted else wanted) for one in parts_of(part, scale)]
 
 
 def parts_of(part: str, scale: Scale) -> list[str]:

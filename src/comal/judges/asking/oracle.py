@@ -136,7 +136,7 @@ class Oracle:
             JudgeError: more than `max_failure_rate` of the questions failed (what was answered is kept), or the judge
                 gave something that is no probability.
         """
-        canonical = [_canonical(comparison) for comparison in comparisons]
+        canonical = [comparison.canonical() for comparison in comparisons]
         # A dictionary, not a set: the order of asking must be the same in every run.
         questions = [q for q in dict.fromkeys(canonical) if q.first != q.second]
         self._stats += OracleStats(comparisons=len(comparisons), questions=len(questions))
@@ -163,10 +163,10 @@ class Oracle:
         Raises:
             JudgeError: as `win_probabilities`.
         """
-        questions = {_canonical(comparison) for comparison in asked}
+        questions = {comparison.canonical() for comparison in asked}
         self._stats += OracleStats(comparisons=len(asked), questions=len(questions))
         answered = self._ask(asked, len(questions))
-        failed = {_canonical(comparison) for comparison in asked if comparison not in answered}
+        failed = {comparison.canonical() for comparison in asked if comparison not in answered}
         self._stats += OracleStats(failures=len(failed))
         if len(failed) > self.max_failure_rate * len(questions):
             raise self._too_many_failures(len(failed), len(questions))
@@ -186,7 +186,7 @@ class Oracle:
             missing = [comparison for comparison in chunk if comparison not in kept]
             if missing:
                 answered |= self._ask_judge(missing)
-            failed.update(_canonical(comparison) for comparison in missing if comparison not in answered)
+            failed.update(comparison.canonical() for comparison in missing if comparison not in answered)
             # The call can no longer succeed: stop before the rest is paid for.
             if len(failed) > self.max_failure_rate * num_questions and start + self.chunk_size < len(asked):
                 self._stats += OracleStats(failures=len(failed))
@@ -201,7 +201,7 @@ class Oracle:
                 if verdict.probability is not None:
                     given[verdict.comparison] = float(verdict.probability)
                 elif verdict.reason is not None:
-                    self._reasons.setdefault(_canonical(verdict.comparison), verdict.reason)
+                    self._reasons.setdefault(verdict.comparison.canonical(), verdict.reason)
         return given
 
     def _average(
@@ -238,10 +238,6 @@ class Oracle:
         unsaid = failures - len(self._reasons)
         listed = [f"{reason}: {count}" for reason, count in reasons] + ([f"not said: {unsaid}"] if unsaid > 0 else [])
         return f" ({', '.join(listed)})"
-
-
-def _canonical(comparison: Comparison) -> Comparison:
-    return comparison if comparison.first <= comparison.second else comparison.swapped()
 
 
 def _oriented(p: float | None, *, as_asked: bool) -> float | None:

@@ -1,0 +1,1 @@
+"""Verdicts kept on disk, so that none is paid for twice."""

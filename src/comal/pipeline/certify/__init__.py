@@ -1,0 +1,1 @@
+"""Certificates: exploiters trained against finished policies, measured on fresh prompts."""

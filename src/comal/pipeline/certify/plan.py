@@ -23,6 +23,8 @@ from comal.pipeline.step.resources import Resources
 from comal.recipes.settings import Recipe
 
 _TAKEN = CERTIFICATION_FOLDERS | {START}
+_OTHER_KINDS = ("only ", "best of ", "trained exploiter")
+"""How the names of adversaries begin that are no policies of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,25 @@ def chosen_policies(
         if name not in pool:
             raise ConfigError("--method", f"`{name}` is no policy of this run.{near_match(name, pool)}")
     return {name: pool[name] for name in (wanted or methods)}
+
+
+def joined_pool(
+    pool: Mapping[str, str | Path], chosen: Mapping[str, str | Path], against: Sequence[Path]
+) -> dict[str, str | Path]:
+    """The pool with the user's adversaries, each named by its path as given.
+
+    Raises:
+        ConfigError: a path that reads like the name of another adversary: one would take the other's place.
+    """
+    known = {START, *pool, *chosen}
+    for path in against:
+        if str(path) in known or str(path).startswith(_OTHER_KINDS):
+            raise ConfigError(
+                "--against",
+                f"the folder `{path}` is called like an adversary that is there already; give its whole path, "
+                f"--against '{path.resolve()}'",
+            )
+    return dict(pool) | {str(path): path for path in against}
 
 
 def model_name(folder: Path) -> str:

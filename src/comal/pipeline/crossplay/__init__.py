@@ -1,0 +1,1 @@
+"""Evaluations: models and output files sampled, judged and written down."""

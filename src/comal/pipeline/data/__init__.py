@@ -1,0 +1,1 @@
+"""Prompts and pairs, from files, the hub and the embedded tasks."""

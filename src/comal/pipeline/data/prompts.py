@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, cast, get_args
 from urllib.parse import parse_qsl
 
 from comal.errors import DataError, near_match
@@ -251,12 +251,12 @@ def _task_rows(task: str, split: str, place: str) -> list[Any]:
     task, _, options = task.partition("?")
     if task not in _TASKS:
         raise DataError(place, f"`{task}` is not an embedded task.{near_match(task, _TASKS)}")
-    from comal.tasks.docstrings import Split
+    from comal.tasks.docstrings import Split, of_split
 
     if split not in get_args(Split):
         raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
     examples = _harvested(task, _answer_words(options, place))
-    return [{"prompt": e.prompt, "answer": e.answer} for e in examples if e.split == split]
+    return [{"prompt": e.prompt, "answer": e.answer} for e in of_split(examples, cast("Split", split))]
 
 
 def _answer_words(options: str, place: str) -> int:

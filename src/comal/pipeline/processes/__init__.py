@@ -1,0 +1,1 @@
+"""Many processes: those of torchrun, and workers side by side."""

@@ -1,0 +1,1 @@
+"""One proximal step on a language model: sample, judge, target, score, train."""

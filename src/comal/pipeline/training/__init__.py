@@ -1,0 +1,1 @@
+"""Training a model: the supervised stage, and the trainers of prox losses."""
