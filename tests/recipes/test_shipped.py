@@ -131,7 +131,7 @@ def shrunk(folder: Path, name: str) -> Iterator[dict[str, Any]]:
 def test_the_steps_of_a_shipped_recipe_run_on_its_architecture(tmp_path: Path, name: str) -> None:
     with shrunk(tmp_path, name) as values, Run(tmp_path / "run", validate(values)) as started:
         result = started.execute()
-    assert math.isfinite(result["policies"]["comal"]["kl_start"]["mean"])
+    assert math.isfinite(result.policies["comal"].kl_start.mean)
     config = json.loads((tmp_path / "run" / "model" / _config_of(values)).read_text())
     assert config.get("model_type", "lora") == ("lora" if "lora" in values["policy"] else CHAT[name])
     lines = (tmp_path / "run" / "comal" / "journal.jsonl").read_text().splitlines()

@@ -1,15 +1,17 @@
 """The comparison of the family: which games, which settings, equal calls, and that nothing is computed twice."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from comal.algorithms.egpo import EGPO
 from comal.experiments.matrix_games import cells as synthetic
-from comal.experiments.matrix_games.cells import FULL, QUICK, Cell, carry_out, cells, game_set, results
+from comal.experiments.matrix_games.cells import FULL, QUICK, Cell, CellResult, carry_out, cells, game_set, results
 from comal.experiments.matrix_games.family import AUTOMATIC, DPO, METHODS, SCHEDULES
 from comal.games import nash_policy
+from comal.records import from_json, to_json
 
 TINY = dataclasses.replace(QUICK, games=2, seeds=3, comparisons=60, steps=40)
 
@@ -36,11 +38,12 @@ def test_the_other_sets_are_what_they_are_called():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_on_equal_calls(method, interpreter):
     result = carry_out(Cell("random:4", method, METHODS[method].default, interpreter), TINY)
-    assert result["calls"][-1] == (40 if interpreter == "exact" else 60)
-    assert len(result["curve"]) == len(result["calls"])
-    assert 0 <= result["best"]["mean"] <= result["last"]["mean"] + 1e-12
-    assert result["last"]["low"] <= result["last"]["mean"] <= result["last"]["high"]
-    assert np.mean(result["by_game"]) == pytest.approx(result["last"]["mean"])
+    assert result.calls[-1] == (40 if interpreter == "exact" else 60)
+    assert len(result.curve) == len(result.calls)
+    assert 0 <= result.best.mean <= result.last.mean + 1e-12
+    assert result.last.low <= result.last.mean <= result.last.high
+    assert np.mean(result.by_game) == pytest.approx(result.last.mean)
+    assert from_json(CellResult, json.loads(json.dumps(to_json(result))), "file") == result
 
 
 def test_grids_hold_only_settings_that_exist_and_the_default_is_tried_first():
@@ -82,8 +85,8 @@ def test_the_best_manual_schedule_is_taken_to_other_games(tmp_path, monkeypatch)
     found = list(results("schedules", TINY, tmp_path))
     assert len(found) == synthetic.total("schedules", TINY)
     searched = found[:2]
-    best = min(searched, key=lambda r: r["last"]["mean"])
+    best = min(searched, key=lambda r: r.last.mean)
     reported = found[3:]
-    assert {r["games"] for r in reported} == {"random:5", "random:10", "paper"}
-    assert all(r["values"] == best["values"] for r in reported if r["method"] != AUTOMATIC)
-    assert not {r["seed"] for r in reported} & {r["seed"] for r in searched}
+    assert {r.cell.games for r in reported} == {"random:5", "random:10", "paper"}
+    assert all(r.cell.values == best.cell.values for r in reported if r.cell.method != AUTOMATIC)
+    assert not {r.cell.seed for r in reported} & {r.cell.seed for r in searched}

@@ -1,3 +1,4 @@
+from comal.experiments.matrix_games.cells import Band, Cell, CellResult
 from comal.experiments.matrix_games.family import AUTOMATIC
 from comal.experiments.matrix_games.figures import (
     chosen,
@@ -10,11 +11,9 @@ from comal.reports.figures.games import save
 
 
 def result(method, mean, default=True, interpreter="reuse", games="paper", settings="eta 1"):
-    value = {"mean": mean, "low": mean - 0.3, "high": mean + 0.3}
-    return {
-        "games": games, "method": method, "interpreter": interpreter, "settings": settings, "default": default,
-        "calls": [0, 10, 20], "curve": [value] * 3, "last": value, "best": value,
-    }  # fmt: skip
+    value = Band(mean, mean - 0.3, mean + 0.3)
+    cell = Cell(games, method, (), interpreter)
+    return CellResult(cell, settings, default, (0, 10, 20), (value,) * 3, value, value, (mean,))
 
 
 RESULTS = [
@@ -27,7 +26,7 @@ RESULTS = [
 
 def test_methods_are_ordered_by_their_defaults_and_keep_their_best_setting_beside():
     pairs = chosen(RESULTS, "reuse")
-    assert [(d["method"], d["last"]["mean"], t["last"]["mean"]) for d, t in pairs] == [
+    assert [(d.cell.method, d.last.mean, t.last.mean) for d, t in pairs] == [
         (AUTOMATIC, 0.15, 0.15),
         ("EGPO", 0.2, 0.1),
     ]

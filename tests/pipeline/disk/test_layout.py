@@ -13,13 +13,17 @@ from pathlib import Path
 import pytest
 
 import comal
+import fake_run
 from comal.errors import RunError
+from comal.evaluation.exploitability.certificate import Certificate
 from comal.judges.kept.cache import shared_cache_path
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.certification_folder import CertificationFolder
 from comal.pipeline.disk.files import read_json, write_json, write_table
 from comal.pipeline.disk.layout import HomeFolder, RunFolder
+from comal.pipeline.disk.look import Final
 from comal.pipeline.disk.method_folder import INITIAL, MethodFolder, StepFolder
+from comal.pipeline.disk.result import RunResult
 from comal.pipeline.disk.work_folder import FORMAT
 from comal.policies.base import Prompt
 from comal.recipes.load import load_recipe
@@ -210,9 +214,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     pairs = [Pair(Prompt.of_text("q"), "a")]
     run.write_pairs(pairs)
     assert run.pairs() == pairs
-    run.write_result({"x": 1})
+    result = RunResult.from_json(fake_run.result() | {"examples": []}, "result.json")
+    run.write_result(result)
     assert run.is_finished
-    assert run.result() == {"x": 1}
+    assert run.result() == result
     assert run.timing() == {}
     run.add_seconds("methods", 1.5)
     run.add_seconds("methods", 2.25)
@@ -289,14 +294,16 @@ def test_looks_and_the_final_checkpoint(tmp_path: Path) -> None:
     method = MethodFolder(tmp_path / "comal")
     assert method.looks() == []
     for steps in (120_000, 4, 20):
-        write_json(method.look(steps), {"step": steps})
+        look = {"step": steps, "checkpoint": "00003", "kl_start": 0.1, "mean_tokens": 5.0, "unfinished": 0.0}
+        write_json(method.look(steps), fake_run.scores(0.6, 0.7, {"start": 0.4}) | look)
         method.look_samples(steps).touch()
     assert list(method.look_files()) == [4, 20, 120_000], "by number, whatever the length of the name"
-    assert [look["step"] for look in method.looks()] == [4, 20, 120_000]
+    assert [look.step for look in method.looks()] == [4, 20, 120_000]
     assert not method.is_final
     method.write_final("00019", 20)
     assert method.is_final
-    assert method.final() == {"checkpoint": "00019", "steps": 20, "looks": [4, 20, 120_000]}
+    assert method.look_after(20) == method.looks()[1]
+    assert method.final() == Final("00019", 20, (4, 20, 120_000))
     assert method.policy("00019", "start") == tmp_path / "comal" / "steps" / "00019" / "checkpoint"
     assert method.policy(INITIAL, "start") == "start"
 
@@ -347,6 +354,12 @@ def test_an_exploiters_name_leads_to_its_folder(tmp_path: Path) -> None:
     assert folder == policy.exploiter("policy")
     assert folder.path == tmp_path / name
     assert work.certified() == {}
-    policy.write_certificate({"x": 1})
+    rate = fake_run.interval(0.56)
+    found = {"name": "x", "kind": "another policy"} | rate
+    plain = {"format": 1, "policy": "comal@4", "weights": "ab", "judge": {"name": "matrix"}, "prompts": 50, "seen": 0}
+    plain |= {"worst_case": rate | {"adversaries": ["x", "x"]}, "ceiling": 0.6, "spread": 0.2, "adversaries": [found]}
+    certificate = Certificate.from_json(plain | {"exploiters": []}, "certificate.json")
+    policy.write_certificate(certificate)
     assert work.certified() == {"comal@4": policy}
-    assert read_json(policy.certificate_path) == policy.certificate() == {"x": 1}
+    assert policy.certificate() == certificate
+    assert read_json(policy.certificate_path) == certificate.to_json()

@@ -15,6 +15,7 @@ from comal.judges.kept.cache import shared_cache_path
 from comal.pipeline.cost.recipe import recipe_cost
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.disk.progress import journal_entries
+from comal.pipeline.disk.result import RunResult
 from comal.pipeline.run.run import Run
 from comal.pipeline.step import verdicts
 from comal.recipes.load import validate
@@ -37,7 +38,7 @@ def recipe(folder: Path, base: str, algorithm: Any = OMWU, **changes: Any) -> di
     return values | changes
 
 
-def run(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, values: dict[str, Any]) -> RunResult:
     with Run(folder, validate(values)) as started:
         return started.execute()
 

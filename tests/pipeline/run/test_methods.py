@@ -17,6 +17,7 @@ from comal.algorithms.base import Algorithm, Mix, Program, ProxStep, against, on
 from comal.errors import ConfigError, RunError
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.disk.progress import OrphanedError, journal_entries
+from comal.pipeline.disk.result import RunResult
 from comal.pipeline.run.resolved import method_names
 from comal.pipeline.run.run import Run, run_method
 from comal.pipeline.step.fits import refuse_unsampleable
@@ -31,7 +32,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "run" / "supervised")
 
 
-def run(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, values: dict[str, Any]) -> RunResult:
     with Run(folder, validate(values)) as started:
         return started.execute()
 
@@ -65,7 +66,7 @@ def test_a_few_steps_on_a_language_model(tmp_path: Path, base: str, algorithm: d
     steps = [e["metrics"] for e in entries if e["instruction"]["do"] == "prox"]
     assert len(steps) == 4
     assert all(m["start_gap"] < 1e-4 for m in steps), "log-probs of cached and live policies agree"
-    assert result["policies"][name]["kl_start"]["mean"] != 0
+    assert result.policies[name].kl_start.mean != 0
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
@@ -88,7 +89,7 @@ def test_every_loss_trains_a_language_model(
     values = recipe(tmp_path, base, algorithm, steps=2)
     values["training"] |= {"loss": loss} | ({"pairing": pairing} if pairing else {})
     result = run(tmp_path / "run", values)
-    assert result["policies"][algorithm["name"]]["kl_start"]["mean"] != 0
+    assert result.policies[algorithm["name"]].kl_start.mean != 0
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_what_cannot_be_sampled_is_refused_before_a_model_is_loaded(
 
 def test_an_extragradient_run_that_stops_after_a_half_step_still_ends_well(tmp_path: Path, base: str) -> None:
     result = run(tmp_path / "run", recipe(tmp_path, base, {"name": "egpo", "eta": 2.0, "tau": 0.1}, steps=1))
-    assert result["policies"]["egpo"]["kl_start"]["mean"] == 0
+    assert result.policies["egpo"].kl_start.mean == 0
 
 
 def test_methods_are_given_the_same_prompts(tmp_path: Path, base: str) -> None:
@@ -206,12 +207,13 @@ def test_methods_are_given_the_same_prompts(tmp_path: Path, base: str) -> None:
             for name in ("comal", "self-play")
         )
         assert first == second
-    assert result["methods"] == ["comal", "self-play"]
-    worst = {name: policy["worst_case"] for name, policy in result["policies"].items()}
-    assert "worst_case_excess" not in result["policies"]["comal"]
-    excess = result["policies"]["self-play"]["worst_case_excess"]
-    assert excess["mean"] == pytest.approx(worst["self-play"]["mean"] - worst["comal"]["mean"])
-    costs = [result["policies"][name]["comparisons"] for name in result["methods"]]
+    assert result.methods == ("comal", "self-play")
+    worst = {name: policy.figures.worst_case.win_rate for name, policy in result.policies.items()}
+    assert result.policies["comal"].worst_case_excess is None
+    excess = result.policies["self-play"].worst_case_excess
+    assert excess is not None
+    assert excess.mean == pytest.approx(worst["self-play"].mean - worst["comal"].mean)
+    costs = [result.policies[name].comparisons for name in result.methods]
     assert costs[0] == costs[1] == 2 * 8 * 6, "2 steps, 8 prompts, 4·3/2 pairs of samples"
 
 

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tiny_models
 import tiny_run
 from comal.pipeline.disk.files import read_json
+from comal.pipeline.disk.result import RunResult
 from comal.pipeline.run.run import Run
 from comal.recipes.load import validate
 from comal.reports.html.run_report import write_report
@@ -55,14 +56,14 @@ def recipe(made: dict[str, str], **training: Any) -> dict[str, Any]:
     }
 
 
-def run(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, values: dict[str, Any]) -> RunResult:
     with Run(folder, validate(values)) as started:
         result = started.execute()
     write_report(folder)
-    assert read_json(folder / "result.json") == result
+    assert read_json(folder / "result.json") == result.to_json()
     assert (folder / "report.html").stat().st_size > 1000
-    assert result["policies"]["comal"]["kl_start"]["mean"] > 0
-    assert {"win_rate", "worst_case", "duality_gap"} <= result["policies"]["comal"].keys()
+    assert result.policies["comal"].kl_start.mean > 0
+    assert result.policies["comal"].figures.win_rate is not None
     return result
 
 

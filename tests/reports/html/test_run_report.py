@@ -319,7 +319,7 @@ def test_a_file_that_is_damaged_is_named(tmp_path: Path, file: str, content: str
 def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, file: str, wrong: dict, told: str) -> None:
     folder = write_run(tmp_path / "run")
     path = folder / file
-    write_json(path, (read_plain(path) if path.is_file() else {}) | wrong)
+    path.write_text(json.dumps((read_plain(path) if path.is_file() else {}) | wrong), encoding="utf-8")
     with pytest.raises(RunError) as raised:
         write_report(folder)
     assert raised.value.place == str(path)
@@ -352,7 +352,9 @@ def test_what_a_newer_version_added_is_left_alone(tmp_path: Path, file: str) -> 
     folder = write_run(tmp_path / "run")
     write_json(folder / "provenance.json", {"sessions": []})
     before = write_report(folder).read_bytes()
-    write_json(folder / file, read_plain(folder / file) | {"added": [1], "more": {"later": None}})
+    (folder / file).write_text(
+        json.dumps(read_plain(folder / file) | {"added": [1], "more": {"later": None}}), encoding="utf-8"
+    )
     assert write_report(folder).read_bytes() == before
 
 
