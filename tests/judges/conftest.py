@@ -2,7 +2,8 @@
 
 import pytest
 
-from comal.judges import budget, chat_verdict
+from comal.judges.chat import ledger as budget
+from comal.judges.chat import verdict as chat_verdict
 from openai_judge import KEY
 
 
