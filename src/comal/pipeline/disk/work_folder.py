@@ -75,11 +75,13 @@ class MarkedFolder(WorkFolder):
         Raises:
             RunError: there is none, it is not JSON, or another version of comal wrote it.
         """
+        several = self.HOLDS.endswith("s")
         if self.path.is_file():
-            raise RunError(str(self.path), f"this is a file; give the folder of a {self.HOLDS}")
+            article = "" if several else "a "
+            raise RunError(str(self.path), f"this is a file; give the folder of {article}{self.HOLDS}")
         if not self.is_marked:
-            are = "are" if self.HOLDS.endswith("s") else "is"
-            raise RunError(str(self.path), f"there {are} no {self.HOLDS} here ({self.MARKER} is missing)")
+            verb = "are" if several else "is"
+            raise RunError(str(self.path), f"there {verb} no {self.HOLDS} here ({self.MARKER} is missing)")
         try:
             found = read_json(self.marker)
         except (ValueError, OSError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
