@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,12 +17,12 @@ import yaml
 from scipy import stats
 
 import command_line
+import forked
 import tiny_models
 import tiny_run
 from comal.games import PreferenceGame, duality_gap, nash_policy, read_game
 from comal.policies.base import Prompt
 from command_line import refused
-from waiting import LIMIT
 
 PROMPTS = ["p1", "p2", "p3", "p4"]
 MATRIX = [[0.5, 0.2, 0.9], [0.8, 0.5, 0.3], [0.1, 0.7, 0.5]]
@@ -308,7 +307,7 @@ def test_a_killed_evaluation_continues_without_asking_or_sampling_again(tmp_path
     command = [sys.executable, "-m", "comal", "eval", *map(str, arguments), "--output-dir", str(tmp_path / "out")]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     environment = tiny_run.environment() | {"PYTHONPATH": path, "KILL": "100"}
-    killed = subprocess.run(command, capture_output=True, env=environment, timeout=LIMIT, check=False)
+    killed = forked.call(command, environment=environment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     asked_before = log.read_text().splitlines()
     assert len(asked_before) == 101, "80 of the first pair, and 21 of the second, whose chunk was not finished"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+import forked
 import tiny_run
 from waiting import LIMIT
 
@@ -67,7 +68,9 @@ def test_an_outside_algorithm_loss_and_judge_run_on_a_model(package: Path) -> No
 
 def test_an_option_that_the_outside_judge_does_not_have_is_refused_with_the_nearest(package: Path) -> None:
     recipe = tiny_run.values(package / "data") | {"judge": {"name": "mypkg.judges:Circle", "strenght": 0.8}}
-    done = call(tiny_run.command(tiny_run.write(package, recipe), package / "run"), package)
+    environment = tiny_run.environment() | {"PYTHONPATH": str(package)}
+    command = tiny_run.command(tiny_run.write(package, recipe), package / "run")
+    done = forked.call(command, environment=environment, folder=package)
     assert done.returncode == 2
     assert "Did you mean `strength`?" in done.stderr
 

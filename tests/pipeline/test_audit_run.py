@@ -171,8 +171,8 @@ def test_cache_and_seed_of_the_command_are_in_effect(asked, tmp_path):
 def test_a_real_run_is_audited_and_its_report_shows_the_audit(tmp_path):
     """The whole of a tiny run, by the command line; its matrix judge knows all of its prompts."""
     recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
-    done = tiny_run.call(tiny_run.command(recipe, tmp_path / "run"))
-    assert done.returncode == 0, done.stderr
+    done = comal("run", recipe, "--output-dir", tmp_path / "run")
+    assert done.exit_code == 0, done.output
     page = tmp_path / "run" / "report.html"
     assert "Audit of the judge" not in page.read_text(encoding="utf-8")
 

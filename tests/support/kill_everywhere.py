@@ -18,14 +18,12 @@ from pathlib import Path
 
 import transformers
 
+import imported_once  # noqa: F401 - before the fork
 from comal.cli import app
-from comal.pipeline.certify import certification  # noqa: F401 - imported before the fork
 from comal.pipeline.disk import files as folder_module
 from comal.pipeline.disk import journal as journal_module
 from comal.pipeline.disk.journal import is_step
 from comal.pipeline.disk.progress import FileProgress
-from comal.pipeline.run import final_evaluation  # noqa: F401
-from comal.pipeline.training import supervised, trainers  # noqa: F401
 
 
 def kill_at_a_new_moment(known: set[str], pipe: int) -> None:

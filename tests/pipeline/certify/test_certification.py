@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import forked
 import one_game
 import tiny_models
 import tiny_run
@@ -171,11 +172,12 @@ def test_killed_at_every_kind_of_moment_the_certificate_is_that_of_an_uninterrup
     recipe = tiny_run.write(tmp_path, values)
     told = ["--set", "steps=2", "--set", "every=1", "--set", "starts=[start]"]
     command = ["certify", str(models / "pure"), "--recipe", str(recipe), *told]
-    whole = tiny_run.call([sys.executable, "-m", "comal", *command, "--output-dir", str(tmp_path / "whole")], cwd=TESTS)
+    comal = [sys.executable, "-m", "comal", *command, "--output-dir", str(tmp_path / "whole")]
+    whole = forked.call(comal, folder=TESTS)
     assert whole.returncode == 0, whole.stderr
     folder = tmp_path / "killed"
     driver = [sys.executable, str(TESTS / "kill_everywhere.py"), str(folder), *command, "--output-dir", str(folder)]
-    done = tiny_run.call(driver, timeout=900, cwd=TESTS)
+    done = forked.call(driver, folder=TESTS)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["codes"] == [-signal.SIGKILL] * len(found["moments"]) + [0], folder.with_suffix(".log").read_text()

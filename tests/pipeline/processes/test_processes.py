@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import forked
 import tiny_run
 from comal.pipeline.disk.files import read_json, read_table
 
@@ -23,7 +24,7 @@ def test_two_processes_by_torchrun_do_what_one_does(tmp_path: Path) -> None:
     recipe["training"]["prompts_per_batch"] = 2
     recipe["supervised"]["batch_size"] = 16
     two = tiny_run.write(tmp_path, recipe, "two.yaml")
-    assert tiny_run.call(tiny_run.command(one, tmp_path / "one")).returncode == 0
+    assert forked.call(tiny_run.command(one, tmp_path / "one")).returncode == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import httpx2
 import pytest
 
+import forked
 import scripted_server
 import tiny_run
 from comal.pipeline.disk.files import read_json
@@ -46,17 +48,14 @@ def alphabetical(number: int, body: dict[str, Any]) -> dict[str, Any]:
     return scripted_server.completion("A", {"A": 0.9 * p, "B": 0.9 * (1 - p), "The": 0.1})
 
 
-def start(path: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(path: Path, folder: Path, *options: str) -> forked.Started:
     environment = tiny_run.environment() | {"OPENAI_API_KEY": KEY}
-    return subprocess.Popen(
-        tiny_run.command(path, folder, *options),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-    )  # fmt: skip
+    log = path.parent / f"log-{time.monotonic_ns()}"
+    return forked.start(tiny_run.command(path, folder, *options), log, environment=environment)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=LIMIT)
-    return process.returncode, output
+def finish(started: forked.Started) -> tuple[int, str]:
+    return started.wait(), started.stdout.read_text("utf-8")
 
 
 def keep_of(folder: Path) -> dict[bytes, float]:
@@ -91,7 +90,7 @@ def test_killed_and_then_without_a_server_no_verdict_is_paid_for_twice(tmp_path:
         server.script = lambda number, body: Send(alphabetical(number, body), delay=0.05)
         killed = start(path, folder)
         wait_until(lambda: len(server.answered) >= 20, "replies")
-        killed.send_signal(signal.SIGKILL)
+        os.kill(killed.pid, signal.SIGKILL)
         finish(killed)
         wait_until(lambda: server.in_flight == 0, "the server")
         kept = len(keep_of(folder))

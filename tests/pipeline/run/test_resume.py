@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+import forked
 import tiny_run
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import HomeFolder
@@ -27,7 +27,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run beside its recipe, `recipe.yaml`."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     recipe = tiny_run.write(folder, tiny_run.values(folder / "data"))
-    done = tiny_run.call(tiny_run.command(recipe, folder / "run", "--json"))
+    done = forked.call(tiny_run.command(recipe, folder / "run", "--json"))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == read_json(folder / "run" / "result.json"), "stdout is the result and nothing else"
     assert "report" not in done.stdout
@@ -39,7 +39,7 @@ def test_killed_at_every_kind_of_moment_the_result_is_that_of_an_uninterrupted_r
 ) -> None:
     command = ["run", str(uninterrupted.parent / "recipe.yaml"), "--output-dir", str(tmp_path / "run")]
     driver = [sys.executable, str(TESTS / "kill_everywhere.py"), str(tmp_path / "run")]
-    done = tiny_run.call([*driver, *command], timeout=900)
+    done = forked.call([*driver, *command])
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["codes"] == [-signal.SIGKILL] * len(found["moments"]) + [0], (tmp_path / "run.log").read_text()
@@ -62,18 +62,15 @@ def test_killed_at_every_kind_of_moment_the_result_is_that_of_an_uninterrupted_r
 def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path, uninterrupted: Path) -> None:
     values = tiny_run.values(uninterrupted.parent / "data", baselines={"self-play": {"name": "mwu", "eta": 2.0}})
     beside, folder = tiny_run.write(tmp_path, values | {"processes": 2}), tmp_path / "run"
-    with (tmp_path / "log").open("w") as log:
-        parent = subprocess.Popen(
-            tiny_run.command(beside, folder), stdout=log, stderr=log, env=tiny_run.environment(), start_new_session=True
-        )
-        wait_until(lambda: any(p.stat().st_size for p in folder.glob("*/journal.jsonl")), "a journaled step")
-        workers = psutil.Process(parent.pid).children()
-        assert len(workers) == 2
-        os.kill(parent.pid, signal.SIGKILL)
-        parent.wait()
-        wait_until(lambda: not any(alive(w) for w in workers), "the end of the orphans")
+    parent = forked.start(tiny_run.command(beside, folder), tmp_path / "log", own_session=True)
+    wait_until(lambda: any(p.stat().st_size for p in folder.glob("*/journal.jsonl")), "a journaled step")
+    workers = psutil.Process(parent.pid).children()
+    assert len(workers) == 2
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    wait_until(lambda: not any(alive(w) for w in workers), "the end of the orphans")
     assert not (folder / "result.json").exists()
-    done = tiny_run.call(tiny_run.command(beside, folder))
+    done = forked.call(tiny_run.command(beside, folder))
     assert done.returncode == 0, done.stderr
     assert read_json(folder / "result.json")["methods"] == ["comal", "self-play"]
     alone = sorted(p.relative_to(uninterrupted) for p in uninterrupted.glob("comal/*/**/*.parquet"))
@@ -85,7 +82,7 @@ def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path, u
 def test_a_second_run_on_the_folder_waits_a_little_and_is_refused(tmp_path: Path) -> None:
     recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
     with Run(tmp_path / "run", load_recipe(str(recipe))):
-        second = tiny_run.call(tiny_run.command(recipe, tmp_path / "run"))
+        second = forked.call(tiny_run.command(recipe, tmp_path / "run"))
     assert second.returncode == 2
     assert f"error: {tmp_path / 'run'}: another process is working in this folder" in second.stderr
     assert "Traceback" not in second.stderr

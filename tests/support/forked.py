@@ -1,0 +1,118 @@
+"""Python commands in processes of their own, forked from one that has imported the libraries: that takes seconds.
+
+A process here does what `python -m MODULE ...` or `python FILE ...` does, from `sys.argv` and the path of imports to its
+exit code, and can be killed like it. That comal starts from nothing is left to the tests that launch Python itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import tiny_run
+from waiting import LIMIT
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_HERE = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that was started."""
+
+    arguments: Sequence[str]
+    process: ForkServerProcess
+    stdout: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def wait(self, timeout: float = LIMIT) -> int:
+        """The exit code; negative: the signal that ended it."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, f"waited {timeout:g} s for {self.arguments}"
+        return self.process.exitcode
+
+
+def start(
+    arguments: Sequence[str],
+    stdout: Path,
+    stderr: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    own_session: bool = False,
+) -> Started:
+    """Begin a command whose first word is `sys.executable`, its output appended to files (None: both to one)."""
+    assert arguments[0] == sys.executable, arguments
+    told = dict(tiny_run.environment() if environment is None else environment)
+    outputs = (str(stdout), str(stderr or stdout))
+    server = tiny_run.environment() | {"PYTHONPATH": os.pathsep.join([_HERE, *_path_of(os.environ)])}
+    with _environment(server):
+        _CONTEXT.set_forkserver_preload(["imported_once"])
+        forkserver.ensure_running()
+    process = _CONTEXT.Process(
+        target=_become, args=(list(arguments[1:]), outputs, told, str(folder or Path.cwd()), own_session)
+    )
+    process.start()
+    return Started(arguments, process, stdout)
+
+
+def call(
+    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    with tempfile.TemporaryDirectory() as outputs:
+        stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
+        code = start(arguments, stdout, stderr, environment=environment, folder=folder).wait()
+        said = (path.read_text("utf-8") if path.exists() else "" for path in (stdout, stderr))
+        return subprocess.CompletedProcess(list(arguments), code, *said)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _become(
+    words: list[str], outputs: tuple[str, str], environment: dict[str, str], folder: str, own_session: bool
+) -> None:
+    """In the new process: what the interpreter does with its command line."""
+    if own_session:
+        os.setsid()
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    inherited = [p for p in sys.path if p not in ("", str(Path.cwd()), _HERE)]
+    added = [p for p in _path_of(environment) if p not in inherited]
+    os.chdir(folder)
+    of_module = words[0] == "-m"
+    sys.argv = words[1:] if of_module else words
+    sys.path[:] = [folder if of_module else str(Path(words[0]).parent), *added, *inherited]
+    if of_module:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _path_of(environment: Mapping[str, str]) -> list[str]:
+    return [p for p in environment.get("PYTHONPATH", "").split(os.pathsep) if p]

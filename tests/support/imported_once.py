@@ -1,0 +1,22 @@
+"""Importing this imports what runs and certificates need, for a process whose forks then need not do it each."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import comal
+
+_LIBRARIES = (
+    "accelerate", "datasets", "matplotlib.figure", "pandas", "peft", "pyarrow.parquet", "rich._emoji_codes",
+    "scipy.optimize", "scipy.stats", "tenacity", "torch.profiler._cupti_monitor", "torch.utils.serialization.config",
+    "transformers.models.llama.modeling_llama", "transformers.models.qwen2.modeling_qwen2", "transformers.trainer",
+)  # fmt: skip
+_ELSEWHERE = {"comal.__main__", "comal.pipeline.worker", "comal.pipeline.step.online"}
+"""What `python -m` executes, and what needs TRL."""
+
+for name in _LIBRARIES:
+    importlib.import_module(name)
+for module in pkgutil.walk_packages(comal.__path__, "comal."):
+    if module.name not in _ELSEWHERE:
+        importlib.import_module(module.name)
