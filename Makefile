@@ -13,8 +13,10 @@ demo: $(VENV)/.installed  ## align a tiny language model to an intransitive comm
 help:  ## show what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-10s  %s\n", $$1, $$2}'
 
+# Python keeps its bytecode whatever the environment says: without it every process that the tests start compiles torch and
+# Transformers anew, 10 s each.
 test: check  ## lint, types, import contract, the test suite, which builds the documentation site strictly
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev  ## the minutes-long tests as well
 	$(BIN)/python -m pytest -m "slow or not slow"

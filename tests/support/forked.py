@@ -1,7 +1,7 @@
-"""Python commands in processes of their own, forked from one that has imported the libraries: that takes seconds.
+"""Python commands in processes of their own, forked from one that has imported what takes seconds to import.
 
-A process here does what `python -m MODULE ...` or `python FILE ...` does, from `sys.argv` and the path of imports to its
-exit code, and can be killed like it. That comal starts from nothing is left to the tests that launch Python itself.
+A process here does what `python -m MODULE ...` or `python FILE ...` does, from `sys.argv` and the path of imports to
+its exit code, and can be killed like it. That comal starts from nothing is left to the tests that launch Python.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import IO
 
 import tiny_run
 from waiting import LIMIT
@@ -38,6 +39,16 @@ class Started:
     def pid(self) -> int:
         assert self.process.pid is not None
         return self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def terminate(self) -> None:
+        self.process.terminate()
 
     def wait(self, timeout: float = LIMIT) -> int:
         """The exit code; negative: the signal that ended it."""
@@ -68,6 +79,16 @@ def start(
     )
     process.start()
     return Started(arguments, process, stdout)
+
+
+class AsSubprocess:
+    """Stands for the module `subprocess` where the package starts its workers."""
+
+    DEVNULL = subprocess.DEVNULL
+
+    @staticmethod
+    def Popen(arguments: Sequence[str], *, stdin: int, stdout: IO[bytes], stderr: IO[bytes]) -> Started:  # noqa: N802
+        return start(arguments, Path(stdout.name), Path(stderr.name))
 
 
 def call(

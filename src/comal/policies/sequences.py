@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,27 +56,31 @@ class TokenBatch:
             rows = [(prompt, [completion]) for prompt, completions in groups for completion in completions]
         left = max(len(prompt) for prompt, _ in rows)
         right = max(1, *(sum(map(len, completions)) for _, completions in rows))
-        ids = torch.full((len(rows), left + right), pad, dtype=torch.long)
-        real = torch.zeros_like(ids)
-        positions = torch.zeros_like(ids)
-        segment = torch.full((len(rows), right), -1, dtype=torch.long)
-        predictor = torch.zeros((len(rows), right), dtype=torch.long)
+        # Filled as arrays: with a tensor for every piece, a small model's batches would cost as much as its training.
+        ids = np.full((len(rows), left + right), pad, dtype=np.int64)
+        real = np.zeros_like(ids)
+        positions = np.zeros_like(ids)
+        segment = np.full((len(rows), right), -1, dtype=np.int64)
+        predictor = np.zeros((len(rows), right), dtype=np.int64)
         for r, (prompt, completions) in enumerate(rows):
-            ids[r, left - len(prompt) : left] = torch.tensor(list(prompt), dtype=torch.long)
+            ids[r, left - len(prompt) : left] = prompt
             real[r, left - len(prompt) : left] = 1
-            positions[r, left - len(prompt) : left] = torch.arange(len(prompt))
+            positions[r, left - len(prompt) : left] = np.arange(len(prompt))
             start = 0
             for s, completion in enumerate(completions):
                 end = start + len(completion)
-                ids[r, left + start : left + end] = torch.tensor(list(completion), dtype=torch.long)
+                ids[r, left + start : left + end] = completion
                 real[r, left + start : left + end] = 1
-                positions[r, left + start : left + end] = torch.arange(len(prompt), len(prompt) + len(completion))
+                positions[r, left + start : left + end] = np.arange(len(prompt), len(prompt) + len(completion))
                 segment[r, start:end] = s
-                predictor[r, start:end] = torch.arange(start, end)
+                predictor[r, start:end] = np.arange(start, end)
                 predictor[r, start : start + 1] = 0  # the prompt's last token predicts every completion's first
                 start = end
-        mask = _who_sees_whom(real, segment, left) if share_prompt else real
-        return cls(ids, mask, positions, segment, predictor, len(rows[0][1]))
+        ids_RT, real_RT, positions_RT, segment_RC, predictor_RC = map(
+            torch.from_numpy, (ids, real, positions, segment, predictor)
+        )
+        mask = _who_sees_whom(real_RT, segment_RC, left) if share_prompt else real_RT
+        return cls(ids_RT, mask, positions_RT, segment_RC, predictor_RC, len(rows[0][1]))
 
     def to(self, device: torch.device) -> TokenBatch:
         """The same batch on `device`."""

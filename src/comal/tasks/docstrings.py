@@ -169,9 +169,7 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
         except (SyntaxError, ValueError):  # templates and broken samples exist in some distributions
             return
     source = path.relative_to(library).as_posix()
-    for node in ast.walk(tree):
-        if not isinstance(node, Definition):
-            continue
+    for node in _definitions_in(tree):
         docstring, split = ast.get_docstring(node), held_out(node.name)
         prompt = prompt_of(node, prompt_chars)
         if docstring is None:
@@ -180,6 +178,17 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
             answer = opening(first_sentence(docstring), answer_words)
             if answer:
                 yield Example(prompt, answer, node.name, source, "supervised")
+
+
+def _definitions_in(tree: ast.AST) -> Iterator[Definition]:
+    """All of them, in no order that matters; expressions, most of a tree's nodes, hold none and are not walked."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Definition):
+            yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, field, ())
 
 
 def _without_repeats(examples: Sequence[Example]) -> list[Example]:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from comal.games import PreferenceGame, nash_policy
+from comal.pipeline.data.prompts import load_pairs
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
+from comal.pipeline.training.supervised import make_supervised
 from comal.policies.base import Prompt
 from comal.recipes.load import validate
 from one_token import ANSWERS, games, recipe
@@ -21,9 +23,21 @@ COMAL = {"name": "comal", "inner": INPO, "inner_steps": 8, "update": "copy"}
 MWU = {"name": "mwu", "eta": 2.0}
 
 
-def distances(folder: Path, algorithm: dict[str, Any], **changes: Any) -> np.ndarray:
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The supervised model that every algorithm starts from."""
+    folder = tmp_path_factory.mktemp("start")
+    plan = validate(recipe(folder / "data", MWU))
+    assert plan.supervised is not None
+    make_supervised(folder / "model", load_pairs(plan.supervised.data, "supervised.data", plan.seed), plan)
+    return folder / "model"
+
+
+def distances(folder: Path, start: Path, algorithm: dict[str, Any]) -> np.ndarray:
     """Total variation between each game's final policy, a real LM's, and its Nash policy by linear programming."""
-    plan = validate(recipe(folder / "data", algorithm, **changes))
+    values = recipe(folder / "data", algorithm, policy={"model": str(start), "max_new_tokens": 1})
+    del values["supervised"]
+    plan = validate(values)
     with Run(folder / "run", plan) as run:
         run.execute()
     method = folder / "run" / str(algorithm["name"])
@@ -40,8 +54,8 @@ def distances(folder: Path, algorithm: dict[str, Any], **changes: Any) -> np.nda
 
 
 @pytest.fixture(scope="module")
-def comal_distances(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    return distances(tmp_path_factory.mktemp("comal"), COMAL)
+def comal_distances(tmp_path_factory: pytest.TempPathFactory, start: Path) -> np.ndarray:
+    return distances(tmp_path_factory.mktemp("comal"), start, COMAL)
 
 
 def test_the_games_are_the_papers_and_three_more_with_nash_policies_that_give_every_answer() -> None:
@@ -56,13 +70,13 @@ def test_comal_on_a_language_model_ends_near_every_games_nash_policy(comal_dista
     assert comal_distances.mean() < 0.1
 
 
-def test_a_fixed_reference_stays_away_from_them(tmp_path: Path, comal_distances: np.ndarray) -> None:
-    found = distances(tmp_path, INPO)
+def test_a_fixed_reference_stays_away_from_them(tmp_path: Path, start: Path, comal_distances: np.ndarray) -> None:
+    found = distances(tmp_path, start, INPO)
     assert found.mean() > 2 * comal_distances.mean()
     assert (found > comal_distances).all()
 
 
-def test_self_play_ends_far_from_them(tmp_path: Path, comal_distances: np.ndarray) -> None:
-    found = distances(tmp_path, MWU)
+def test_self_play_ends_far_from_them(tmp_path: Path, start: Path, comal_distances: np.ndarray) -> None:
+    found = distances(tmp_path, start, MWU)
     assert found.mean() > 0.3
     assert (found > comal_distances).all()
