@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import GenericAlias
 from typing import IO
 
 import tiny_run
@@ -86,9 +87,11 @@ class AsSubprocess:
 
     DEVNULL = subprocess.DEVNULL
 
-    @staticmethod
-    def Popen(arguments: Sequence[str], *, stdin: int, stdout: IO[bytes], stderr: IO[bytes]) -> Started:  # noqa: N802
-        return start(arguments, Path(stdout.name), Path(stderr.name))
+    class Popen:
+        __class_getitem__ = classmethod(GenericAlias)
+
+        def __new__(cls, arguments: Sequence[str], *, stdin: int, stdout: IO[bytes], stderr: IO[bytes]) -> Started:
+            return start(arguments, Path(stdout.name), Path(stderr.name))
 
 
 def call(
