@@ -32,6 +32,7 @@ from comal.pipeline.step.sampler import sampler_of
 from comal.policies.base import Prompt
 from comal.recipes.load import changed, validate
 from comal.records import read, to_json
+from waiting import LIMIT
 
 TESTS = Path(__file__).parents[2] / "support"
 FROM_ITSELF, FROM_START = "trained exploiter (from itself)", "trained exploiter (from start)"
@@ -175,7 +176,7 @@ def test_killed_at_every_kind_of_moment_the_certificate_is_that_of_an_uninterrup
     assert whole.returncode == 0, whole.stderr
     folder = tmp_path / "killed"
     driver = [sys.executable, str(TESTS / "kill_everywhere.py"), str(folder), *command, "--output-dir", str(folder)]
-    done = tiny_run.call(driver, timeout=900, cwd=TESTS)
+    done = tiny_run.call(driver, timeout=10 * LIMIT, cwd=TESTS)  # dozens of runs
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["codes"] == [-signal.SIGKILL] * len(found["moments"]) + [0], folder.with_suffix(".log").read_text()
