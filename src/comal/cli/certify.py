@@ -107,7 +107,7 @@ def _prepare(
         pool = policies_of_run(policy, resolved.recipe, told.evaluation.pool_size)
         chosen = chosen_policies(pool, list(resolved.methods), methods)
         folder = output_dir or policy / "certify"
-        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool | given)
+        return Certification(folder, Plan(policy, resolved.recipe, told, tuple(against)), chosen, pool | given)
     if (policy / "run.json").is_file():
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
@@ -119,4 +119,4 @@ def _prepare(
     resolved = resolve(plan_recipe)
     told = changed(CertifySettings, defaults(resolved), settings)
     folder = output_dir or Path("runs") / f"certify-{plan_recipe.name}"
-    return Certification(folder, Plan(folder, resolved, told, tuple(against)), {model_name(policy): policy}, given)
+    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), {model_name(policy): policy}, given)

@@ -50,6 +50,7 @@ def check(resolved: ResolvedRecipe) -> None:
         resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
         check_cache(cache_path(recipe.verdict_cache, Path()))
+    _ = resolved.classify
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
