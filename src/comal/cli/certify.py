@@ -109,7 +109,7 @@ def _prepare(
         chosen = chosen_policies(pool, list(resolved.methods), methods)
         folder = output_dir or RunFolder(policy).certification
         pool = joined_pool(pool, chosen, against)
-        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool)
+        return Certification(folder, Plan(policy, resolved.recipe, told, tuple(against)), chosen, pool)
     if RunFolder(policy).is_marked:
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
@@ -125,4 +125,4 @@ def _prepare(
     chosen = {model_name(policy): policy}
     folder = output_dir or RUNS / f"certify-{plan_recipe.name}"
     pool = joined_pool({}, chosen, against)
-    return Certification(folder, Plan(folder, resolved, told, tuple(against)), chosen, pool)
+    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), chosen, pool)

@@ -49,9 +49,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def certification(folder: Path, models: Path, names: list[str], *told: str, **changes: Any) -> Certification:
-    recipe = resolve(validate(one_game.recipe(models, **changes)))
-    settings = changed(CertifySettings, defaults(recipe), told)
-    return Certification(folder, Plan(folder, recipe, settings), {name: models / name for name in names}, {})
+    resolved = resolve(validate(one_game.recipe(models, **changes)))
+    settings = changed(CertifySettings, defaults(resolved), told)
+    return Certification(folder, Plan(folder, resolved.recipe, settings), {name: models / name for name in names}, {})
 
 
 @pytest.fixture(scope="module")

@@ -126,14 +126,13 @@ def certification(folder: Path, part: Part, seed: int) -> Certification:
     run = part.runs[0]
     home, recipe = folder / run.folder(seed), run.of_seed(seed)
     # Exploiters are trained for the same share of a run, however short it is made.
-    resolved = resolve(recipe)
-    plain = defaults(resolved)
+    plain = defaults(resolve(recipe))
     plain |= {"steps": min(STEPS, recipe.steps), "every": min(EVERY, recipe.steps)}
     settings = CertifySettings.model_validate(plain)
     pool = policies_of_run(home, recipe, settings.evaluation.pool_size)
     chosen = chosen_policies(pool, [method for _, method in part.sources.values()], [])
     where = ExperimentFolder(folder).certification(part.name, seed).path
-    return Certification(where, Plan(home, resolved, settings), chosen, pool)
+    return Certification(where, Plan(home, recipe, settings), chosen, pool)
 
 
 def certify(folder: Path, part: Part, seed: int, watch: Watch) -> list[Certificate]:

@@ -48,6 +48,7 @@ def check(resolved: ResolvedRecipe) -> None:
         resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
         check_cache(RunFolder(Path()).verdicts(recipe.verdict_cache))
+    _ = resolved.classify
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
