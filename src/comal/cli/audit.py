@@ -31,6 +31,7 @@ def audit(
     counts: Annotated[
         int | None, typer.Option(min=1, help="Comparisons behind each cell of a table of win rates.")
     ] = None,
+    wins: Annotated[bool, typer.Option("--wins", help="A table holds counts of wins: row against column.")] = False,
     prompts: Annotated[int | None, typer.Option(min=1, help="Ask about so many prompts at most.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Put each question so often.")] = 1,
     draws: Annotated[
@@ -59,11 +60,12 @@ def audit(
         raise ConfigError("--exact", "a mean of sampled verdicts (--draws) is not the preference itself")
     options = {"repeats": repeats, "draws": draws, "exact": True if exact else None}
     if len(inputs) == 1 and (inputs[0] / "run.json").is_file():
+        _refuse(wins=wins or None, why="does nothing to a run")
         result = _of_run(inputs[0], judge, prompts, labels, counts, options)
         if judge is None:
             typer.echo(f"kept in {inputs[0] / 'audit.json'}; `comal report {inputs[0]}` shows it", err=True)
     else:
-        result = _of_files(inputs, judge, labels, counts, prompts, cache, seed, options)
+        result = _of_files(inputs, judge, labels, (counts, wins), prompts, cache, seed, options)
     if plot is not None:
         from comal.reports.figures.audit import audit_figure
         from comal.reports.figures.games import save
@@ -101,7 +103,7 @@ def _of_files(
     inputs: list[Path],
     judge: str | None,
     labels: Path | None,
-    counts: int | None,
+    table: tuple[int | None, bool],
     prompts: int | None,
     cache: Path | None,
     seed: int,
@@ -112,11 +114,13 @@ def _of_files(
     from comal.evaluation.audit.audit import audit_table, audit_verdicts
     from comal.evaluation.audit.formats import read_sources
 
-    source = read_sources(inputs, counts)
+    counts, wins = table
+    source = read_sources(inputs, counts, wins)
     if source.table is not None:
         _refuse(judge=judge, labels=labels, why="does nothing to a table of win rates")
         return audit_table(source.table, ", ".join(map(str, inputs)))
     _refuse(counts=counts, why="is for tables of win rates")
+    _refuse(wins=wins or None, why="is for tables")
     people = source.people if labels is None else _people(labels)
     verdicts = source.verdicts
     if verdicts is not None:
