@@ -126,7 +126,7 @@ def as_table(table: ArrayLike, name: str) -> Floats:
     Raises:
         GameError: no square of real numbers.
     """
-    if np.iscomplexobj(table):
+    if isinstance(table, np.ndarray) and np.iscomplexobj(table):  # numpy would drop the imaginary parts
         raise GameError(name, "a preference table is a rectangle of numbers: not of complex ones")
     try:
         P = np.array(table, dtype=np.float64)

@@ -84,8 +84,8 @@ def read_text(path: Path) -> str:
 def require_text(value: Any, place: str, kind: type[ComalError] = DataError) -> None:
     """Refuse plain values with a text that cannot be written down, or nested without end.
 
-    Half of a surrogate pair (U+D83D alone, an emoji that a length limit cut in two) is no character: it has no UTF-8, so
-    no tokenizer, server, data base or file takes it.
+    Half of a surrogate pair (U+D83D alone, an emoji that a length limit cut in two) is no character: it has no UTF-8,
+    so no tokenizer, server, data base or file takes it.
 
     Raises:
         ComalError: of this kind, naming the place and the text.

@@ -178,12 +178,13 @@ def _output(row: Mapping[str, Any], side: str, place: str) -> str | None:
     key = f"output_{side}"
     if key not in row:
         return None
-    if not isinstance(row[key], str):
+    output = row[key]
+    if not isinstance(output, str):
         raise DataError(
             f"{place}: {key}",
-            f"expected the answer's text, got {str(row[key])[:60]!r}; leave the key out where it is not known",
+            f"expected the answer's text, got {str(output)[:60]!r}; leave the key out where it is not known",
         )
-    return row[key]
+    return output
 
 
 def _needed(row: Mapping[str, Any], key: str, place: str) -> str:

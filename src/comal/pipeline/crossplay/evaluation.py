@@ -252,7 +252,10 @@ def _claim(folder: Path) -> None:
         foreign = [p for p in folder.iterdir() if p.name != ".lock" and not p.name.startswith(".eval.json.tmp-")]
         if foreign:
             raise RunError(str(folder), "the folder is not empty and holds no evaluation; choose another --output-dir")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(str(folder), f"cannot be made: {error.strerror}; choose another --output-dir") from error
 
 
 def _lock(folder: Path) -> filelock.BaseFileLock:
@@ -271,7 +274,9 @@ def _digest(value: Any) -> str:
 def _slug(name: str) -> str:
     """A file name; names that would collide are told apart by a digest."""
     plain = re.sub(r"[^\w.@+-]", "_", name).lstrip(".") or "policy"
-    return plain if plain == name else f"{plain}-{_digest(name)[:6]}"
+    # File systems take 255 bytes, of which a temporary name and an ending need some.
+    short = plain.encode()[:150].decode(errors="ignore")
+    return short if short == name else f"{short}-{_digest(name)[:6]}"
 
 
 def _write_text(path: Path, text: str) -> None:

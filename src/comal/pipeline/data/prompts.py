@@ -231,9 +231,10 @@ def _data_file(path: Path) -> list[Any]:
 
     try:
         # Not `datasets`: it may turn lists of objects into objects of lists.
-        return pq.read_table(pa.BufferReader(data)).to_pylist()  # type: ignore[no-untyped-call]
+        rows = pq.read_table(pa.BufferReader(data)).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(str(path), f"cannot be read as Parquet: {_first_line(error)}") from error
+        raise DataError(str(path), f"cannot read it as parquet: {_first_line(error)}") from error
+    return list(rows)
 
 
 def _hub_rows(source: DataSource, place: str) -> list[Any]:
