@@ -33,7 +33,7 @@ def test_pointers_and_torn_files_are_no_data(tmp_path):
     pointer, torn = tmp_path / "p.jsonl", tmp_path / "t.jsonl.gz"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1000\n")
     torn.write_bytes(gzip.compress(b"hello" * 100)[:-9])
-    with pytest.raises(DataError, match="Git LFS pointer.*git lfs pull"):
+    with pytest.raises(DataError, match=r"Git LFS pointer.*git lfs pull"):
         read_bytes(pointer)
     with pytest.raises(DataError, match="not a gzip file"):
         read_bytes(torn)
@@ -47,7 +47,7 @@ def test_pointers_and_torn_files_are_no_data(tmp_path):
 
 @pytest.mark.parametrize("value", ["\ud83d", ["a", {"b": "x\udc00"}], {"\ud83d": 1}])
 def test_half_a_surrogate_pair_is_no_text(value):
-    with pytest.raises(DataError, match="f: .*half of a surrogate pair"):
+    with pytest.raises(DataError, match=r"f: .*half of a surrogate pair"):
         require_text(value, "f")
 
 
