@@ -188,7 +188,7 @@ def _rectangle(rows: Any, place: str) -> Floats:
     while below:
         part = below.pop()
         if isinstance(part, list):
-            below += part
+            below += reversed(part)  # so that the first wrong cell is named
         elif isinstance(part, bool) or not isinstance(part, (int, float)):
             raise DataError(place, f"a preference table is a rectangle of numbers, got {str(part)[:60]!r}")
     return as_table(rows, place)

@@ -121,7 +121,7 @@ def _cannot_tell(between: Structure | None, prompts: PromptCycles | None, num_pr
         return tuple(lines)
     return (
         "Cannot tell: a cycle needs three answers to a prompt, or three systems compared with one another; "
-        f"the {num_prompts:,} prompts here have no such three.",
+        + (f"the {num_prompts:,} prompts here have no such three." if num_prompts else "this table has no such three."),
     )
 
 
