@@ -6,6 +6,7 @@ import pytest
 
 from comal.errors import DataError, GameError
 from comal.evaluation.audit.formats import read_source, read_sources
+from comal.evaluation.audit.structure import structure
 
 LINE = {"prompt_id": "q", "system_1": "a", "system_2": "b", "preference": 1}
 
@@ -275,3 +276,19 @@ def test_an_instruction_with_an_input_in_labelled_pairs_and_outputs(tmp_path):
     rows = [{"instruction": "Translate.", "input": x, "output": "o", "generator": "a"} for x in "xy"]
     (tmp_path / "o.json").write_text(json.dumps(rows))
     assert read_source(tmp_path / "o.json").answers.prompts == ("Translate.\n\nx", "Translate.\n\ny")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(",a\na,0.5\n", "holds one system"), (",a,b\na,0.5,\nb,,0.5\n", "no two systems were ever compared")],
+)
+def test_tables_with_nothing_to_compare(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_source(tmp_path / "t.csv")
+
+
+def test_a_system_that_met_none_leads_nothing(tmp_path):
+    (tmp_path / "w.csv").write_text(",a,b,c\na,0,0,0\nb,0,0,9\nc,0,1,0\n")
+    found = structure(read_source(tmp_path / "w.csv", wins=True).table)
+    assert (found.leader, found.leader_beaten) == ("b", pytest.approx(0.1))

@@ -135,6 +135,8 @@ def _table(path: Path, content: Any, counts: int | None, wins: bool) -> Source:
     read = read_table(path, wins=wins, gaps=True)
     if read.numbers.ndim == 3:
         raise DataError(str(path), f"holds {len(read.numbers)} tables; an audit takes one")
+    if len(read.numbers) < 2:
+        raise DataError(str(path), "holds one system; an audit compares two or more")
     # Pairs without a verdict are even for these checks of shape, labels and rates, and only for them.
     gaps = np.isnan(read.numbers)
     if read.counts:
@@ -150,7 +152,7 @@ def _table(path: Path, content: Any, counts: int | None, wins: bool) -> Source:
     else:
         # What was printed is not a multiple of 1/counts: the nearest half win is meant.
         table = Pairwise.of_counts(np.where(gaps, 0.0, np.round(2 * game.P * counts) / 2), game.labels)
-    if game.n > 1 and not len(table.rate):
+    if not len(table.rate):
         raise DataError(str(path), "no two systems were ever compared")
     return Source(table=table)
 

@@ -83,7 +83,8 @@ def structure(pairs: Pairwise, level: float = 0.05) -> Structure:
     if winner is not None and p is not None:
         condorcet_p = min(1.0, pairs.n * float(np.delete(p[winner], winner).max()))
     split = hodge_split(pairs)
-    leader = int(split.scores.argmax())
+    met = np.isfinite(P).sum(axis=0) > 1  # a system that was never compared leads nothing
+    leader = int(np.where(met, split.scores, -np.inf).argmax())
     counts = beaten_p = None
     if p is not None:
         beaten_p = min(1.0, (pairs.n - 1) * float(np.delete(p[:, leader], leader).min())) if pairs.n > 1 else 1.0
