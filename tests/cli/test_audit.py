@@ -179,3 +179,13 @@ def test_a_folder_without_a_run(tmp_path):
     assert outcome.exit_code == 2
     assert "holds no run" in outcome.stderr
     assert Path(tmp_path).is_dir()
+
+
+def test_an_evaluations_folder_is_audited_by_its_verdicts(tmp_path: Path) -> None:
+    row = {"instruction": "q", "output_1": "x", "output_2": "y", "generator_1": "a", "generator_2": "b"}
+    (tmp_path / "eval.json").write_text('{"format": 1}')
+    command_line.refused(comal(tmp_path), "this evaluation has not come to its end")
+    (tmp_path / "annotations.json").write_text(json.dumps([row | {"annotator": "j", "preference": 2.0}]))
+    outcome = comal(tmp_path, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads(outcome.stdout)["systems"] == ["a", "b"]

@@ -37,6 +37,7 @@ def audit(
     counts: Annotated[
         int | None, typer.Option(min=1, help="Comparisons behind each cell of a table of win rates.")
     ] = None,
+    wins: Annotated[bool, typer.Option("--wins", help="A table holds counts of wins: row against column.")] = False,
     prompts: Annotated[int | None, typer.Option(min=1, help="Ask about so many prompts at most.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Put each question so often.")] = 1,
     draws: Annotated[
@@ -76,14 +77,14 @@ def audit(
     how = Asking(repeats, draws, True if exact else None)
     run = RunFolder(inputs[0])
     if len(inputs) == 1 and run.is_marked:
-        refuse_given(context, ("labels", "counts"), "does nothing to a run")
+        refuse_given(context, ("labels", "counts", "wins"), "does nothing to a run")
         result = _of_run(inputs[0], judge, prompts, cache, seed, how)
         if judge is None:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
-        from comal.evaluation.audit.formats import read_sources
+        from comal.evaluation.audit.formats import Table, read_sources
 
-        source = read_sources(inputs, counts, seed or 0)
+        source = read_sources([_file(path) for path in inputs], Table(counts, wins, seed or 0))
         _refuse_unused(context, source)
         people = source.people if labels is None else _people(labels)
         if source.answers is not None:
@@ -121,6 +122,19 @@ def _of_run(
         return audit_run(folder, other, prompts or PROMPTS, how, cache, seed, progress)
 
 
+def _file(path: Path) -> Path:
+    """Of a `comal eval`'s folder the file of verdicts."""
+    from comal.errors import DataError
+    from comal.pipeline.disk.evaluation_folder import EvaluationFolder
+
+    evaluation = EvaluationFolder(path)
+    if not evaluation.is_marked:
+        return path
+    if not evaluation.annotations.is_file():
+        raise DataError(str(path), "this evaluation has not come to its end; continue it with `comal eval`")
+    return evaluation.annotations
+
+
 def _refuse_unused(context: typer.Context, source: Source) -> None:
     """Refuse the options that do nothing to what the files hold."""
     if source.table is not None:
@@ -129,7 +143,7 @@ def _refuse_unused(context: typer.Context, source: Source) -> None:
         if source.table.resampled is None:
             refuse_given(context, ["seed"], "does nothing to win rates without --counts, of which nothing is drawn")
         return
-    refuse_given(context, ["counts"], "is for tables of win rates")
+    refuse_given(context, ["counts", "wins"], "is for tables of win rates")
     if source.verdicts is not None:
         refuse_given(context, ("judge", "prompts", "cache", "repeats"), "does nothing to ready verdicts")
 

@@ -35,6 +35,10 @@ def solve(
     symmetrise: Annotated[
         bool, typer.Option("--symmetrise", help="Average both readings of every pair of a noisy table.")
     ] = False,
+    wins: Annotated[bool, typer.Option("--wins", help="The table holds counts of wins: row against column.")] = False,
+    prior: Annotated[
+        float, typer.Option(min=0, help="Wins that each of a pair has before any are counted, e.g. 0.5.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the gap per product and, for three answers, the path.")
@@ -48,7 +52,7 @@ def solve(
     from comal.recipes.overrides import parse_overrides
     from comal.resolve import resolve_algorithm
 
-    table = games.load_game(game, symmetrise)
+    table = games.load_game(game, symmetrise, wins, prior)
     if table.batch is not None:
         from comal.errors import GameError
 

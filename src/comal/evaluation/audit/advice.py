@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import Transitivity
-from comal.evaluation.audit.structure import Structure
+from comal.evaluation.audit.structure import LEVEL, Structure
 
-LEVEL = 0.05
 WEAK = 0.1
 """Circles of win rates weaker than 1/2 + this are let pass."""
 FEW = 0.1
@@ -68,7 +67,8 @@ def _untested(between: Structure) -> tuple[str, ...]:
         f"A score would pick {between.leader}, which another is preferred to {beaten:.1%} of the time: if that is no "
         "accident, use COMAL."
         if beaten > 0.5
-        else f"A score would pick {between.leader}, which nothing beats: any reward-model method would do."
+        else f"A score would pick {between.leader}, which nothing beats: if that is no accident, any reward-model "
+        "method will do."
     )
     return (seen, score, "Whether this is sampling noise cannot be told without counts: give --counts.")
 
@@ -78,7 +78,7 @@ def _cyclic(between: Structure | None, prompts: PromptCycles | None, p: float, t
     cost = "hide what goes round."
     if between is not None and between.cycles.p_value is not None and tests * between.cycles.p_value < LEVEL:
         lines.append(f"Between systems: {' ≻ '.join((*between.cycles.cycle, between.cycles.cycle[0]))}.")
-        if between.leader_beaten > 0.5:
+        if between.leader_beaten_p is not None and between.leader_beaten_p < LEVEL:
             cost = f"pick {between.leader}, which another is preferred to {between.leader_beaten:.1%} of the time."
     if prompts is not None and tests * prompts.p_value < LEVEL:
         what, rate, null = _counted(prompts)
@@ -121,7 +121,7 @@ def _cannot_tell(between: Structure | None, prompts: PromptCycles | None, num_pr
         return tuple(lines)
     return (
         "Cannot tell: a cycle needs three answers to a prompt, or three systems compared with one another; "
-        f"the {num_prompts:,} prompts here have no such three.",
+        + (f"the {num_prompts:,} prompts here have no such three." if num_prompts else "this table has no such three."),
     )
 
 

@@ -240,7 +240,9 @@ def _digest(value: Any) -> str:
 def _slug(name: str) -> str:
     """A file name; names that would collide are told apart by a digest."""
     plain = re.sub(r"[^\w.@+-]", "_", name).lstrip(".") or "policy"
-    return plain if plain == name else f"{plain}-{_digest(name)[:6]}"
+    # File systems take 255 bytes, of which a temporary name and an ending need some.
+    short = plain.encode()[:150].decode(errors="ignore")
+    return short if short == name else f"{short}-{_digest(name)[:6]}"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -192,6 +193,14 @@ def check_arguments(settings: TrainingSettings | SupervisedSettings, place: str)
             raise ConfigError(f"{place}.arguments.{key}", f"`transformers.TrainingArguments` has no such field.{near}")
         if key in _RESERVED:
             raise ConfigError(f"{place}.arguments.{key}", "this is set by the pipeline; leave it out")
+        takes = transformers.TrainingArguments.__dataclass_fields__[key].type
+        kind = takes.__name__ if isinstance(takes, type) else str(takes)
+        # A dataclass checks no types: the text "no" would switch bf16 on.
+        if isinstance(settings.arguments[key], str) and re.search("bool|int|float", kind) and "str" not in kind:
+            raise ConfigError(
+                f"{place}.arguments.{key}",
+                f"need {kind}, got the text {settings.arguments[key]!r}; leave the quotes out",
+            )
 
 
 def training_arguments(

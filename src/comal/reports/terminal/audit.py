@@ -9,7 +9,7 @@ from rich.table import Table
 from comal.evaluation.audit.advice import shown
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import AuditResult
-from comal.evaluation.audit.structure import Structure
+from comal.evaluation.audit.structure import LEVEL, Structure
 from comal.evaluation.estimates import Estimate
 
 _MATRIX_UP_TO = 10
@@ -131,16 +131,25 @@ def _null(found: PromptCycles) -> str:
 
 
 def _winner(found: Structure) -> str:
-    if found.condorcet is None:
-        return f"none; a score picks {found.leader}, beaten {found.leader_beaten:.1%} of the time"
-    return found.condorcet + ("" if found.condorcet_p is None else f", {shown(found.condorcet_p)}")
+    if found.condorcet is not None:
+        if found.condorcet_p is None or found.condorcet_p < LEVEL:
+            return found.condorcet + ("" if found.condorcet_p is None else f", {shown(found.condorcet_p)}")
+        return f"not settled; {found.condorcet} in this sample, {shown(found.condorcet_p)}"
+    if found.leader_beaten_p is None or found.leader_beaten_p < LEVEL:
+        tested = "" if found.leader_beaten_p is None else f", {shown(found.leader_beaten_p)}"
+        return f"none; a score picks {found.leader}, beaten {found.leader_beaten:.1%} of the time{tested}"
+    return (
+        f"none in this sample; a score would pick {found.leader}, and these {found.unit} do not say whether another "
+        f"is preferred to it ({shown(found.leader_beaten_p)})"
+    )
 
 
 def _nash(found: Structure) -> str:
     if found.nash is None:
         return "not known: some systems were never compared"
     played = sorted(((p, label) for p, label in zip(found.nash.tolist(), found.labels, strict=True)), reverse=True)
-    return ", ".join(f"{label} {p:.1%}" for p, label in played if label in found.support)
+    sample = "" if found.settled else f"not settled by these {found.unit}; in this sample "
+    return sample + ", ".join(f"{label} {p:.1%}" for p, label in played if label in found.support)
 
 
 def _percent(estimate: Estimate) -> str:
