@@ -188,4 +188,4 @@ def test_an_evaluations_folder_is_audited_by_its_verdicts(tmp_path: Path) -> Non
     (tmp_path / "annotations.json").write_text(json.dumps([row | {"annotator": "j", "preference": 2.0}]))
     outcome = comal(tmp_path, "--json")
     assert outcome.exit_code == 0, outcome.output
-    assert json.loads(outcome.stdout)["systems"] == ["a", "b"]
+    assert json.loads(outcome.stdout)["structure"]["rates"] == [[0.5, 0.0], [1.0, 0.5]]
