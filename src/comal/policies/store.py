@@ -10,11 +10,20 @@ from typing import Any, Literal
 import torch
 
 from comal.errors import PolicyError
-from comal.policies.adapters import TRAINED, LoraConfig, with_adapters, without_dropout
+from comal.policies.adapters import (
+    TRAINED,
+    LoraConfig,
+    adapted_by,
+    put_adapter,
+    set_trained,
+    with_adapters,
+    without_dropout,
+)
 from comal.policies.base import derive_seed
 from comal.policies.device import state
 from comal.policies.encoder import PromptEncoder
 from comal.policies.loading import load_causal_lm, load_tokenizer
+from comal.policies.saved import require_saved
 from comal.policies.transformers import Decoding, TransformersPolicy
 
 
@@ -24,6 +33,9 @@ class PolicyStore:
     Without LoRA a checkpoint is a whole model. With LoRA there is one model; a checkpoint is a frozen named adapter and
     the initial policy is that model with adapters disabled. (Not `get_base_model()`: PEFT injects adapters in place, so
     that *is* the policy.)
+
+    An `adapter` that was trained elsewhere is a checkpoint of a store of its own: its tokenizer and chat template hold,
+    and the rows of the embedding that it brings along.
     """
 
     def __init__(
@@ -43,8 +55,10 @@ class PolicyStore:
         keep: int = 2,
         trust_remote_code: bool = False,
         share_prompt: bool = False,
+        adapter: str | Path | None = None,
     ) -> None:
         self.base = str(base)
+        self.adapter = None if adapter is None else str(adapter)
         self.revision = revision
         self.lora = lora
         self.dtype = getattr(torch, dtype)
@@ -55,7 +69,11 @@ class PolicyStore:
         self.keep = keep
         self.share_prompt = share_prompt
         self.trust_remote_code = trust_remote_code
-        self.tokenizer = load_tokenizer(self.base, revision, trust_remote_code)
+        own = None if adapter is None else Path(adapter)
+        if own is not None and any((own / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json")):
+            self.tokenizer = load_tokenizer(str(own), None, trust_remote_code)
+        else:
+            self.tokenizer = load_tokenizer(self.base, revision, trust_remote_code)
         has_template = getattr(self.tokenizer, "chat_template", None) is not None
         if system_prompt and not (has_template and chat_template == "auto"):
             raise PolicyError("policy.system_prompt", f"`{self.base}` has no chat template in use to put it in")
@@ -79,7 +97,10 @@ class PolicyStore:
         """
         key = str(checkpoint)
         if key not in self._open:
-            policy = self._load_adapter(key) if self.lora else self._load_whole(key)
+            if key == self.adapter:
+                policy = self._load_outside(key)
+            else:
+                policy = self._load_adapter(key) if self.lora else self._load_whole(key)
             self._remember(key, policy)
         self._open.move_to_end(key)
         return self._open[key]
@@ -105,11 +126,11 @@ class PolicyStore:
             model = self._load_model(str(checkpoint))
             without_dropout(model)
             return model.train()
-        from peft import load_peft_weights, set_peft_model_state_dict
+        from peft import load_peft_weights
 
         host = self._lora_host()
         state = self._fresh_adapter if str(checkpoint) == self.base else load_peft_weights(str(checkpoint))
-        set_peft_model_state_dict(host, state, adapter_name=TRAINED)
+        set_trained(host, state, str(checkpoint))
         host.set_adapter(TRAINED)
         return host.train()
 
@@ -117,6 +138,9 @@ class PolicyStore:
         """Write a trained model (or its adapter) and tokenizer as a standard checkpoint.
 
         `state_dict` holds the weights when `model` itself has only a shard of them.
+
+        Raises:
+            PolicyError: what lies there afterwards is not what was trained.
         """
         given = {} if state_dict is None else {"state_dict": state_dict}
         if self.lora is None:
@@ -124,6 +148,7 @@ class PolicyStore:
         else:
             model.save_pretrained(folder, selected_adapters=[TRAINED], **given)
             (folder / "README.md").unlink(missing_ok=True)  # a model card with placeholders helps nobody
+        require_saved(model, folder, state_dict)
         self.tokenizer.save_pretrained(folder)
 
     def adopt(self, model: Any, checkpoint: str | Path) -> None:
@@ -135,7 +160,7 @@ class PolicyStore:
     def forget(self, checkpoint: str | Path) -> None:
         """Free a checkpoint's memory; its files stay."""
         policy = self._open.pop(str(checkpoint), None)
-        if policy is not None and policy.adapter is not None:
+        if policy is not None and policy.adapter is not None and policy.model is self._host:
             self._host.delete_adapter(policy.adapter)
 
     def _remember(self, key: str, policy: TransformersPolicy) -> None:
@@ -151,15 +176,19 @@ class PolicyStore:
         return self.policy_of(self._load_model(key).eval())
 
     def _load_adapter(self, key: str) -> TransformersPolicy:
+        if key != self.base and not (Path(key) / "adapter_config.json").is_file():
+            raise PolicyError("policy", f"`{key}` holds no adapter (adapter_config.json is missing)")
         host = self._lora_host()
         if key == self.base:
             return self.policy_of(host, None)
-        if not (Path(key) / "adapter_config.json").is_file():
-            raise PolicyError("policy", f"`{key}` holds no adapter (adapter_config.json is missing)")
         name = "frozen_" + str(abs(derive_seed(key)))
-        host.load_adapter(key, adapter_name=name, is_trainable=False)
+        put_adapter(host, key, name)
         host.set_adapter(TRAINED)
         return self.policy_of(host, name)
+
+    def _load_outside(self, key: str) -> TransformersPolicy:
+        model = self._load_model(self.base)
+        return self.policy_of(adapted_by(model, key), TRAINED)
 
     def _load_model(self, key: str) -> Any:
         revision = self.revision if key == self.base else None

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comal.errors import JudgeError
-
-Task = Literal["causal-lm", "sequence-classification"]
+from comal.models import weights
+from comal.models.weights import Task
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -41,24 +41,12 @@ def load(place: str, task: Task, model: str, revision: str | None, dtype: str, d
     """
     check_model(place, model)
     import torch
-    import transformers
 
-    auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
-    name = str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=revision)
-        network, info = auto.from_pretrained(name, revision=revision, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise JudgeError(
-            place,
-            f"cannot load `{model}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
-            " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)",
-        ) from error
-    if info["missing_keys"]:
-        # Transformers would only warn and judge by random weights.
-        missing = ", ".join(sorted(info["missing_keys"])[:3])
-        raise JudgeError(place, f"`{model}` was not trained for {task}: it has no weights for {missing}")
+    def refuse(problem: str) -> JudgeError:
+        return JudgeError(place, problem)
+
+    tokenizer = weights.load_tokenizer(model, refuse, revision=revision)
+    network = weights.load_network(task, model, refuse, revision=revision, dtype=dtype)
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         device = accelerator.type if accelerator else "cpu"

@@ -33,6 +33,7 @@ from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
 from comal.pipeline.run.check import check, refuse_other
+from comal.pipeline.run.door import keep
 from comal.pipeline.run.final_evaluation import comparisons_of
 from comal.pipeline.run.resources import Parts, classifier, evaluation_field
 from comal.pipeline.run.start import prepare_start, timed
@@ -217,7 +218,9 @@ class Certification:
     ) -> Samples:
         policy = None if path.is_file() else shared.store.open(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
-        return sample_once(path, policy, prompts, count, seed)
+        samples = sample_once(path, policy, prompts, count, seed)
+        keep(self.folder, name, policy)
+        return samples
 
     def _certificate(
         self,

@@ -9,6 +9,7 @@ A folder of an evaluation holds
     annotations.json       verdicts in AlpacaEval's format
     leaderboard.csv        figures against the baseline under AlpacaEval's column names
     matrix.csv             win rates, for `comal solve`
+    door.json              how well sampler and scorer of each model agree
     result.json            all figures
 """
 
@@ -46,6 +47,7 @@ from comal.pipeline.crossplay.sources import (
 )
 from comal.pipeline.disk.files import atomic_path, clear_temporaries, read_json, write_json
 from comal.pipeline.processes.distributed import on_main, state
+from comal.pipeline.run.door import keep
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.plugins import describe
 from comal.policies.base import Prompt, derive_seed
@@ -108,6 +110,9 @@ class Evaluation:
         options = {} if given.system_prompt is None else {"system_prompt": given.system_prompt}
         decoding = given.model_dump(include={"temperature", "top_p", "max_new_tokens", "batch_size"})
         found = cls(settings, judge, prompts, sources, baseline, Stores(decoding, options), notes)
+        for source in sources:
+            if isinstance(source, Model):
+                found.stores.store(source).encoder.require(prompts)
         warn_of_training(sources, prompts, judge, notes.append)
         return found
 
@@ -211,6 +216,7 @@ class Evaluation:
             # Not by name: a policy's answers stay when it is called something else.
             seed = derive_seed(self.settings.seed, "eval", json.dumps(model.identity()), start)
             completions += sample_once(path, policy, block, given.answers, seed).completions
+        keep(folder, model.name, policy)
         return Samples(tuple(self.prompts), tuple(completions)), place
 
     def _kl(self, place: Path, model: Model, samples: Samples, progress: EvalProgress) -> dict[str, Any] | None:

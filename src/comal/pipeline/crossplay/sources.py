@@ -28,7 +28,6 @@ from comal.pipeline.run.check import method_names
 from comal.pipeline.run.resources import parts
 from comal.pipeline.step.roles import INITIAL
 from comal.plugins import JUDGES
-from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
 from comal.policies.loading import require_folder
 from comal.policies.store import PolicyStore
@@ -114,13 +113,9 @@ class Stores:
         return self._others[model]
 
     def _open(self, model: Model) -> PolicyStore:
-        lora = None
-        if model.base is not None:
-            config = read_json(Path(model.checkpoint) / "adapter_config.json")
-            target = config["target_modules"]
-            lora = LoraConfig(config["r"], config["lora_alpha"], target if isinstance(target, str) else tuple(target))
+        adapter = None if model.base is None else model.checkpoint
         return PolicyStore(
-            model.base or model.checkpoint, lora=lora, decoding=self._decoding(Decoding()), **self.options
+            model.base or model.checkpoint, adapter=adapter, decoding=self._decoding(Decoding()), **self.options
         )
 
     def _decoding(self, own: Decoding) -> Decoding:

@@ -11,6 +11,7 @@ supervised/            the starting policy's checkpoint (absent when the recipe 
 evaluation/            samples and figures on the test prompts
 model/                 the aligned model
 result.json, report.html
+door.json              how well sampler and scorer agree
 audit.json             figures of its judge, if somebody audited it
 """
 
@@ -29,6 +30,8 @@ import pyarrow.parquet as pq
 
 SUPERVISED_STATE = ".supervised-trainer"
 AUDIT = "audit.json"
+DOOR = "door.json"
+LONG_PROMPTS = "long_prompts.json"
 
 
 @contextlib.contextmanager

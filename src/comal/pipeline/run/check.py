@@ -14,6 +14,7 @@ from comal.judges.base import Judge
 from comal.judges.kept.cache import cache_path
 from comal.judges.kept.file import check_cache
 from comal.losses.base import Loss
+from comal.pipeline.disk.files import read_json
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
 from comal.plugins import ALGORITHMS, JUDGES, LOSSES, describe, load_object
@@ -25,6 +26,9 @@ FORMAT = 1
 HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"})
 """Settings that may differ when a run is continued: they change how fast or how far it goes and no figure (threads
 round). A judge's own are `Judge.harmless`."""
+
+_ADDED = {"policy.long_prompts": "cut"}
+"""Settings that older runs do not name, with what they meant."""
 
 _TAKEN = frozenset({START, "data", "evaluation", "model", "now", "supervised"})
 """Names that mean something else in a run's folder or among an evaluation's policies."""
@@ -113,12 +117,35 @@ def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: P
     if written.get("format") != FORMAT:
         raise RunError(str(folder), f"the run has format {written.get('format')}, this comal writes {FORMAT}")
     old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
+    for place, meant in _ADDED.items():
+        for prefix in ("", "of."):
+            if prefix + place in new:
+                old.setdefault(prefix + place, meant)
     changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if changed:
         listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:5])
         more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise RunError(
             str(folder), f"this folder's run has another configuration: {listed}{more}. Use another --output-dir"
+        )
+
+
+def refuse_other_processes(folder: Path, processes: int) -> None:
+    """Refuse to go on in another number of processes: batches are a process's own, so an optimiser step would be of
+    other prompts, and the run neither the one that was begun nor one of so many processes.
+
+    Raises:
+        RunError: the number is not the one that the run was begun in.
+    """
+    path = folder / "provenance.json"
+    sessions = read_json(path)["sessions"] if path.is_file() else []
+    before = sessions[-1].get("processes") if sessions else None
+    if before is not None and before != processes:
+        raise RunError(
+            str(folder),
+            f"this run was trained in {before} processes, and this is {processes}: prompts_per_batch and batch_size are"
+            f" those of each process, so it would become another run; go on with {before}, or begin anew in another"
+            " --output-dir",
         )
 
 

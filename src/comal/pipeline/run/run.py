@@ -16,7 +16,16 @@ from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.provenance import record
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.workers import side_by_side, wait_for_workers, worker_lock, young_garbage_only
-from comal.pipeline.run.check import FORMAT, build_algorithms, canonical, check, method_names, refuse_other
+from comal.pipeline.run.check import (
+    FORMAT,
+    build_algorithms,
+    canonical,
+    check,
+    method_names,
+    refuse_other,
+    refuse_other_processes,
+)
+from comal.pipeline.run.door import check_start
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
 from comal.pipeline.run.resources import parts
@@ -72,6 +81,8 @@ class Run:
             if not _holds_work(self.folder):
                 shutil.rmtree(self.folder / "data", ignore_errors=True)
             write_json(marker, {"format": FORMAT, "comal": comal.__version__, "recipe": plain})
+        if _holds_work(self.folder):
+            refuse_other_processes(self.folder, state().num_processes)
         record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
 
@@ -120,6 +131,7 @@ def run_method(folder: Path, recipe: Recipe, name: str, parent: int | None) -> N
     with worker_lock(folder, name), young_garbage_only():
         progress = FileProgress(folder / name / "progress.json", recipe.steps, parent)
         shared = parts(folder, recipe)
+        check_start(folder, shared)
         Method(folder / name, build_algorithms(recipe)[name], shared, progress).run()
         answer_test_prompts(folder, shared, name)
 

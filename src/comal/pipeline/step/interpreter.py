@@ -221,8 +221,8 @@ class LanguageModelBackend:
         if not (measured.is_file() and checkpoint.is_dir()):
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
+                pad = self.store.open(start).pad_token
                 model = self.store.trainable(start)
-                pad = self.store.open(start).pad_token if self.store.lora is None else self.store.tokenizer.pad_token_id
                 seed = derive_seed(self.recipe.seed, "train", self.folder.name, self.roles.step)
                 trained, trainer = train_prox(
                     model,
@@ -230,7 +230,7 @@ class LanguageModelBackend:
                     self.loss,
                     step.eta,
                     self.recipe.training.for_step(self.roles.step, self.recipe.steps),
-                    pad=pad or 0,
+                    pad=pad,
                     seed=seed,
                     output=folder / "trainer",
                     optimizer_state=self._optimizer_state(),

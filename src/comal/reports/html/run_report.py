@@ -10,6 +10,7 @@ import yaml
 
 from comal.reports.html.audit import read_audit
 from comal.reports.html.certificates import read_certificates
+from comal.reports.html.checks import checks
 from comal.reports.html.class_shares import ClassData, class_data, classifier
 from comal.reports.html.cost import cost
 from comal.reports.html.cross_play import cross_play, sign
@@ -97,6 +98,7 @@ def render(run: RunData) -> str:
         settings_count=len(flat(run.recipe)),
         sessions=run.sessions,
         provenance=provenance_table(run.sessions),
+        checks=checks(run.folder),
         commanded=bool(_command(run)),
         command=_command(run) or f"comal run {shlex.quote(str(run.recipe['name']))}.yaml",
     )
