@@ -129,13 +129,20 @@ def test_a_system_prompt_without_a_template_to_put_it_in_is_refused(base: str, t
             store(folder, system_prompt="Be brief.", chat_template=template)
 
 
-def test_an_over_long_prompt_loses_its_beginning(base: str) -> None:
-    long = Prompt.of_text("word " * 200 + "end?")
-    cut, whole = (store(base, max_prompt_tokens=n).encoder(long) for n in (20, 4000))
-    assert len(cut) == 20
-    assert cut == whole[-20:]
-    policy = store(base, max_prompt_tokens=20).open(base)
-    assert len(policy.sample([long], 2, seed=0)[0]) == 2
+def test_an_over_long_prompt_loses_the_end_of_its_last_message_and_nothing_else(base: str) -> None:
+    long = Prompt.of_text("First the task. " + "word " * 200 + "end?")
+    made = store(base, max_prompt_tokens=60, system_prompt="Be brief.")
+    ids = made.encoder(long)
+    text = made.tokenizer.decode(ids)
+    assert 57 <= len(ids) <= 60, "no more is cut than has to be"
+    assert text.startswith("<|bos|>system\nBe brief.<|eos|>\n<|bos|>user\nFirst the task. word")
+    assert text.endswith("<|eos|>\n<|bos|>assistant\n")
+    assert len(made.open(base).sample([long], 2, seed=0)[0]) == 2
+
+
+def test_a_limit_that_leaves_no_room_for_the_prompt_is_refused(base: str) -> None:
+    with pytest.raises(PolicyError, match=r"policy.max_prompt_tokens: what stands around .* leaves no room"):
+        store(base, max_prompt_tokens=5).encoder(Prompt.of_text("word " * 20))
 
 
 @pytest.mark.parametrize(

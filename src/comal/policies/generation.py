@@ -17,10 +17,32 @@ from comal.policies.device import state
 logger = logging.getLogger(__name__)
 
 _HARMLESS: Final = frozenset(
-    "eos_token_id bos_token_id pad_token_id decoder_start_token_id transformers_version use_cache cache_implementation"
-    " cache_config max_cache_len max_length max_new_tokens do_sample return_dict_in_generate output_scores"
-    " output_logits output_attentions output_hidden_states compile_config disable_compile is_assistant"
-    " continuous_batching_config low_memory prefill_chunk_size chat_format".split()
+    {
+        "eos_token_id",
+        "bos_token_id",
+        "pad_token_id",
+        "decoder_start_token_id",
+        "transformers_version",
+        "use_cache",
+        "cache_implementation",
+        "cache_config",
+        "max_cache_len",
+        "max_length",
+        "max_new_tokens",
+        "do_sample",
+        "return_dict_in_generate",
+        "output_scores",
+        "output_logits",
+        "output_attentions",
+        "output_hidden_states",
+        "compile_config",
+        "disable_compile",
+        "is_assistant",
+        "continuous_batching_config",
+        "low_memory",
+        "prefill_chunk_size",
+        "chat_format",
+    }
 )
 """Settings that change no probability, or that every sampler is given anyway."""
 

@@ -58,20 +58,45 @@ def release() -> None:
     load.cache_clear()
 
 
-def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> list[int]:
+@functools.cache
+def tokenizer_at_hand(place: str, model: str, revision: str | None) -> Any:
+    """The tokenizer of a folder; None for a Hub id, which is not asked for before the first question.
+
+    Raises:
+        JudgeError: it cannot be loaded.
+    """
+    if not Path(model).expanduser().is_dir():
+        return None
+    return weights.load_tokenizer(model, lambda problem: JudgeError(place, problem), revision=revision)
+
+
+def chat_ids(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> list[int]:
     """Token ids of a conversation by the tokenizer's chat template.
 
     Args:
+        place: of errors.
         tokenizer: one with a chat template.
         messages: the conversation.
         answer_next: whether the assistant's turn is opened.
+
+    Raises:
+        JudgeError: the template refuses it.
     """
     settings = {"add_generation_prompt": answer_next, "tokenize": True, "return_dict": False}
     try:
-        # Answers are untrusted: one that spells an end-of-turn token must not end its turn.
-        ids = tokenizer.apply_chat_template(list(messages), sanitize_control_tokens=True, **settings)
-    except NotImplementedError:  # a template that writes no special tokens has none to be imitated
-        ids = tokenizer.apply_chat_template(list(messages), **settings)
+        try:
+            # Answers are untrusted: one that spells an end-of-turn token must not end its turn.
+            ids = tokenizer.apply_chat_template(list(messages), sanitize_control_tokens=True, **settings)
+        except NotImplementedError:  # a template that writes no special tokens has none to be imitated
+            ids = tokenizer.apply_chat_template(list(messages), **settings)
+    except Exception as error:  # a template is a program of somebody's, and may raise anything
+        roles = ", ".join(message["role"] for message in messages)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise JudgeError(
+            place,
+            f"the judge's chat template refuses a question with the roles {roles} ({reason}); leave the system prompt"
+            ' out (system_prompt: ""), or take a judge whose template has such roles',
+        ) from error
     return list(ids)
 
 

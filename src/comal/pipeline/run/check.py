@@ -131,8 +131,10 @@ def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: P
 
 
 def refuse_other_processes(folder: Path, processes: int) -> None:
-    """Refuse to go on in another number of processes: batches are a process's own, so an optimiser step would be of
-    other prompts, and the run neither the one that was begun nor one of so many processes.
+    """Refuse to go on in another number of processes.
+
+    Batches are a process's own: an optimiser step would be of other prompts, and the run neither the one that was begun
+    nor one of so many processes.
 
     Raises:
         RunError: the number is not the one that the run was begun in.
