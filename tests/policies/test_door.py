@@ -1,4 +1,4 @@
-"""The check at the door: every way in which the sampler can be another policy than the scored one is found and named."""
+"""The check at the door: each way in which a sampler can be another policy than the scored one is found and named."""
 
 from __future__ import annotations
 

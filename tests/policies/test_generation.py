@@ -91,7 +91,7 @@ def test_end_tokens_are_still_the_files(tmp_path: Path) -> None:
     assert opened(tmp_path / "two", eos_token_id=[50, 2]).end_tokens == [2, 50]
     assert opened(tmp_path / "beyond", eos_token_id=[50, 100_000, -1]).end_tokens == [2, 50]
     for number, wrong in enumerate(["2", [2.5], [[2]], True]):
-        with pytest.raises(PolicyError, match="eos_token_id of .* should be token ids"):
+        with pytest.raises(PolicyError, match=r"eos_token_id of .* should be token ids"):
             opened(tmp_path / f"wrong{number}", eos_token_id=wrong)
 
 

@@ -117,6 +117,7 @@ def test_an_adapter_that_does_not_fit_is_one_message(base: str, tmp_path: Path, 
         PolicyStore(base, adapter=folder).open(folder)
 
 
+@pytest.mark.filterwarnings("ignore:Setting .save_embedding_layers.:UserWarning")
 def test_an_adapter_from_elsewhere_brings_its_tokenizer_and_its_rows(tmp_path: Path) -> None:
     """What plain PEFT computes, with two added tokens in a chat template that the base does not have."""
     base = tiny_models.save_causal_lm(tmp_path / "base", initializer_range=0.2, chat_template=False)

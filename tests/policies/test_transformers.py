@@ -14,6 +14,7 @@ import tiny_models
 from comal.errors import PolicyError
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Completion, Prompt
+from comal.policies.saved import require_saved
 from comal.policies.sequences import TokenBatch, completion_log_probs
 from comal.policies.store import PolicyStore
 from comal.policies.transformers import Decoding
@@ -273,3 +274,22 @@ def test_a_whole_checkpoint_comes_back_as_it_was_saved_and_is_kept_in_memory(bas
 def test_a_folder_without_an_adapter_is_no_lora_checkpoint(base: str, tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"holds no adapter \(adapter_config.json is missing\)"):
         store(base, lora=LORA).open(tmp_path)
+
+
+@pytest.mark.parametrize("target", [("q_proj", "lm_head"), ("q_proj", "embed_tokens"), ("lm_head", "embed_tokens")])
+def test_an_adapter_on_a_tied_embedding_or_head_is_refused(base: str, target: tuple[str, ...]) -> None:
+    """Merged into the one matrix that both are, it would change the other use too."""
+    with pytest.raises(PolicyError, match=r"policy.lora.target_modules: .* are one matrix .* all-linear"):
+        store(base, lora=LoraConfig(4, 8.0, target)).trainable(base)
+
+
+def test_a_checkpoint_that_is_not_what_was_trained_is_refused(base: str, tmp_path: Path) -> None:
+    for number, lora in enumerate((None, LORA)):
+        opened = store(base, lora=lora)
+        model = opened.trainable(base)
+        folder = tmp_path / str(number)
+        opened.save(model, folder)
+        with torch.no_grad():
+            next(p for p in model.parameters() if p.requires_grad).add_(0.01)
+        with pytest.raises(PolicyError, match="not the trained model: weights differ from the trained ones"):
+            require_saved(model, folder)
