@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_padding_token_beyond_the_embedding_changes_nothing(tmp_path: Path) ->
     prompts = [Prompt.of_text("Why?"), Prompt.of_text("How long is a yard, and why?")]
     found = []
     for name in ("plain", "beyond"):
-        base = tiny_models.save_causal_lm(tmp_path / name, initializer_range=0.2, pad=name == "plain")
+        base = tiny_models.save_causal_lm(tmp_path / name, initializer_range=0.2)
         if name == "beyond":
             tokenizer = AutoTokenizer.from_pretrained(base)
             assert tokenizer.add_special_tokens({"pad_token": "[PAD]"}) == 1
@@ -91,12 +92,10 @@ def test_a_prompt_with_tokens_that_the_model_does_not_have_is_refused(tmp_path: 
 
 
 def test_a_model_without_an_end_token_can_be_sampled_and_gets_none_put_on(tmp_path: Path) -> None:
-    import json
-
     base = tiny_models.save_causal_lm(tmp_path, chat_template=False)
     for file in ("config.json", "generation_config.json", "tokenizer_config.json"):
         content = json.loads((tmp_path / file).read_text())
-        content = {k: v for k, v in content.items() if k not in ("eos_token", "eos_token_id")}
+        content |= {key: None for key in ("eos_token", "eos_token_id") if key in content}
         (tmp_path / file).write_text(json.dumps(content))
     policy = PolicyStore(base, decoding=Decoding(max_new_tokens=4)).open(base)
     assert policy.end_tokens == []

@@ -126,6 +126,12 @@ def require(
     batch = scorer.laid_out(groups, share_prompt=False)
     logits = scorer.logits(batch)
     assert draw.scores is not None
+    assert draw.logits is not None
+    if not sampler.mixes:
+        # Of the sampler's own logits, and so exact in every format.
+        changed = _sampler_gap(draw.scores, draw.logits, answers, sampler.decoding)
+        if not changed.within(TOLERANCE[torch.float32]):
+            raise PolicyError(_PLACE, _changed(sampler, changed))
     found = _sampler_gap(draw.scores, logits, answers, sampler.decoding)
     if not found.within(tolerance):
         raise PolicyError(_PLACE, _cause(sampler, scorer, draw, groups, found, suspects or {}))
@@ -282,28 +288,36 @@ def _cause(
 ) -> str:
     """The message: by how much they differ, and why as far as that can be told."""
     assert draw.scores is not None
-    assert draw.logits is not None
-    tolerance = max(_tolerance(sampler), _tolerance(scorer))
-    amount = "some tokens are never drawn" if math.isinf(found.mean) else f"{found.mean:.2g} nats a token"
-    head = f"the sampler does not draw from the policy that is scored ({amount}, {tolerance:g} allowed)"
+    head = _head(found, max(_tolerance(sampler), _tolerance(scorer)))
     answers = [answer for _, group in groups for answer in group]
     batch = scorer.laid_out(groups, share_prompt=False)
-    plain = Decoding()
-    if _sampler_gap(draw.logits, scorer.logits(batch), answers, plain).within(tolerance):
-        asked = wishes(sampler.model.generation_config.to_diff_dict())
-        named = f" ({', '.join(f'{k} {v}' for k, v in asked.items())})" if asked else ""
-        return f"{head}: something in it changes the model's probabilities, such as a penalty{named}; take it out"
     others = dict(suspects)
     if scorer.adapter is not None:
         base = TransformersPolicy(scorer.model, scorer.encoder, scorer.decoding, scorer.score_batch)
         others.setdefault("the base weights instead of the adapter", base)
     for name, policy in others.items():
-        if _sampler_gap(draw.logits, policy.logits(batch), answers, plain).within(tolerance):
+        tolerance = max(_tolerance(sampler), _tolerance(policy))
+        if _sampler_gap(draw.scores, policy.logits(batch), answers, sampler.decoding).within(tolerance):
             return f"{head}: it holds {name}; load the checkpoint into it again"
     return (
         f"{head}: it holds other weights than the checkpoint, perhaps an earlier (stale) one, or computes them"
         f" otherwise; load the checkpoint into it again{_without_sharing(sampler)}"
     )
+
+
+def _changed(sampler: TransformersPolicy, changed: Gap) -> str:
+    """The message about a sampler that makes other probabilities of its model's logits."""
+    asked = wishes(sampler.model.generation_config.to_diff_dict())
+    named = f" ({', '.join(f'{k} {v}' for k, v in asked.items())})" if asked else ""
+    return (
+        f"{_head(changed, TOLERANCE[torch.float32])}: something in it changes the model's probabilities, such as a"
+        f" penalty{named}; take it out"
+    )
+
+
+def _head(gap: Gap, tolerance: float) -> str:
+    amount = "some tokens are never drawn" if math.isinf(gap.mean) else f"{gap.mean:.2g} nats a token"
+    return f"the sampler does not draw from the policy that is scored ({amount}, {tolerance:g} allowed)"
 
 
 def tolerance_of(dtype: torch.dtype) -> float:

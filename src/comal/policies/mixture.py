@@ -40,6 +40,7 @@ class MixedPolicy(TransformersPolicy):
         super().__init__(
             first.model, first.encoder, first.decoding, first.score_batch, first.adapter, first.share_prompt
         )
+        self.mixes = True
 
     def logits(self, batch: TokenBatch) -> torch.Tensor:
         """Logits of the mixture; one forward pass a member."""

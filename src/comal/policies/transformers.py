@@ -73,6 +73,7 @@ class TransformersPolicy:
         self.score_batch = score_batch
         self.adapter = adapter
         self.share_prompt = share_prompt
+        self.mixes = False  # whether logits are replaced on purpose while answers are drawn
         self.agreement: Any = None  # what `comal.policies.door` found
 
     @property
