@@ -49,7 +49,11 @@ MODELS: dict[str, tuple[type[Any], type[Any], dict[str, Any]]] = {
             "word_embed_proj_dim": 32, "max_position_embeddings": 512, "init_std": 0.3, **TOKENS,
         },
     ),
-    "mpt": (t.MptForCausalLM, t.MptConfig, {"d_model": 32, "n_layers": 2, "n_heads": 2, "initializer_range": 0.3, "vocab_size": 320}),
+    "mpt": (
+        t.MptForCausalLM,
+        t.MptConfig,
+        {"d_model": 32, "n_layers": 2, "n_heads": 2, "initializer_range": 0.3, "vocab_size": 320},
+    ),
     "falcon": (t.FalconForCausalLM, t.FalconConfig, SMALL),
     "falcon with alibi": (t.FalconForCausalLM, t.FalconConfig, SMALL | {"alibi": True}),
     "bloom": (
