@@ -37,6 +37,7 @@ _SINGLE: Final = 10.0
 """How many times as much it can make on a single token."""
 
 _SAMPLES, _TOKENS = 2, 6
+_QUICK_SAMPLES, _QUICK_TOKENS = 1, 3
 _EXAMINED: weakref.WeakSet[PromptEncoder] = weakref.WeakSet()
 """Encoders of the stores whose kind of model was looked at thoroughly."""
 
@@ -110,7 +111,8 @@ def require(
         prompts: the shortest and the longest of the first few are tried.
         scorer: gives log-probabilities; the sampler itself by default.
         suspects: policies that the sampler may have been mistaken for, by what to call them.
-        thorough: whether to try padding and the shared layout too, which depend on the kind of model only.
+        thorough: whether to try padding and the shared layout too, which depend on the kind of model only, and more
+            tokens.
 
     Raises:
         PolicyError: they differ by more than rounding; the message names the cause as far as it can be told.
@@ -120,9 +122,10 @@ def require(
     layout = _layout_gap(scorer, tried) if scorer.share_prompt and thorough else None
     _require_same_prompts(sampler, scorer, tried)
     tolerance = max(_tolerance(sampler), _tolerance(scorer))
-    draw = _draw(sampler, tried)
+    samples, tokens = (_SAMPLES, _TOKENS) if thorough else (_QUICK_SAMPLES, _QUICK_TOKENS)
+    draw = _draw(sampler, tried, samples, tokens)
     answers = [sampler.completion(row).token_ids for row in draw.tokens]
-    groups = [(scorer.encoder(prompt), answers[i * _SAMPLES : (i + 1) * _SAMPLES]) for i, prompt in enumerate(tried)]
+    groups = [(scorer.encoder(prompt), answers[i * samples : (i + 1) * samples]) for i, prompt in enumerate(tried)]
     batch = scorer.laid_out(groups, share_prompt=False)
     logits = scorer.logits(batch)
     assert draw.scores is not None
@@ -162,10 +165,10 @@ def _require_same_prompts(sampler: TransformersPolicy, scorer: TransformersPolic
             )
 
 
-def _draw(sampler: TransformersPolicy, prompts: Sequence[Prompt]) -> Draw:
-    longest = min(_TOKENS, sampler.decoding.max_new_tokens)
+def _draw(sampler: TransformersPolicy, prompts: Sequence[Prompt], samples: int, tokens: int) -> Draw:
+    longest = min(tokens, sampler.decoding.max_new_tokens)
     try:
-        return sampler.draw(prompts, _SAMPLES, derive_seed("door"), longest, keep_logits=True)
+        return sampler.draw(prompts, samples, derive_seed("door"), longest, keep_logits=True)
     except PolicyError:
         raise
     except Exception as error:
