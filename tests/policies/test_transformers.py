@@ -279,7 +279,7 @@ def test_a_folder_without_an_adapter_is_no_lora_checkpoint(base: str, tmp_path: 
 @pytest.mark.parametrize("target", [("q_proj", "lm_head"), ("q_proj", "embed_tokens"), ("lm_head", "embed_tokens")])
 def test_an_adapter_on_a_tied_embedding_or_head_is_refused(base: str, target: tuple[str, ...]) -> None:
     """Merged into the one matrix that both are, it would change the other use too."""
-    with pytest.raises(PolicyError, match=r"policy.lora.target_modules: .* are one matrix .* all-linear"):
+    with pytest.raises(PolicyError, match=r"policy.lora.target_modules: .* are one matrix .*all-linear"):
         store(base, lora=LoraConfig(4, 8.0, target)).trainable(base)
 
 
