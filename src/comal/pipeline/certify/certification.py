@@ -35,6 +35,7 @@ from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.processes.pool import side_by_side, worker_lock
 from comal.pipeline.run.check import check, refuse_other
+from comal.pipeline.run.door import keep
 from comal.pipeline.run.final_evaluation import comparisons_of
 from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.run.start import prepare_start, timed
@@ -202,7 +203,9 @@ class Certification:
     ) -> Samples:
         policy = None if path.is_file() else shared.store.open(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
-        return sample_once(path, policy, prompts, count, seed)
+        samples = sample_once(path, policy, prompts, count, seed)
+        keep(self.folder, name, policy)
+        return samples
 
     def _certificate(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ from comal.errors import PolicyError
 from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
 from comal.pipeline.cost.walk import method_cost
+from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.known import known_prompts
+from comal.pipeline.data.prompts import load_pairs, on_hub, split_prompts
 from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.run.check import check
 from comal.pipeline.run.resolved import resolve
 from comal.plugins import describe
 from comal.recipes.settings import PolicySettings, Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def recipe_cost(recipe: Recipe) -> dict[str, Any]:
@@ -27,6 +32,8 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     resolved = resolve(recipe)
     check(resolved)
     known = known_prompts(recipe)
+    if known.available is not None:
+        _show_to_policy(recipe)
     parameters = count_parameters(recipe.policy)
     judge = resolved.judge
     orders = 1 if judge.symmetric else 2
@@ -83,6 +90,24 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "unknown": unknown,
         },
     }
+
+
+def _show_to_policy(recipe: Recipe) -> None:
+    """Look at the prompts as the policy will be shown them, where its tokenizer lies in a folder.
+
+    Raises:
+        ComalError: the policy cannot be shown them.
+    """
+    policy = recipe.policy
+    if policy.model is None or not Path(policy.model).expanduser().is_dir():
+        return
+    encoder = encoder_of(policy)
+    fitted = fit_prompts(split_prompts(recipe.prompts, recipe.seed), encoder, policy)
+    require_positions(fitted.longest, policy, policy.model)
+    if recipe.supervised is not None and not on_hub(recipe.supervised.data):
+        fit_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed), encoder, policy)
+    if (line := fitted.line()) is not None:
+        logger.warning("%s", line)
 
 
 def _at_most(count: int, known: int | None) -> int:

@@ -4,7 +4,8 @@ run.json               what is run: format, version, the whole recipe
 provenance.json        versions, machine and command of every session that worked on it
 timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
-data/                  prompts.json, and pairs.json for the supervised stage
+door.json              how well sampler and scorer of its policies agree
+data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 .supervised-trainer/   what its training goes on from, while it lasts
 <method>/              see `comal.pipeline.disk.method_folder`
@@ -25,7 +26,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pydantic
 
@@ -46,6 +47,8 @@ COMPARISON = Path("comparison.html")
 """Where the page that compares several runs goes then."""
 
 _DATA, _EVALUATION, _MODEL, _SUPERVISED = "data", "evaluation", "model", "supervised"
+ANSWERS = "answers"
+"""Folder of a certification with the answers to its fresh prompts."""
 _SPLITS = ("train", "validation", "test")
 
 RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _SUPERVISED})
@@ -133,6 +136,24 @@ class HomeFolder(WorkFolder):
         """Write them."""
         rows = [{"messages": [dict(m) for m in p.prompt.messages], "answer": p.answer} for p in pairs]
         write_json(self._pairs, rows)
+
+    @property
+    def _long_prompts(self) -> Path:
+        return self.path / _DATA / "long_prompts.json"
+
+    def long_prompts(self) -> dict[str, Any] | None:
+        """What became of prompts that are longer than the policy reads; None before it was looked at."""
+        return read_json(self._long_prompts) if self._long_prompts.is_file() else None
+
+    def write_long_prompts(self, found: Mapping[str, Any]) -> None:
+        """Write it."""
+        write_json(self._long_prompts, found)
+
+    @property
+    def drew_answers(self) -> bool:
+        """Whether answers to the prompts were drawn already, by a run's methods or a certification's."""
+        drawn = ("*/steps", "*/*/steps", _EVALUATION, ANSWERS)
+        return any(found for pattern in drawn for found in self.path.glob(pattern))
 
     def forget_preparations(self) -> None:
         """Remove the prompts and pairs, so that they are prepared anew."""

@@ -9,15 +9,20 @@ from typing import Any
 from comal.errors import ComalError, ConfigError, RunError
 from comal.judges.kept.file import check_cache
 from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
 from comal.policies.loading import require_folder
+from comal.records import read
 from comal.resolve import resolve_judge
 
 HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"})
 """Settings that may differ when a run is continued: they change how fast or how far it goes and no figure (threads
 round). A judge's own are `Judge.harmless`."""
+
+_ADDED = {"policy.long_prompts": "cut"}
+"""Settings that older runs do not name, with what they meant."""
 
 
 def check(resolved: ResolvedRecipe) -> None:
@@ -54,12 +59,37 @@ def check(resolved: ResolvedRecipe) -> None:
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
     """Raise RunError if the folder's run was made by another recipe, saying what differs."""
     old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
+    for place, meant in _ADDED.items():
+        for prefix in ("", "of."):
+            if prefix + place in new:
+                old.setdefault(prefix + place, meant)
     changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if changed:
         listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:5])
         more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise RunError(
             str(folder), f"this folder's run has another configuration: {listed}{more}. Use another --output-dir"
+        )
+
+
+def refuse_other_processes(folder: Path, processes: int) -> None:
+    """Refuse to go on in another number of processes.
+
+    Batches are a process's own: an optimiser step would be of other prompts, and the run neither the one that was begun
+    nor one of so many processes.
+
+    Raises:
+        RunError: the number is not the one that the run was begun in.
+    """
+    path = RunFolder(folder).provenance
+    sessions = read(Provenance, path).sessions if path.is_file() else ()
+    before = sessions[-1].processes if sessions else None
+    if before is not None and before != processes:
+        raise RunError(
+            str(folder),
+            f"this run was trained in {before} processes, and this is {processes}: prompts_per_batch and batch_size are"
+            f" those of each process, so it would become another run; go on with {before}, or begin anew in another"
+            " --output-dir",
         )
 
 

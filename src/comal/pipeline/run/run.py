@@ -17,7 +17,8 @@ from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.processes.pool import side_by_side, worker_lock
-from comal.pipeline.run.check import check, refuse_other
+from comal.pipeline.run.check import check, refuse_other, refuse_other_processes
+from comal.pipeline.run.door import check_start
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
 from comal.pipeline.run.resolved import ResolvedRecipe, resolve
@@ -54,6 +55,8 @@ class Run:
         if state().is_main_process:
             lock = claim(RunFolder(self.folder), content, refuse_other, list(self.resolved.methods))
             self._held.callback(lock.release)
+            if RunFolder(self.folder).holds_work():
+                refuse_other_processes(self.folder, state().num_processes)
             record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
 
@@ -99,5 +102,6 @@ def run_method(folder: Path, resolved: ResolvedRecipe, name: str, parent: int | 
     with worker_lock(folder, name), young_garbage_only():
         progress = FileProgress(own.progress, resolved.recipe.steps, parent)
         shared = open_resources(folder, resolved)
+        check_start(folder, shared)
         Method(own.path, resolved.methods[name], shared, progress).run()
         answer_test_prompts(folder, shared, name, parent)

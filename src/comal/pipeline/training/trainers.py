@@ -128,6 +128,8 @@ class ProxTrainer(_BaseTrainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """Mean prox loss over the micro-batch's prompts."""
+        if self.start_gap is None:
+            require_sharded(self, model)
         logp_BK = completion_log_probs(model, TokenBatch.of(inputs)).view(inputs["win_rate"].shape)
         if self.start_gap is None:
             self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
@@ -157,6 +159,8 @@ class SupervisedTrainer(_BaseTrainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """Cross-entropy in nats a token."""
+        if self.batches == 0:
+            require_sharded(self, model)
         batch = TokenBatch.of(inputs)
         loss = -token_log_probs(next_token_logits(model, batch), batch).sum() / (batch.segment_RC >= 0).sum()
         self.loss_sum += loss.detach().float()
@@ -247,11 +251,45 @@ def training_arguments(
         }
     else:
         values |= KEPT
+    place = "training" if isinstance(settings, TrainingSettings) else "supervised"
     try:
-        return kind(**(values | settings.arguments | more))
+        arguments = kind(**(values | settings.arguments | more))
     except (ValueError, TypeError, ImportError) as error:
-        place = "training" if isinstance(settings, TrainingSettings) else "supervised"
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
+    refuse_unsharded(arguments, f"{place}.arguments")
+    return arguments
+
+
+def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
+    """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
+
+    Raises:
+        ConfigError: FSDP without several processes, or FSDP or DeepSpeed on CPUs.
+    """
+    asked = "fsdp" if arguments.fsdp else "deepspeed" if arguments.deepspeed else None
+    if asked is None:
+        return
+    if on_cpu():
+        raise ConfigError(f"{place}.{asked}", "on CPUs it has no effect, every process would hold all; leave it out")
+    if asked == "fsdp" and arguments.world_size == 1:
+        raise ConfigError(
+            f"{place}.{asked}", "this is one process, and there is nothing to shard over; start comal with torchrun"
+        )
+
+
+def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
+    """Check that a model in training is sharded if that was asked for.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    wrappers = {type(module).__name__ for module in model.modules()}
+    for asked, name in ((trainer.args.fsdp, "fsdp"), (trainer.args.deepspeed, "deepspeed")):
+        mark = {"fsdp": "FSDP", "deepspeed": "DeepSpeed"}[name]
+        if asked and not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
+            raise ConfigError(
+                f"training.arguments.{name}", f"it was asked for and is not in effect ({type(model).__name__} trains)"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from comal.reports.html.page import render_page, write_page
 from comal.reports.html.run_data import RunData, load_run
 from comal.reports.html.sections.audit import audit_of, shown_audit
 from comal.reports.html.sections.certificates import read_certificates
+from comal.reports.html.sections.checks import checks
 from comal.reports.html.sections.class_shares import ClassData, class_data, classifier
 from comal.reports.html.sections.cost import cost
 from comal.reports.html.sections.cross_play import cross_play, sign
@@ -102,6 +103,7 @@ def render(run: RunData) -> str:
         settings_count=len(flat(run.recipe)),
         sessions=run.sessions,
         provenance=provenance_table(run.sessions),
+        checks=checks(run.folder),
         commanded=bool(_command(run)),
         command=_command(run) or f"comal run {shlex.quote(str(run.recipe['name']))}.yaml",
     )
