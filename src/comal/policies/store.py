@@ -58,7 +58,7 @@ class PolicyStore:
     that *is* the policy.)
 
     Args:
-        model: what the checkpoints are of.
+        model: what the checkpoints are of; a folder or hub id alone for whole models in float32.
         prompts: what it reads of a prompt.
         decoding: how answers are drawn.
         batching: how forward passes are filled.
@@ -72,7 +72,7 @@ class PolicyStore:
 
     def __init__(
         self,
-        model: ModelSource,
+        model: ModelSource | str | Path,
         prompts: PromptFormat | None = None,
         decoding: Decoding | None = None,
         batching: Batching | None = None,
@@ -81,6 +81,7 @@ class PolicyStore:
         device: torch.device | None = None,
         keep: int = 2,
     ) -> None:
+        model = model if isinstance(model, ModelSource) else ModelSource(model)
         self.model = model
         self.base = str(model.base)
         self.adapter = None if model.adapter is None else str(model.adapter)
