@@ -46,6 +46,12 @@ def run(
     with Run(folder, plan, command) as started:
         if shown:
             typer.echo(f"run folder: {folder}", err=True)
+            if (processes := state().num_processes) > 1:
+                micro = plan.training.prompts_per_batch
+                batch = micro * plan.training.gradient_accumulation
+                said = f"an optimiser step takes {batch} prompts of each, {processes * batch} in all"
+                as_one = f"as one process with training.prompts_per_batch={processes * micro} does"
+                typer.echo(f"{processes} processes: {said}, {as_one}", err=True)
         display = RunDisplay(folder, list(method_names(plan)), plan.steps) if shown else contextlib.nullcontext()
         with display:
             result = started.execute()

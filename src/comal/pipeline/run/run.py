@@ -55,7 +55,7 @@ class Run:
         if state().is_main_process:
             lock = claim(RunFolder(self.folder), content, refuse_other, list(self.resolved.methods))
             self._held.callback(lock.release)
-            if RunFolder(self.folder).holds_work():
+            if RunFolder(self.folder).holds_work() and not RunFolder(self.folder).is_finished:
                 refuse_other_processes(self.folder, state().num_processes)
             record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
