@@ -41,7 +41,7 @@ def audit_verdicts(verdicts: Verdicts, people: Verdicts | None = None, seed: int
     between = structure(pairs) if pairs is not None and len(pairs.rate) else None
     within = prompt_cycles(verdicts)
     position, consistency = position_bias(verdicts), self_consistency(verdicts)
-    agreements = _agreements(verdicts, people, seed)
+    agreements = _agreements(verdicts, people)
     known = information(verdicts)
     evidence = Evidence(
         failures=bounded_estimate(prompt_means(verdicts.column("prompt"), np.isnan(verdicts.probability))),
@@ -102,18 +102,18 @@ def _all_even(verdicts: Verdicts) -> bool:
     return len(p) > 0 and bool((p == 0.5).all())
 
 
-def _agreements(verdicts: Verdicts, people: Verdicts | None, seed: int) -> tuple[Agreement, ...]:
+def _agreements(verdicts: Verdicts, people: Verdicts | None) -> tuple[Agreement, ...]:
     single = [verdicts.of_rater(r) for r in range(len(verdicts.raters))]
     given = [labels(one) for one in single]
     if people is not None:
         wanted = labels(people)
         reference = people.raters[0] if len(people.raters) == 1 else f"majority of {len(people.raters)} people"
         found = [
-            agreement(name, mine, reference, wanted, seed) for name, mine in zip(verdicts.raters, given, strict=True)
+            agreement(name, mine, reference, wanted) for name, mine in zip(verdicts.raters, given, strict=True)
         ]
         if not any(found):
             raise DataError(people.name, f"none of its pairs of answers is among those of {verdicts.name}")
         return tuple(one for one in found if one is not None)
     named = list(zip(verdicts.raters, given, strict=True))[:_MOST_RATERS]
-    each = [agreement(a, mine, b, theirs, seed) for (a, mine), (b, theirs) in combinations(named, 2)]
+    each = [agreement(a, mine, b, theirs) for (a, mine), (b, theirs) in combinations(named, 2)]
     return tuple(one for one in each if one is not None)
