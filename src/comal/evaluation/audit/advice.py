@@ -69,7 +69,9 @@ def conclude(
     if reasons:
         lines = [_unsettled(prompts)] if prompts is not None and not _few(prompts) else []
         lines += [_missed(between)] if between is not None and (between.detectable or 0) > WEAK else []
-        return Conclusion("transitive", p_value, ("Transitive: " + " ".join(reasons), *lines, *doubts(evidence), _USE_SCORES))
+        return Conclusion(
+            "transitive", p_value, ("Transitive: " + " ".join(reasons), *lines, *doubts(evidence), _USE_SCORES)
+        )
     return Conclusion("cannot tell", p_value, _cannot_tell(between, prompts, num_prompts))
 
 

@@ -70,6 +70,7 @@ def audit_verdicts(verdicts: Verdicts, people: Verdicts | None = None, seed: int
         verdict=end.verdict,
         advice=end.advice,
         information=known,
+        reasons=verdicts.reasons,
     )
 
 
@@ -108,9 +109,7 @@ def _agreements(verdicts: Verdicts, people: Verdicts | None) -> tuple[Agreement,
     if people is not None:
         wanted = labels(people)
         reference = people.raters[0] if len(people.raters) == 1 else f"majority of {len(people.raters)} people"
-        found = [
-            agreement(name, mine, reference, wanted) for name, mine in zip(verdicts.raters, given, strict=True)
-        ]
+        found = [agreement(name, mine, reference, wanted) for name, mine in zip(verdicts.raters, given, strict=True)]
         if not any(found):
             raise DataError(people.name, f"none of its pairs of answers is among those of {verdicts.name}")
         return tuple(one for one in found if one is not None)

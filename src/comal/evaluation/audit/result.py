@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ class AuditResult:
             without counts.
         advice: the audit's end, in words.
         information: how much of the verdicts is due to the answers; None where it cannot be measured.
+        reasons: why there was no verdict and how often, of a judge that was asked for this audit.
     """
 
     name: str
@@ -54,6 +56,7 @@ class AuditResult:
     verdict: Transitivity
     advice: tuple[str, ...]
     information: Information | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failure_rate(self) -> float | None:
