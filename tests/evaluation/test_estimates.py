@@ -104,7 +104,7 @@ def test_mirrored_values_have_mirrored_intervals():
 
 
 def test_values_out_of_bounds_are_refused():
-    with pytest.raises(ValueError, match="between 0 and 1 are needed, one is 0.5 beyond"):
+    with pytest.raises(ValueError, match=r"between 0 and 1 are needed, one is 0\.5 beyond"):
         estimate([0.2, 1.5], SHARE)
     assert estimate([0.2, 1 + 1e-12], SHARE).high == 1
     assert estimate([0.2, 1.5], None).high > 1.5

@@ -78,7 +78,8 @@ def information(verdicts: Verdicts) -> Information | None:
     both = [(x, f, b) for x, f, b in groups if f and b]
     if both:
         prompts = [x for x, _, _ in both]
-        forth, back = (np.array([np.mean(values) for values in column]) - 0.5 for column in list(zip(*both))[1:])
+        forth = np.array([np.mean(f) for _, f, _ in both]) - 0.5
+        back = np.array([np.mean(b) for _, _, b in both]) - 0.5
         bias = (forth - back) / 2
         around = [(_square(f) + _square(b)) / 2 for _, f, b in both]
         mean_bias = float(prompt_means(prompts, bias).mean())

@@ -34,8 +34,8 @@ class AuditResult:
         structure: of the preferences between systems; None where answers have no system, or there is only one.
         prompt_cycles: among the answers to single prompts; None without prompts that have a judged triple.
         p_value: that the preference is transitive, over both kinds of cycles; None where nothing can be tested.
-        verdict: what comes first of `unusable`, `too little data` and the shape of the preference; `untested` is a table
-            without counts.
+        verdict: `unusable` and `too little data` come before the shape of the preference; `untested` is a table without
+            counts.
         advice: the audit's end, in words.
         information: how much of the verdicts is due to the answers; None where it cannot be measured.
         reasons: why there was no verdict and how often, of a judge that was asked for this audit.

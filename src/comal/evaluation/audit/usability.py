@@ -62,7 +62,7 @@ class Evidence:
         information: None where it cannot be measured.
         position, consistency: None where they cannot be measured.
         people: agreement with people; empty without labels.
-        systems_p: p-value that all systems are equally good, corrected for the choice among pairs; None without systems.
+        systems_p: p-value that all systems are equally good, corrected for the choice of a pair; None without systems.
         cycles_p: p-value that the preference is transitive, of which a coin is one; None where nothing can be tested.
         exact: whether verdicts are the preference itself, so that there is no coin.
     """
@@ -165,12 +165,12 @@ def _reasons(evidence: Evidence) -> list[str]:
             f"the verdicts cannot be told from {rest}; the answers explain {max(found.share.mean, 0.0):.1%} of them, "
             f"at most {max(found.at_most, 0.0):.1%}."
         )
-    for one in evidence.people:
-        if one.decided_accuracy is not None and one.decided_accuracy.high < 0.5 + WEAK:
-            reasons.append(
-                f"{one.rater} names {one.reference}'s winner in {one.decided_accuracy.mean:.1%} of the pairs; a coin "
-                "does so in half."
-            )
+    reasons += [
+        f"{one.rater} names {one.reference}'s winner in {one.decided_accuracy.mean:.1%} of the pairs; "
+        "a coin does so in half."
+        for one in evidence.people
+        if one.decided_accuracy is not None and one.decided_accuracy.high < 0.5 + WEAK
+    ]
     return reasons
 
 

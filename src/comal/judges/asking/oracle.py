@@ -15,7 +15,6 @@ from comal.judges.base import Comparison, Judge, Records
 from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
 
-
 UNSAID = "not said"
 """Of a judge that does not say why it has no verdict."""
 
