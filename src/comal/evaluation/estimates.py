@@ -1,13 +1,13 @@
 """Means over prompts with their uncertainty.
 
 Of values that have bounds (win rates, shares and what is computed from them) few prompts say less than Student's t
-would have it: four prompts that were all won have no variance, and t would be certain of a win rate of 1; others would get an
-interval that goes beyond 1. So for the interval, not for the mean, four values are invented, two at either bound, as
-Agresti and Coull (1998, The American Statistician 52:119-126) do for proportions, and Student's t is taken of all. They
-have the largest variance that bounded values can have, and each weighs as much as one prompt, so the interval is never
-narrower than what prompts of a kind not yet seen may bring (about 4 / n of the range), and from hundreds of prompts on
-it is the usual one. For wins and losses the coverage of a nominal 95% is at least 94.3% for any win rate and 4 to 200
-prompts, exactly; tests/evaluation/test_estimates.py measures it for other values.
+would have it: four prompts that were all won have no variance, and t would be certain of a win rate of 1; others
+would get an interval that goes beyond 1. So for the interval, not for the mean, four values are invented, two at
+either bound, as Agresti and Coull (1998, The American Statistician 52:119-126) do for proportions, and Student's t is
+taken of all. They have the largest variance that bounded values can have, and each weighs as much as one prompt, so
+the interval is never narrower than what prompts of a kind not yet seen may bring (about 4 / n of the range), and from
+hundreds of prompts on it is the usual one. For wins and losses the coverage of a nominal 95% is at least 94.3% for
+any win rate and 4 to 200 prompts, exactly; tests/evaluation/test_estimates.py measures it for other values.
 """
 
 from __future__ import annotations
