@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,7 @@ def audit(
         typer.Option(
             metavar="FILE",
             help="Keep an expensive judge's verdicts here, and use what is kept.",
-            show_default="of a run: where it keeps its own",
+            show_default="of a run: where it keeps its own; else your shared file, which is named",
         ),
     ] = None,
     seed: Annotated[
@@ -168,12 +169,21 @@ def _asked(
     from comal.cli.judge_spec import build_judge
     from comal.errors import ConfigError
     from comal.evaluation.audit.asking import ask
+    from comal.judges.kept.cache import SPEND_NAME, shared_cache_path
 
     if judge is None:
         named = ", ".join(map(str, inputs))
         raise ConfigError("--judge", f"{named} holds answers; say whom to ask about them, e.g. --judge judge.yaml")
-    with judging() as progress:
-        return ask(build_judge(judge), answers.first(prompts), how, cache, progress=progress)
+    asked = build_judge(judge)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        spend = None
+        if cache is None:
+            # The shared file serves all audits; a budget is one audit's.
+            cache, spend = shared_cache_path(), Path(place, SPEND_NAME)
+            if asked.expensive:
+                typer.echo(f"verdicts are kept in {cache}; another audit of the same judge will use them", err=True)
+        with judging() as progress:
+            return ask(asked, answers.first(prompts), how, cache, spend, progress)
 
 
 def _people(path: Path) -> Any:

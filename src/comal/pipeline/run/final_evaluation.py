@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from comal.evaluation.estimates import estimate
+from comal.evaluation.estimates import DIFFERENCE, estimate
 from comal.evaluation.exploitability.adversaries import cyclic_share
 from comal.evaluation.exploitability.certificate import AnsweredPrompt
 from comal.evaluation.exploitability.scoreboard import START, Score, score_policy
@@ -62,11 +62,11 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResul
     policies = {
         name: PolicyResult(
             scored[name].figures,
-            estimate(log_ratios[name]),
+            estimate(log_ratios[name], None),
             samples[name].mean_tokens,
             samples[name].unfinished,
             comparisons_of(folder / name) if name in methods else 0,
-            None if name == methods[0] else estimate(scored[name].exposed - first),
+            None if name == methods[0] else estimate(scored[name].exposed - first, DIFFERENCE),
         )
         for name in rows
     }

@@ -65,9 +65,17 @@ def _biases(result: AuditResult) -> list[tuple[str, str]]:
     rows = []
     if result.failure_rate is not None:
         rows.append(("without verdict", f"{result.failures:,} of {result.verdicts:,} ({result.failure_rate:.1%})"))
+        rows += [("", f"{reason}: {count:,}") for reason, count in result.reasons.items()]
     if result.position is not None:
         rows.append(("winner flips with the order", f"{_percent(result.position.flip_rate)}"))
         rows.append(("first answer preferred", f"{_percent(result.position.first)}"))
+    if result.information is not None:
+        found = result.information
+        what = "order and a coin" if found.between == "orders" else "a coin"
+        share = (
+            f"{found.share.mean:.1%} [{found.share.low:.1%}, {found.share.high:.1%}] of the verdicts; the rest: {what}"
+        )
+        rows.append(("explained by the answers", share))
     if result.length is not None:
         rows.append(("longer answer preferred", _percent(result.length.longer)))
         if result.length.per_doubling is not None:
