@@ -46,6 +46,9 @@ def run(
     with Run(folder, plan, command) as started:
         if shown:
             typer.echo(f"run folder: {folder}", err=True)
+            if started.ended_after is not None:
+                kept = RunFolder(folder).earlier_result(started.ended_after)
+                typer.echo(f"extending: it had ended after {started.ended_after} steps; kept: {kept}", err=True)
         display = RunDisplay(folder, list(method_names(plan)), plan.steps) if shown else contextlib.nullcontext()
         with display:
             result = started.execute()
