@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from comal.algorithms.base import PlayOnline
 from comal.errors import PolicyError
 from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
@@ -13,7 +14,9 @@ from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.data.known import known_prompts
 from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.run.check import check
-from comal.pipeline.run.resolved import resolve
+from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.pipeline.step.fits import refuse_unsampleable
+from comal.pipeline.training.reach import optimizer_steps, too_short
 from comal.plugins import describe
 from comal.recipes.settings import PolicySettings, Recipe
 
@@ -59,6 +62,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     size = None if parameters is None else parameters * width
     if size is not None and recipe.policy.lora is not None:
         size //= 50
+    short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
     return {
         "name": recipe.name,
@@ -69,6 +73,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
         "total": {
             "methods": len(methods),
             "steps": recipe.steps,
+            "optimizer_steps": None if _plays_online(resolved) else optimizer_steps(recipe),
             "prompts_available": known.available,
             "prompts_used": _at_most(max(m["prompts"] for m in methods), known.train),
             "longest_prompt_bytes": longest,
@@ -81,8 +86,15 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "checkpoints": checkpoints,
             "disk_bytes": None if size is None else size * checkpoints,
             "unknown": unknown,
+            "warnings": [] if short is None else [short],
         },
     }
+
+
+def _plays_online(resolved: ResolvedRecipe) -> bool:
+    """Whether some method's steps are online ones, whose updates the algorithm counts itself."""
+    programs = (refuse_unsampleable(rule, "algorithm") for rule in resolved.methods.values())
+    return any(isinstance(instruction, PlayOnline) for program in programs for instruction in program)
 
 
 def _at_most(count: int, known: int | None) -> int:
