@@ -90,7 +90,7 @@ def test_the_rate_of_a_whole_model_is_noticed_before_and_during_the_run(tmp_path
     assert "Raise training.learning_rate, then training.epochs or steps" in found
 
 
-@pytest.mark.parametrize(("share", "moves"), [(0.5, False), (3.0, True)], ids=["below", "above"])
+@pytest.mark.parametrize(("share", "moves"), [(0.2, False), (3.0, True)], ids=["below", "above"])
 def test_the_reach_tells_an_adapter_that_moves_from_one_that_does_not(
     tmp_path: Path, share: float, moves: bool
 ) -> None:
@@ -127,7 +127,7 @@ def test_the_reach_is_the_rank_free_bound(tmp_path: Path) -> None:
             layer = next(m for name, m in peft_model.named_modules() if name.endswith("q_proj"))
             x = torch.randn(4096, layer.in_features)
         assert (layer.lora_B["default"].weight == 0).all()
-        a = x @ layer.lora_A["default"].weight.T
+        a = x @ layer.lora_A["default"].weight.detach().T
         most = (alpha / r) * (n * rate) * a.abs().sum(dim=1)
         assert float(most.mean()) == pytest.approx(math.sqrt(2 / (3 * math.pi)) * alpha * n * rate, rel=0.15)
 
