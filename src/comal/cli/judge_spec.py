@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from comal.errors import ConfigError, near_match
+from comal.importing import search
 from comal.judges.base import Judge
 from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
@@ -30,7 +31,8 @@ def load_judge(spec: str, option: str = "--judge") -> Judge:
             `docstring_style`                          a judge that needs no options
             `name=python function=rules:better`        inline, with dotted keys as for `--set`
             `{name: python, function: "rules:better"}` inline, as in a recipe
-            `committee.yaml`, `judge.json`             a mapping with `name`, or a recipe or run.json with a judge
+            `committee.yaml`, `judge.json`             a mapping with `name`, or a recipe or run.json with a judge; what
+                                                       it names as `module:name` may lie beside it
             `docstrings`                               the judge of a recipe that ships with comal
             `runs/mine`                                the evaluation judge of a run, or else the one it trained on
         option: what to call the place of a mistake.
@@ -62,6 +64,7 @@ def build_judge(spec: str, option: str = "--judge") -> Judge:
 def _of_file(path: Path, spec: str, option: str) -> Any:
     if not path.is_file():
         raise ConfigError(option, f"there is no file `{spec}`")
+    search(path.parent)
     text = decoded(read_bytes(path), spec, ConfigError)
     return _judge_of(_loaded(text, spec), spec)
 

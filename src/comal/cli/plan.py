@@ -46,11 +46,14 @@ def plan(
     ]:
         table.add_row(name, value)
     console.print(table)
+    for warning in cost["total"]["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("methods × proximal steps", f"{total['methods']} × {total['steps']}"),
+        *([("optimiser steps a proximal step", _updates(total))] if total["optimizer_steps"] is not None else []),
         ("training prompts", _prompts(total)),
         ("sampled answers", f"{total['answers']:,}"),
         ("sampled tokens, at most", f"{total['tokens']:,}"),
@@ -61,6 +64,10 @@ def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
         ("checkpoints on disk", f"up to {total['checkpoints']}" + _bytes(total["disk_bytes"])),
         *(("not known here", what) for what in total["unknown"]),
     ]
+
+
+def _updates(total: dict[str, Any]) -> str:
+    return f"{total['optimizer_steps']:,}, in one process"
 
 
 def _certify(cost: dict[str, Any], total: dict[str, Any]) -> str:

@@ -52,6 +52,9 @@ def run(
                 said = f"an optimiser step takes {batch} prompts of each, {processes * batch} in all"
                 as_one = f"as one process with training.prompts_per_batch={processes * micro} does"
                 typer.echo(f"{processes} processes: {said}, {as_one}", err=True)
+            if started.ended_after is not None:
+                kept = RunFolder(folder).earlier_result(started.ended_after)
+                typer.echo(f"extending: it had ended after {started.ended_after} steps; kept: {kept}", err=True)
         display = RunDisplay(folder, list(method_names(plan)), plan.steps) if shown else contextlib.nullcontext()
         with display:
             result = started.execute()

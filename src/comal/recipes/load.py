@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 import pydantic
 
 from comal.errors import ConfigError, near_match
+from comal.importing import search
 from comal.reading.text import decoded, read_bytes
 from comal.recipes.overrides import parse_overrides
 from comal.recipes.settings import Recipe, Settings
 from comal.recipes.yaml_text import parse_yaml
 
 S = TypeVar("S", bound=Settings)
+
+_SUFFIXES = (".yaml", ".yml")
 
 
 def recipe_names() -> list[str]:
@@ -31,7 +34,7 @@ def recipe_text(name: str) -> str:
         ConfigError: there is no such recipe.
     """
     path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in _SUFFIXES:
         if not path.is_file():
             raise ConfigError("recipe", f"there is no file `{name}`")
         return decoded(read_bytes(path), name, ConfigError)
@@ -41,12 +44,14 @@ def recipe_text(name: str) -> str:
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` with `key=value` settings applied.
+    """The recipe `name` with `key=value` settings applied. What a file's names as `module:name` may lie beside it.
 
     Raises:
         ConfigError: no such recipe, not YAML, an unknown key (with the nearest known), a wrong value.
     """
     values = parse_yaml(recipe_text(name), name)
+    if Path(name).suffix in _SUFFIXES:
+        search(Path(name).expanduser().parent)
     if not isinstance(values, dict):
         raise ConfigError(name, "a recipe is a mapping of settings")
     return validate(_merged(values, parse_overrides(settings)))

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
-from comal.pipeline.disk.progress import RunState, read_state
+from comal.pipeline.disk.method_folder import MethodFolder
+from comal.pipeline.disk.progress import RunState, journal_entries, read_state
+from comal.pipeline.run.standstill import standstill
 from comal.reports.terminal.run import look_heading, look_row
 
 
@@ -44,6 +46,7 @@ class RunDisplay:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._shown: set[Path] = set()
         self._heading = False
+        self._warned: set[str] = set()
         # What is being done goes last: of all columns it alone gives way when the terminal is narrow.
         self._progress = Progress(
             BarColumn(bar_width=30 if self.console.width >= 100 else 10, table_column=Column(no_wrap=True)),
@@ -101,4 +104,12 @@ class RunDisplay:
                         self.console.print(self.look_heading(width), soft_wrap=True, highlight=False)
                         self._heading = True
                     self.console.print(self.look_row(method.name, path, width), soft_wrap=True, highlight=False)
+                    self._warn(method.name)
         return state
+
+    def _warn(self, method: str) -> None:
+        """Say it once, where a method does not move."""
+        still = standstill(journal_entries(MethodFolder(self.folder / method).journal), self.steps)
+        if still is not None and method not in self._warned:
+            self._warned.add(method)
+            self.console.print(f"warning: {method} {still}", soft_wrap=True, highlight=False, markup=False)

@@ -213,7 +213,7 @@ def cost_of(part: Part, seeds: Sequence[int], folder: Path, counted: set[str]) -
                 continue
             counted.add(name)
             for key, method in run.methods.items():
-                if not own.method(method).is_final:
+                if not own.method(method).has_taken(run.recipe.steps):
                     cost = run.costs[key]
                     seconds = cost.answers * run.recipe.policy.max_new_tokens / _TOKENS_A_SECOND
                     total += Cost(1, cost.pairs, seconds)

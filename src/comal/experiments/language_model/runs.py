@@ -114,8 +114,8 @@ def supervised_name(recipe: Recipe) -> str:
 
 def _methods(runs: Sequence[Run]) -> None:
     """All methods of all runs side by side, so that no processor waits for a run's last method."""
-    methods = [(run.folder, m) for run in runs for m in method_names(run.recipe)]
-    left = [(home, m) for home, m in methods if not RunFolder(home).method(m).is_final]
+    methods = [(run, m) for run in runs for m in method_names(run.recipe)]
+    left = [(run.folder, m) for run, m in methods if not RunFolder(run.folder).method(m).has_taken(run.recipe.steps)]
     processes = max((run.recipe.processes for run in runs), default=1)
     if processes > 1 and len(left) > 1:
         of_several("method", left, processes)

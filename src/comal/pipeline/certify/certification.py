@@ -24,6 +24,7 @@ from comal.evaluation.exploitability.certificate import (
     figures,
 )
 from comal.evaluation.exploitability.scoreboard import START
+from comal.importing import folders_of
 from comal.pipeline.certify.exploiter import Exploiter
 from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
 from comal.pipeline.certify.settings import canonical, require_target
@@ -108,6 +109,7 @@ class Certification:
         lock = claim(self.artifacts, plain, refuse_other, self.exploiters)
         with contextlib.ExitStack() as held:
             held.callback(lock.release)
+            self.artifacts.write_imports(folders_of(plain["recipe"]))
             for name, path in self.policies.items():
                 own = self.artifacts.policy(name)
                 which = {"policy": name, "checkpoint": str(path), "weights": weights.get(name)}

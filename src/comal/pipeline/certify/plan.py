@@ -73,6 +73,7 @@ class Plan:
     def read(cls, folder: Path) -> Plan:
         """The plan in a claimed folder."""
         written = CertificationFolder(folder).written()
+        CertificationFolder(folder).search_imports()
         plain = dict(written["recipe"])
         recipe, against = Recipe(**plain.pop("of")), tuple(Path(path) for path in plain.pop("against"))
         return cls(Path(written["home"]), recipe, CertifySettings(**plain), against)

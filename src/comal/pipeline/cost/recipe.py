@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from comal.algorithms.base import PlayOnline
 from comal.errors import PolicyError
 from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
@@ -16,7 +17,9 @@ from comal.pipeline.data.known import known_prompts
 from comal.pipeline.data.prompts import load_pairs, on_hub, split_prompts
 from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.run.check import check
-from comal.pipeline.run.resolved import resolve
+from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.pipeline.step.fits import refuse_unsampleable
+from comal.pipeline.training.reach import optimizer_steps, too_short
 from comal.plugins import describe
 from comal.recipes.settings import PolicySettings, Recipe
 
@@ -66,6 +69,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     size = None if parameters is None else parameters * width
     if size is not None and recipe.policy.lora is not None:
         size //= 50
+    short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
     return {
         "name": recipe.name,
@@ -76,6 +80,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
         "total": {
             "methods": len(methods),
             "steps": recipe.steps,
+            "optimizer_steps": None if _plays_online(resolved) else optimizer_steps(recipe),
             "prompts_available": known.available,
             "prompts_used": _at_most(max(m["prompts"] for m in methods), known.train),
             "longest_prompt_bytes": longest,
@@ -88,6 +93,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "checkpoints": checkpoints,
             "disk_bytes": None if size is None else size * checkpoints,
             "unknown": unknown,
+            "warnings": [] if short is None else [short],
         },
     }
 
@@ -108,6 +114,12 @@ def _show_to_policy(recipe: Recipe) -> None:
         fit_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed), encoder, policy)
     if (line := fitted.line()) is not None:
         logger.warning("%s", line)
+
+
+def _plays_online(resolved: ResolvedRecipe) -> bool:
+    """Whether some method's steps are online ones, whose updates the algorithm counts itself."""
+    programs = (refuse_unsampleable(rule, "algorithm") for rule in resolved.methods.values())
+    return any(isinstance(instruction, PlayOnline) for program in programs for instruction in program)
 
 
 def _at_most(count: int, known: int | None) -> int:

@@ -251,7 +251,7 @@ def _policy(run: Path, which: str, name: str) -> Model:
         if not step.isdigit() or int(step) not in looks:
             raise RunError(f"{run}/{which}", f"no policy was kept after `{step}` steps of {method}; kept: {kept}")
         checkpoint = own.look_after(int(step)).checkpoint
-    elif own.is_final:
+    elif own.has_taken(recipe.steps):
         checkpoint = own.final().checkpoint
     else:
         raise RunError(f"{run}/{which}", f"{method} has not finished; name one of the policies kept so far: {kept}")

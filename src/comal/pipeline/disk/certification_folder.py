@@ -7,7 +7,7 @@ POLICY/validation-target.parquet  the policy's answers to the validation prompts
 POLICY/exploiter-from-START/      a method's folder each: journal, steps, looks; and the exploiter's own answers
 POLICY/certificate.json           the result
 progress.json, timing.json,
-door.json                         as of a run
+door.json, imports.json           as of a run
 
 The certification of a model also holds the prompts and the starting model that a run would hold.
 """

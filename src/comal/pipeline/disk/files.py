@@ -87,6 +87,11 @@ def read_table(path: Path) -> dict[str, list[Any]]:
     return columns
 
 
+def count_rows(path: Path) -> int:
+    """How many rows a table has that `write_table` wrote, without reading them."""
+    return int(pq.read_metadata(path).num_rows)
+
+
 def read_notes(path: Path) -> dict[str, Any]:
     """The notes that `write_table` wrote into a table."""
     metadata = pq.read_schema(path).metadata or {}

@@ -1,6 +1,7 @@
 """What a run leaves on disk: the one place that knows its files.
 
 run.json               what is run: format, version, the whole recipe
+imports.json           where the modules of the user's own are that the recipe names, if it names any
 provenance.json        versions, machine and command of every session that worked on it
 timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
@@ -16,14 +17,16 @@ spend.sqlite           what a metered judge has cost
 result.json, report.html
 audit.json             figures of its judge, if somebody audited it
 certify/               certificates of its policies, see `comal.pipeline.disk.certification_folder`
+*-after-12-steps*      former figures and certificates of a run that was extended
 
 Paths are properties or methods here, and what is read and written by more than one module has its reader and writer.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +34,7 @@ from typing import Any, ClassVar
 import pydantic
 
 from comal.errors import RunError
+from comal.importing import search
 from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.files import read_json, write_json
@@ -173,6 +177,39 @@ class HomeFolder(WorkFolder):
         assert recipe.policy.model is not None
         return recipe.policy.model
 
+    # Modules of the user's own.
+
+    @property
+    def _imports(self) -> Path:
+        return self.path / "imports.json"
+
+    def write_imports(self, folders: Sequence[Path]) -> None:
+        """Remember the folders of the modules that the work here imports; nothing is written where there are none.
+
+        They are written as seen from this one: a project that is moved with its runs is still whole.
+        """
+        plain = {"folders": [os.path.relpath(folder.resolve(), self.path.resolve()) for folder in folders]}
+        if folders and not (self._imports.is_file() and read_json(self._imports) == plain):
+            write_json(self._imports, plain)
+
+    def search_imports(self) -> None:
+        """Look for named modules where `write_imports` said, see `comal.importing`.
+
+        A folder within this one is passed over: nothing that is named by a run lies there when it begins.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        if not self._imports.is_file():
+            return
+        try:
+            folders = [self.path.resolve() / str(folder) for folder in read_json(self._imports)["folders"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(str(self._imports), f"cannot be read ({error}); remove it") from error
+        for folder in folders:
+            if not folder.resolve().is_relative_to(self.path.resolve()):
+                search(folder)
+
     # Time and verdicts.
 
     @property
@@ -214,12 +251,13 @@ class RunFolder(HomeFolder, MarkedFolder):
     WORK: ClassVar[tuple[str, ...]] = (_SUPERVISED, "*/steps", _EVALUATION, "result.json")
 
     def recipe(self) -> Recipe:
-        """The recipe of the run.
+        """The recipe of the run; the modules that it names are found from now on.
 
         Raises:
             RunError: there is no run, or one of another version of comal.
         """
         written = self.written()
+        self.search_imports()
         try:
             return Recipe.model_validate(written["recipe"])
         except pydantic.ValidationError as error:
@@ -302,3 +340,17 @@ class RunFolder(HomeFolder, MarkedFolder):
     def certification(self) -> Path:
         """The folder of its policies' certificates."""
         return self.path / "certify"
+
+    # What was before the run was extended.
+
+    def earlier_result(self, steps: int) -> Path:
+        """The figures of its policies after so many steps."""
+        return self.path / f"result-after-{steps}-steps.json"
+
+    def earlier_certification(self, steps: int) -> Path:
+        """The folder of their certificates."""
+        return self.path / f"certify-after-{steps}-steps"
+
+    def earlier_certifications(self) -> list[Path]:
+        """Such folders, those after few steps first."""
+        return sorted(self.path.glob("certify-after-*-steps"), key=lambda path: int(path.name.split("-")[2]))

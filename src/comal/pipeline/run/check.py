@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,19 @@ from comal.policies.loading import require_folder
 from comal.records import read
 from comal.resolve import resolve_judge
 
-HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"})
-"""Settings that may differ when a run is continued: they change how fast or how far it goes and no figure (threads
-round). A judge's own are `Judge.harmless`."""
+_LOGGING = (
+    "report_to", "run_name", "project", "trackio_space_id", "disable_tqdm", "log_level", "log_level_replica",
+    "log_on_each_node", "logging_dir", "logging_strategy", "logging_first_step", "logging_steps",
+    "include_tokens_per_second", "skip_memory_metrics",
+)  # fmt: skip
+"""Fields of `transformers.TrainingArguments` that say where and how often training is reported, here and elsewhere."""
+
+HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"}) | {
+    f"{part}.arguments.{key}" for part in ("training", "supervised") for key in _LOGGING
+}
+"""Settings that may differ when a run is continued: they change how fast or how far it goes, or who hears of it, and no
+figure but the last digits of a mean training loss (threads round the policy itself). A judge's own are
+`Judge.harmless`."""
 
 _ADDED = {"policy.long_prompts": "cut"}
 """Settings that older runs do not name, with what they meant."""
@@ -58,14 +68,9 @@ def check(resolved: ResolvedRecipe) -> None:
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
     """Raise RunError if the folder's run was made by another recipe, saying what differs."""
-    old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
-    for place, meant in _ADDED.items():
-        for prefix in ("", "of."):
-            if prefix + place in new:
-                old.setdefault(prefix + place, meant)
-    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
+    changed = changes(written["recipe"], plain)
     if changed:
-        listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:5])
+        listed = "; ".join(f"{k} was {old!r}, is {new!r}" for k, (old, new) in list(changed.items())[:5])
         more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise RunError(
             str(folder), f"this folder's run has another configuration: {listed}{more}. Use another --output-dir"
@@ -93,6 +98,16 @@ def refuse_other_processes(folder: Path, processes: int) -> None:
         )
 
 
+def changes(written: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two recipes and is not harmless: by dotted key, in order, what was written and what is."""
+    old, new = _flat(_without_harmless(written)), _flat(_without_harmless(plain))
+    for place, meant in _ADDED.items():
+        for prefix in ("", "of."):
+            if prefix + place in new:
+                old.setdefault(prefix + place, meant)
+    return {k: (old.get(k), new.get(k)) for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)}
+
+
 def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without `HARMLESS`, and of its judges only what changes a verdict: a larger budget continues a run.
 
@@ -107,12 +122,16 @@ def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("of"), Mapping):
         kept["of"] = _without_harmless(kept["of"])
     for place in HARMLESS:
-        section, _, name = place.rpartition(".")
-        inside = kept.get(section) if section else kept
-        if isinstance(inside, Mapping) and name in inside:
-            rest = {k: v for k, v in inside.items() if k != name}
-            kept = kept | {section: rest} if section else rest
+        kept = _without(kept, place.split("."))
     return kept
+
+
+def _without(values: Mapping[str, Any], place: Sequence[str]) -> dict[str, Any]:
+    first, *rest = place
+    inside = values.get(first)
+    if not rest:
+        return {k: v for k, v in values.items() if k != first}
+    return dict(values) | {first: _without(inside, rest)} if isinstance(inside, Mapping) else dict(values)
 
 
 def _essentials(spec: Any, place: str) -> Any:
