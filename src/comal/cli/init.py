@@ -38,6 +38,7 @@ def init(
         float,
         typer.Option(metavar="GB", help="Of the GPU: decides between the whole model, LoRA, and LoRA in bfloat16."),
     ] = 24.0,
+    lora: Annotated[bool, typer.Option("--lora", help="Train adapters even if the whole model fits.")] = False,
     prompts: Annotated[
         str, typer.Option(metavar="SOURCE", help="A JSONL, JSON, CSV or Parquet file, or a hub data set's id.")
     ] = _PROMPTS,
@@ -61,7 +62,7 @@ def init(
     from comal.pipeline.cost.fit import fit
 
     judge_model = judge_model or JUDGE_MODELS.get(kind)
-    trained = fit(model, gpu_memory, LORA_RANK, judge_model if kind == "reward_model" else None)
+    trained = fit(model, gpu_memory, LORA_RANK, judge_model if kind == "reward_model" else None, lora)
     starter = Starter(
         name=file.stem,
         file=shlex.quote(str(file)),

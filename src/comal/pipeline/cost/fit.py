@@ -38,7 +38,7 @@ class Fit:
     why: str
 
 
-def fit(model: str, gigabytes: float, rank: int, local_judge: str | None = None) -> Fit:
+def fit(model: str, gigabytes: float, rank: int, local_judge: str | None = None, adapters_only: bool = False) -> Fit:
     """The most that fits: the whole model in float32, adapters on float32, or on bfloat16.
 
     The whole model is never trained in bfloat16: short steps are lost in its rounding.
@@ -48,6 +48,7 @@ def fit(model: str, gigabytes: float, rank: int, local_judge: str | None = None)
         gigabytes: of the accelerator.
         rank: of the adapters.
         local_judge: folder or hub id of a judge on the same accelerator, in bfloat16.
+        adapters_only: leave the whole model out.
 
     Raises:
         ConfigError: nothing fits, or a folder that holds no model; the places are those of `comal init`.
@@ -63,7 +64,7 @@ def fit(model: str, gigabytes: float, rank: int, local_judge: str | None = None)
     takes = {
         (lora, dtype): static_memory(parameters, dtype, adapters if lora else None).total for lora, dtype in _CHOICES
     }
-    for lora, dtype in _CHOICES:
+    for lora, dtype in _CHOICES[adapters_only:]:
         if takes[lora, dtype] <= room:
             break
     else:

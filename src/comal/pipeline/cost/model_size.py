@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,10 @@ def _adapter_parameters(model: Any, policy: PolicySettings) -> int:
     assert policy.lora is not None
     lora = policy.lora
     try:
-        adapted = with_adapters(model, LoraConfig(lora.r, lora.alpha, lora.target_modules), seed=0)
+        with warnings.catch_warnings():
+            # PEFT with Transformers 5.23: harmless, and not ours to fix.
+            warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
+            adapted = with_adapters(model, LoraConfig(lora.r, lora.alpha, lora.target_modules), seed=0)
     except ValueError as error:
         raise PolicyError("policy.lora", f"the model takes no such adapters: {error}") from error
     return int(sum(p.numel() for p in adapted.parameters() if p.requires_grad))
