@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.completion import starting_judges
+
 if TYPE_CHECKING:
     from comal.recipes.settings import Recipe
     from comal.recipes.starter import Starter
@@ -28,6 +30,7 @@ def init(
         typer.Option(
             metavar="KIND",
             help="openai (a chat model behind HTTP), reward_model, or python (a function in a file of its own).",
+            autocompletion=starting_judges,
         ),
     ] = "openai",
     judge_model: Annotated[

@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from comal.cli.completion import recipes
 from comal.recipes import DEFAULT_RECIPE
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or YAML file.")] = DEFAULT_RECIPE,
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name or YAML file.", autocompletion=recipes)
+    ] = DEFAULT_RECIPE,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as for `comal run`.")
     ] = None,

@@ -82,7 +82,7 @@ def _adapter_parameters(model: Any, policy: PolicySettings) -> int:
     try:
         with warnings.catch_warnings():
             # PEFT with Transformers 5.23: harmless, and not ours to fix.
-            warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is", category=FutureWarning)
             adapted = with_adapters(model, LoraConfig(lora.r, lora.alpha, lora.target_modules), seed=0)
     except ValueError as error:
         raise PolicyError("policy.lora", f"the model takes no such adapters: {error}") from error
