@@ -15,6 +15,7 @@ from comal.cli import app
 
 COMMANDS = (
     (),
+    ("init",),
     ("run",),
     ("plan",),
     ("status",),

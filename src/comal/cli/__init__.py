@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import comal
-from comal.cli import audit, cache, certify, listing, plan, report, reproduce, run, solve, status
+from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, solve, status
 from comal.cli import eval as evaluation
 from comal.errors import ComalError
 
@@ -91,6 +91,7 @@ def _root(
     pass
 
 
+app.command()(init.init)
 app.command()(run.run)
 app.command()(plan.plan)
 app.command()(status.status)

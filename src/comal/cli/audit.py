@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from comal.cli.completion import judges
 from comal.cli.in_effect import refuse_given
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def audit(
     ],
     judge: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ..."),
+        typer.Option(
+            metavar="SPEC",
+            help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ...",
+            autocompletion=judges,
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Human verdicts on the same prompts and systems (JSONL).")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.completion import recipes
+
 if TYPE_CHECKING:
     from comal.pipeline.certify.certification import Certification
 
@@ -15,7 +17,9 @@ def certify(
     policy: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="Folder of a finished run, or of a model.")],
     recipe: Annotated[
         str | None,
-        typer.Option(help="For a model: the recipe whose judge, prompts and starting model are taken."),
+        typer.Option(
+            help="For a model: the recipe whose judge, prompts and starting model are taken.", autocompletion=recipes
+        ),
     ] = None,
     method: Annotated[
         list[str] | None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from comal.cli.completion import algorithms, games
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -19,9 +21,15 @@ _SHOWN_AS_ZERO = 5e-7  # what six decimals print as 0
 
 def solve(
     game: Annotated[
-        str, typer.Argument(help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.")
+        str,
+        typer.Argument(
+            help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.", autocompletion=games
+        ),
     ],
-    algorithm: Annotated[str, typer.Option(help="Name of an algorithm; the default needs no settings.")] = "comal",
+    algorithm: Annotated[
+        str,
+        typer.Option(help="Name of an algorithm; the default needs no settings.", autocompletion=algorithms),
+    ] = "comal",
     gap: Annotated[float, typer.Option(help="Largest duality gap accepted.")] = 1e-8,
     settings: Annotated[
         list[str] | None,

@@ -17,6 +17,8 @@ from comal.pipeline.disk.progress import RunState, journal_entries, read_state
 from comal.pipeline.run.standstill import standstill
 from comal.reports.terminal.run import look_heading, look_row
 
+_QUIET, _LONG_QUIET = 20.0, 600.0  # seconds without a sign of life, before a table and after its last row
+
 
 class RunDisplay:
     """Watches a run's folder from a thread and shows it on stderr; the run itself knows nothing of it.
@@ -47,6 +49,7 @@ class RunDisplay:
         self._shown: set[Path] = set()
         self._heading = False
         self._warned: set[str] = set()
+        self._said, self._said_at = "", -_QUIET
         # What is being done goes last: of all columns it alone gives way when the terminal is narrow.
         self._progress = Progress(
             BarColumn(bar_width=30 if self.console.width >= 100 else 10, table_column=Column(no_wrap=True)),
@@ -83,14 +86,25 @@ class RunDisplay:
         self._progress.stop()
 
     def _watch(self) -> None:
-        last_line, last_time = "", 0.0
         while not self._stop.wait(0.25):
             state = self._update()
-            # Without a terminal there is no live bar; say now and then where the run is.
-            line = state.description
-            if not self.console.is_terminal and (line != last_line and time.monotonic() - last_time > 20):
-                self.console.print(f"{line}  {state.steps}/{self.steps * len(self.methods)} steps", soft_wrap=True)
-                last_line, last_time = line, time.monotonic()
+            if not self.console.is_terminal:
+                self._say(state, time.monotonic())
+
+    def _say(self, state: RunState, now: float) -> None:
+        """Without a terminal there is no live bar: now and then, at `now` seconds, a line says where the run is.
+
+        None falls between the rows of a table: rows say where it is, too, and if long none comes a line ends the table,
+        and the next row begins another.
+        """
+        quiet = _LONG_QUIET if self._heading else _QUIET
+        if state.description == self._said or now - self._said_at <= quiet:
+            return
+        if self._heading:
+            self.console.print()
+            self._heading = False
+        self.console.print(f"{state.description}  {state.steps}/{self.steps * len(self.methods)} steps", soft_wrap=True)
+        self._said, self._said_at = state.description, now
 
     def _update(self) -> RunState:
         state = read_state(self.folder, self.methods, self.steps)
@@ -100,6 +114,7 @@ class RunDisplay:
             for path in method.looks:
                 if path not in self._shown:
                     self._shown.add(path)
+                    self._said_at = time.monotonic()
                     if not self._heading:
                         self.console.print(self.look_heading(width), soft_wrap=True, highlight=False)
                         self._heading = True

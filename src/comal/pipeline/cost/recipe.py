@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from comal.algorithms.base import PlayOnline
-from comal.errors import PolicyError
 from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
+from comal.pipeline.cost.memory import WIDTHS, memory
+from comal.pipeline.cost.model_size import ModelSize, known_size
 from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.known import known_prompts
@@ -37,7 +38,8 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     known = known_prompts(recipe)
     if known.available is not None:
         _show_to_policy(recipe)
-    parameters = count_parameters(recipe.policy)
+    known_model = known_size(recipe.policy)
+    parameters = None if known_model is None else known_model.parameters
     judge = resolved.judge
     orders = 1 if judge.symmetric else 2
     methods = [method_cost(name, rule, recipe) for name, rule in resolved.methods.items()]
@@ -65,8 +67,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     unknown = list(known.unknown)
     if known.available is None and any(cost is not None for cost in metered.values()):
         unknown.append(f"how long the prompts are: what a paid judge costs takes {longest:,} bytes for each")
-    width = {"float32": 4, "bfloat16": 2, "float16": 2}[recipe.policy.dtype]
-    size = None if parameters is None else parameters * width
+    size = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
     if size is not None and recipe.policy.lora is not None:
         size //= 50
     short = None if _plays_online(resolved) else too_short(recipe)
@@ -92,6 +93,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "judge_spend": {use: cost for use, cost in metered.items() if cost is not None},
             "checkpoints": checkpoints,
             "disk_bytes": None if size is None else size * checkpoints,
+            "memory": None if known_model is None else _memory(recipe, known_model),
             "unknown": unknown,
             "warnings": [] if short is None else [short],
         },
@@ -158,43 +160,14 @@ def judge_cost(judge: Judge, comparisons: int, prompt_bytes: int, answer_tokens:
     }
 
 
-def count_parameters(policy: PolicySettings) -> int | None:
-    """Parameters of the model, made on the meta device from its configuration; None where a hub would have to be asked.
-
-    Raises:
-        PolicyError: a folder that holds no usable model.
-    """
-    import torch
-    import transformers
-
-    from comal.policies.loading import require_folder
-
-    if policy.from_scratch is not None:
-        s = policy.from_scratch
-        config: Any = transformers.LlamaConfig(
-            vocab_size=s.vocab_size,
-            hidden_size=s.hidden_size,
-            intermediate_size=s.intermediate_size,
-            num_hidden_layers=s.layers,
-            num_attention_heads=s.heads,
-            num_key_value_heads=s.heads,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-        )
-    else:
-        assert policy.model is not None
-        require_folder(policy.model)
-        if not Path(policy.model).expanduser().is_dir():
-            return None
-        try:
-            config = transformers.AutoConfig.from_pretrained(policy.model)
-        except (OSError, ValueError) as error:
-            raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
-    with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config)
-    return int(sum(p.numel() for p in model.parameters()))
+def _memory(recipe: Recipe, model: ModelSize) -> dict[str, int]:
+    """Bytes of one accelerator by part; see `comal.pipeline.cost.memory`."""
+    needed = memory(recipe, model)
+    return dataclasses.asdict(needed.static) | {
+        "activations": needed.activations,
+        "answers": needed.answers,
+        "peak": needed.peak,
+    }
 
 
 def _policy_line(policy: PolicySettings, parameters: int | None) -> str:
