@@ -15,6 +15,7 @@ from comal.cli import app
 
 COMMANDS = (
     (),
+    ("init",),
     ("run",),
     ("plan",),
     ("status",),
@@ -82,6 +83,7 @@ def section(words: tuple[str, ...]) -> str:
     usage = " ".join((name, *command.collect_usage_pieces(context)))
     parts = [f"## {name}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
     parts.append("\n".join(rows(command, context)))
+    parts.append(command.epilog or "")
     children = getattr(command, "commands", {})
     if children:
         listed = (f"| `{child}` | {cell(inspect.cleandoc(c.help).split('.')[0])} |" for child, c in children.items())

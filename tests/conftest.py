@@ -11,3 +11,9 @@ settings.load_profile("comal")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no process is left alone with them at the end."""
     items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
+@pytest.fixture(autouse=True)
+def _no_shared_file_of_a_person(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts that a test keeps by default are not put among those of whoever runs it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))

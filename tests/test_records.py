@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import forked
 import tiny_run
 from comal.errors import RunError
 from comal.evaluation.estimates import Estimate
@@ -208,7 +209,7 @@ def test_a_record_comes_back_from_json_as_it_was(kind: type) -> None:
 
 def test_files_of_a_real_run_are_written_again_byte_by_byte(tmp_path: Path) -> None:
     values = tiny_run.values(tmp_path / "data", baselines={"self-play": {"name": "mwu", "eta": 2.0}})
-    done = tiny_run.call(tiny_run.command(tiny_run.write(tmp_path, values), tmp_path / "run"))
+    done = forked.call(tiny_run.command(tiny_run.write(tmp_path, values), tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     records = {

@@ -1,7 +1,8 @@
 """Finding and building algorithms, judges, losses and policies by name.
 
 A member of a family is one file. `name: inpo` is the class of that family defined in `comal/algorithms/inpo.py`;
-`name: my_package.rules:Mine` is a class of anybody's package. The remaining keys are the fields of that class.
+`name: my_package.rules:Mine` is a class of anybody's package, or of a file beside the recipe (`comal.importing`). The
+remaining keys are the fields of that class.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from comal.errors import ConfigError, near_match
+from comal.importing import load_object
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,22 +134,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def load_object(path: str, place: str) -> Any:
-    """The object at `package.module:name`.
-
-    Raises:
-        ConfigError: the module cannot be imported or has no such name.
-    """
-    module_name, _, attribute = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(place, f"cannot import `{module_name}` of `{path}`: {error}") from error
-    if not hasattr(module, attribute):
-        raise ConfigError(place, f"`{module_name}` has no `{attribute}`.{near_match(attribute, vars(module))}")
-    return getattr(module, attribute)
 
 
 def _family_of(annotation: Any) -> Family | None:

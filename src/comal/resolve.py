@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from comal.plugins import ALGORITHMS, JUDGES, LOSSES, load_object
+from comal.importing import load_object
+from comal.plugins import ALGORITHMS, JUDGES, LOSSES
 
 if TYPE_CHECKING:
     from comal.algorithms.base import Algorithm

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import command_line
+from paid_judge import Paid
 
 CYCLE = {"a": "Return it.", "b": "Returns it.", "c": "The result."}
 LONGER = "name=python function=judge_functions:longer"
@@ -179,3 +180,61 @@ def test_a_folder_without_a_run(tmp_path):
     assert outcome.exit_code == 2
     assert "holds no run" in outcome.stderr
     assert Path(tmp_path).is_dir()
+
+
+def test_an_evaluations_folder_is_audited_by_its_verdicts(tmp_path: Path) -> None:
+    row = {"instruction": "q", "output_1": "x", "output_2": "y", "generator_1": "a", "generator_2": "b"}
+    (tmp_path / "eval.json").write_text('{"format": 1}')
+    command_line.refused(comal(tmp_path), "this evaluation has not come to its end")
+    (tmp_path / "annotations.json").write_text(json.dumps([row | {"annotator": "j", "preference": 2.0}]))
+    outcome = comal(tmp_path, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads(outcome.stdout)["structure"]["rates"] == [[0.5, 0.0], [1.0, 0.5]]
+
+
+@pytest.fixture
+def paid(tmp_path, monkeypatch):
+    """A judge that is paid, its bill, and a home of one's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    bill = tmp_path / "bill"
+    judge = tmp_path / "paid.json"
+    judge.write_text(json.dumps({"name": "paid_judge:Paid", "bill": str(bill)}))
+    return judge, bill
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_second_audit_pays_nothing_and_the_place_is_named(outputs, paid, tmp_path, repeats):
+    judge, bill = paid
+    first = comal(*outputs, "--judge", judge, "--prompts", 5, "--repeats", repeats, "--json")
+    assert first.exit_code == 0, first.stderr
+    kept = tmp_path / "home" / "comal" / "verdicts.sqlite"
+    assert str(kept) in first.stderr
+    assert kept.is_file()
+    calls = Paid.calls(bill)
+    assert calls == 5 * 3 * 2 * repeats
+    again = comal(*outputs, "--judge", judge, "--prompts", 5, "--repeats", repeats, "--json")
+    assert again.stdout == first.stdout
+    assert Paid.calls(bill) == calls, "everything was kept"
+    as_json(*outputs, "--judge", judge, "--prompts", 6, "--repeats", repeats)
+    assert Paid.calls(bill) == calls + 3 * 2 * repeats, "one prompt more is all that is new"
+    assert not list((tmp_path / "home" / "comal").glob("spend*")), "a budget is one audit's"
+
+
+def test_a_judge_that_costs_nothing_keeps_nothing(outputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    outcome = comal(*outputs, "--judge", LONGER)
+    assert "kept" not in outcome.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_reasons_without_a_verdict_are_said_by_count(outputs):
+    judge = json.dumps({"name": "python", "function": "judge_functions:at_times_silent"})
+    found = as_json(*outputs, "--judge", judge, "--prompts", 6)
+    assert found["reasons"] == {"not said": found["failures"]}
+    committee = json.dumps({"name": "silent_judge:Silent"})
+    found = as_json(*outputs, "--judge", committee, "--prompts", 6)
+    assert found["failures"] == 6 * 3 * 2
+    assert found["reasons"] == {"unparsable": 24, "timed out": 12}
+    text = comal(*outputs, "--judge", committee, "--prompts", 6).stdout
+    assert re.search(r"without verdict +36 of 36 \(100.0%\)\n +unparsable: 24\n +timed out: 12\n", text)
+    assert "Unusable: the judge has no verdict in 100.0% of its answers" in text

@@ -415,7 +415,8 @@ def test_a_runs_policies_are_there_without_the_judge_it_was_trained_on(run: Path
     opened = []
     for folder in (run, moved):
         policy = open_store(folder, RunFolder(folder).recipe()).open(find_model(f"{folder}/comal", "x").checkpoint)
-        opened.append(policy.score_groups([(policy.encoder(p), [policy.encode_answer("c")]) for p in prompts]))
+        answer = tuple(policy.tokenizer("c", add_special_tokens=False)["input_ids"])
+        opened.append(policy.score_groups([(policy.encoder(p), [answer]) for p in prompts]))
     np.testing.assert_array_equal(opened[0], opened[1])
     refused(comal(moved, "--judge", moved, "--output-dir", tmp_path / "p"), "cannot import `judge_that_has_gone`")
 

@@ -24,7 +24,7 @@ def test_every_way_of_naming_a_judge(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1", "not YAML or JSON"),
+        ("[1", "not YAML"),
         ("- a", "expected a mapping"),
         ("nama: x", "expected a mapping"),
         ("name: a\nname: b", "twice"),

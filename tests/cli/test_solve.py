@@ -174,9 +174,13 @@ def test_noisy_tables_are_symmetrised_on_request(tmp_path):
 
 
 def test_symmetrising_what_is_no_noisy_table_is_refused(tmp_path):
-    refused(comal("paper", "--symmetrise"), "--symmetrise: does nothing to a named game; leave it out")
+    refused(comal("paper", "--symmetrise"), "--symmetrise: does nothing to a named game (paper); leave it out")
     (tmp_path / "g.json").write_text('{"labels": ["a", "b"], "wins": [[0, 7], [3, 0]]}')
-    refused(comal(tmp_path / "g.json", "--symmetrise"), "--symmetrise: does nothing to counts of wins")
+    refused(
+        comal(tmp_path / "g.json", "--symmetrise"),
+        "--symmetrise: ",
+        "holds counts, which are no two readings; leave it out",
+    )
     assert comal(tmp_path / "g.json").exit_code == 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from comal.errors import ComalError, ConfigError, DataError, GameError
-from comal.games import load_game, named_game, read_game
+from comal.games import load_game, named_game, nash_policy, read_game
 from random_games import random_table
 
 CSV = ",a,b\na,0.5,0.7\nb,0.3,0.5\n"
@@ -112,3 +112,108 @@ def test_a_name_is_a_game_even_where_a_file_is_called_so(tmp_path, monkeypatch):
     np.testing.assert_array_equal(load_game("paper").P, named_game("paper").P)
     with pytest.raises(DataError, match=r"a game is a \.csv"):
         load_game("./paper")
+
+
+UNEVEN = [[0, 3, 2], [2, 0, 51], [3, 50, 0]]
+"""3:2, 51:50 and 3:2 matches: win rates 3/5, 51/101 and 3/5, so A = P − ½ is a weighted rock-paper-scissors."""
+
+
+def test_counts_from_a_csv(tmp_path):
+    """Nash of A with a_12 = .1, a_23 = 1/202, a_31 = .1 is (a_23, a_31, a_12) over their sum: (1, 20.2, 20.2)/41.4."""
+    text = ",a,b,c\n" + "".join(f"{x},{','.join(map(str, row))}\n" for x, row in zip("abc", UNEVEN, strict=True))
+    path = written(tmp_path, "wins.csv", text)
+    np.testing.assert_allclose(nash_policy(read_game(path, wins=True)), np.array([1, 20.2, 20.2]) / 41.4, atol=1e-9)
+    for options in ({}, {"symmetrise": True}):
+        with pytest.raises(GameError, match=r"not a probability.*--wins"):
+            read_game(path, **options)
+
+
+def test_pairs_that_never_met_are_even_under_a_prior(tmp_path):
+    path = written(tmp_path, "wins.csv", ",a,b,c\na,0,3,0\nb,1,0,0\nc,0,0,0\n")
+    with pytest.raises(GameError, match=r"\[a, c\] were never compared; give a prior, e.g. --prior 0.5"):
+        read_game(path, wins=True)
+    P = read_game(path, wins=True, prior=0.5).P
+    assert P[0, 1] == (3 + 0.5) / (4 + 1)
+    assert P[0, 2] == P[1, 2] == 0.5
+    with pytest.raises(GameError, match="a prior of -1"):
+        read_game(path, wins=True, prior=-1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,0,6\nb,5,0\n", "--wins"),
+        ("a,50,50.3\nb,49.7,50\n", "per cent"),
+        ("a,0,1\nb,-1,0\n", "payoffs"),
+        ("a,0,0.4\nb,-0.4,0\n", "payoffs"),
+        ("a,0.5,1.4\nb,0.9,0.5\n", "not a probability"),
+        ("a,0,0\nb,0,0\n", "wins are read with --wins"),
+        ("a,0.5,0.7\nb,0,0.5\n", "one half of the table is all zeros"),
+    ],
+)
+def test_only_probabilities_are_symmetrised(tmp_path, rows, message):
+    with pytest.raises(GameError, match=message):
+        read_game(written(tmp_path, "t.csv", ",a,b\n" + rows), symmetrise=True)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_a_table_rounded_by_storage_is_accepted_and_a_slip_is_not(tmp_path, kind):
+    """Single precision makes .6 + .4 = 1.00000003; any other reason puts such numbers further off."""
+    table = np.array([[0.5, 0.6, 0.3], [0.4, 0.5, 0.7], [0.7, 0.3, 0.5]], dtype=kind)
+    np.save(tmp_path / "t.npy", table)
+    written(tmp_path, "t.json", json.dumps(table.tolist()))
+    for name in ("t.npy", "t.json"):
+        P = read_game(tmp_path / name).P
+        np.testing.assert_allclose(P + P.T, 1, atol=1e-15)
+        np.testing.assert_allclose(P[0, 1], 0.6, atol=np.finfo(kind).eps)
+    table[0, 1] = np.nextafter(np.nextafter(table[0, 1], kind(1)), kind(1))
+    np.save(tmp_path / "t.npy", table)
+    with pytest.raises(GameError, match="must be 1"):
+        read_game(tmp_path / "t.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "0.5,0.5\n0.5,0.5\n", "begins with the number 0.5; expected labels"),
+        ("a.csv", ",a,b,\na,0.5,0.6,\nb,0.4,0.5,\n", "label 3 is empty"),
+        ("a.csv", ";a;b\na;0,5;0,6\nb;0,4;0,5\n", "separated by semicolons"),
+        ("a.csv", "\ta\tb\na\t0.5\t0.6\n", "separated by tabs"),
+        ("a.json", "[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("a.json", '{"wins": [[0, 1%s], [1, 0]]}' % ("0" * 5000), "more digits"),
+        ("a.json", '{"wins": [[0, 1%s], [1, 0]]}' % ("0" * 400), "rectangle of numbers"),
+        ("a.json", '[[0.5, "0.6"], [0.4, 0.5]]', "rectangle of numbers, got '0.6'"),
+        ("a.json", "[[0.5, true], [false, 0.5]]", "got 'True'"),
+        ("a.json", '{"P": [[0.5]], "P": [[0.5]]}', "`P` is there twice"),
+        ("a.json", '{"P": [[0.5, 0.6], [0.4, 0.5]], "labels": []}', "empty list"),
+    ],
+)
+def test_tables_that_are_no_numbers(tmp_path, name, content, message):
+    with pytest.raises(ComalError, match=message):
+        read_game(written(tmp_path, name, content))
+
+
+def test_long_labels_and_other_encodings(tmp_path):
+    label = "x" * 140_000
+    text = f",{label},b\n{label},0.5,0.4\nb,0.6,0.5\n"
+    assert read_game(written(tmp_path, "long.csv", text)).labels == (label, "b")
+    (tmp_path / "utf16.csv").write_bytes(CSV.encode("utf-16"))
+    assert read_game(tmp_path / "utf16.csv").labels == ("a", "b")
+    (tmp_path / "latin1.csv").write_bytes(CSV.replace("a", "\xe9").encode("latin-1"))
+    with pytest.raises(DataError, match="not UTF-8 at byte 1"):
+        read_game(tmp_path / "latin1.csv")
+
+
+def test_arrays_of_no_real_numbers(tmp_path):
+    for number, array in enumerate((np.full((2, 2), 0.5 + 1j), np.array([["0.5", "0.6"], ["0.4", "0.5"]]))):
+        np.save(tmp_path / f"{number}.npy", array)
+        with pytest.raises(DataError, match="not an NPY array of real numbers"):
+            read_game(tmp_path / f"{number}.npy")
+    np.savez(tmp_path / "a.npz", np.full((2, 2), 0.5))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(DataError, match="archive"):
+        read_game(tmp_path / "a.npy")
+    np.save(tmp_path / "torn.npy", np.full((50, 50), 0.5))
+    (tmp_path / "torn.npy").write_bytes((tmp_path / "torn.npy").read_bytes()[:-100])
+    with pytest.raises(DataError, match="not an NPY array"):
+        read_game(tmp_path / "torn.npy")

@@ -95,7 +95,9 @@ def test_a_judge_is_a_value(judge):
 
 
 def test_importing_judges_loads_no_torch():
-    modules = ", ".join(f"comal.judges.{name}" for name in [*JUDGES.names(), "oracle", "tables", "loading"])
+    modules = ", ".join(
+        f"comal.judges.{name}" for name in [*JUDGES.names(), "asking.oracle", "asking.tables", "words.models"]
+    )
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

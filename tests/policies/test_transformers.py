@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import peft
@@ -11,14 +11,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import stores
 import tiny_models
 from comal.errors import PolicyError
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Completion, Prompt
-from comal.policies.encoder import PromptFormat
+from comal.policies.saved import require_saved
 from comal.policies.sequences import TokenBatch, completion_log_probs
-from comal.policies.store import ModelSource, PolicyStore
-from comal.policies.transformers import Batching, Decoding
+from comal.policies.store import PolicyStore
+from comal.policies.transformers import Decoding
 
 # PEFT 0.21 asks Transformers 5.23 by a name that it has just deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -32,16 +33,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_models.save_causal_lm(tmp_path_factory.mktemp("base"), initializer_range=0.2)
 
 
-def store(base: str, **changes) -> PolicyStore:
-    """A store; `changes` are any fields of what it is made of."""
-
-    def made(kind, **defaults):
-        names = {f.name for f in dataclasses.fields(kind)}
-        return kind(**(defaults | {name: changes.pop(name) for name in names & changes.keys()}))
-
-    decoding = changes.pop("decoding", Decoding(max_new_tokens=6, batch_size=12))
-    model, prompts = made(ModelSource, base=base), made(PromptFormat, max_tokens=64)
-    return PolicyStore(model, prompts, decoding, made(Batching), **changes)
+def store(base: str, **changes: Any) -> PolicyStore:
+    return stores.store(base, **({"max_tokens": 64, "decoding": Decoding(max_new_tokens=6, batch_size=12)} | changes))
 
 
 def tokens(groups: list[list[Completion]]) -> list[list[tuple[int, ...]]]:
@@ -137,13 +130,20 @@ def test_a_system_prompt_without_a_template_to_put_it_in_is_refused(base: str, t
             store(folder, system_prompt="Be brief.", chat_template=template)
 
 
-def test_an_over_long_prompt_loses_its_beginning(base: str) -> None:
-    long = Prompt.of_text("word " * 200 + "end?")
-    cut, whole = (store(base, max_tokens=n).encoder(long) for n in (20, 4000))
-    assert len(cut) == 20
-    assert cut == whole[-20:]
-    policy = store(base, max_tokens=20).open(base)
-    assert len(policy.sample([long], 2, seed=0)[0]) == 2
+def test_an_over_long_prompt_loses_the_end_of_its_last_message_and_nothing_else(base: str) -> None:
+    long = Prompt.of_text("First the task. " + "word " * 200 + "end?")
+    made = store(base, max_tokens=60, system_prompt="Be brief.")
+    ids = made.encoder(long)
+    text = made.tokenizer.decode(ids)
+    assert 57 <= len(ids) <= 60, "no more is cut than has to be"
+    assert text.startswith("<|bos|>system\nBe brief.<|eos|>\n<|bos|>user\nFirst the task. word")
+    assert text.endswith("<|eos|>\n<|bos|>assistant\n")
+    assert len(made.open(base).sample([long], 2, seed=0)[0]) == 2
+
+
+def test_a_limit_that_leaves_no_room_for_the_prompt_is_refused(base: str) -> None:
+    with pytest.raises(PolicyError, match=r"policy.max_prompt_tokens: what stands around .* leaves no room"):
+        store(base, max_tokens=5).encoder(Prompt.of_text("word " * 20))
 
 
 @pytest.mark.parametrize(
@@ -274,3 +274,22 @@ def test_a_whole_checkpoint_comes_back_as_it_was_saved_and_is_kept_in_memory(bas
 def test_a_folder_without_an_adapter_is_no_lora_checkpoint(base: str, tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"holds no adapter \(adapter_config.json is missing\)"):
         store(base, lora=LORA).open(tmp_path)
+
+
+@pytest.mark.parametrize("target", [("q_proj", "lm_head"), ("q_proj", "embed_tokens"), ("lm_head", "embed_tokens")])
+def test_an_adapter_on_a_tied_embedding_or_head_is_refused(base: str, target: tuple[str, ...]) -> None:
+    """Merged into the one matrix that both are, it would change the other use too."""
+    with pytest.raises(PolicyError, match=r"policy.lora.target_modules: .* are one matrix .*all-linear"):
+        store(base, lora=LoraConfig(4, 8.0, target)).trainable(base)
+
+
+def test_a_checkpoint_that_is_not_what_was_trained_is_refused(base: str, tmp_path: Path) -> None:
+    for number, lora in enumerate((None, LORA)):
+        opened = store(base, lora=lora)
+        model = opened.trainable(base)
+        folder = tmp_path / str(number)
+        opened.save(model, folder)
+        with torch.no_grad():
+            next(p for p in model.parameters() if p.requires_grad).add_(0.01)
+        with pytest.raises(PolicyError, match="not the trained model: weights differ from the trained ones"):
+            require_saved(model, folder)

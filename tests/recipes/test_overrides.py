@@ -18,7 +18,7 @@ from comal.recipes.overrides import parse_overrides
         (["a.b.c=1", "a.b.d=2", "a.e=3"], {"a": {"b": {"c": 1, "d": 2}, "e": 3}}),
         (["a=1", "a=2"], {"a": 2}),
         (["url=http://host:1/v1?x=y"], {"url": "http://host:1/v1?x=y"}),
-        (["word='1e3'"], {"word": 1000.0}),
+        (["word='1e3'"], {"word": "1e3"}),
         ([" tau =1"], {"tau": 1}),
     ],
 )  # fmt: skip

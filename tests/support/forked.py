@@ -95,12 +95,16 @@ class AsSubprocess:
 
 
 def call(
-    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    timeout: float = LIMIT,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     with tempfile.TemporaryDirectory() as outputs:
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
-        code = start(arguments, stdout, stderr, environment=environment, folder=folder).wait()
+        code = start(arguments, stdout, stderr, environment=environment, folder=folder).wait(timeout)
         said = (path.read_text("utf-8") if path.exists() else "" for path in (stdout, stderr))
         return subprocess.CompletedProcess(list(arguments), code, *said)
 

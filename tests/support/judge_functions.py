@@ -7,3 +7,7 @@ def longer(prompt, first, second):
 
 def broken(prompt, first, second):
     raise RuntimeError("no idea")
+
+
+def at_times_silent(prompt, first, second):
+    return None if "result" in first else longer(prompt, first, second)

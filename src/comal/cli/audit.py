@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from comal.cli.completion import judges
 from comal.cli.in_effect import refuse_given
 
 if TYPE_CHECKING:
@@ -29,7 +31,11 @@ def audit(
     ],
     judge: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ..."),
+        typer.Option(
+            metavar="SPEC",
+            help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ...",
+            autocompletion=judges,
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Human verdicts on the same prompts and systems (JSONL).")
@@ -37,6 +43,7 @@ def audit(
     counts: Annotated[
         int | None, typer.Option(min=1, help="Comparisons behind each cell of a table of win rates.")
     ] = None,
+    wins: Annotated[bool, typer.Option("--wins", help="A table holds counts of wins: row against column.")] = False,
     prompts: Annotated[int | None, typer.Option(min=1, help="Ask about so many prompts at most.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Put each question so often.")] = 1,
     draws: Annotated[
@@ -50,7 +57,7 @@ def audit(
         typer.Option(
             metavar="FILE",
             help="Keep an expensive judge's verdicts here, and use what is kept.",
-            show_default="of a run: where it keeps its own",
+            show_default="of a run: where it keeps its own; else your shared file, which is named",
         ),
     ] = None,
     seed: Annotated[
@@ -76,14 +83,14 @@ def audit(
     how = Asking(repeats, draws, True if exact else None)
     run = RunFolder(inputs[0])
     if len(inputs) == 1 and run.is_marked:
-        refuse_given(context, ("labels", "counts"), "does nothing to a run")
+        refuse_given(context, ("labels", "counts", "wins"), "does nothing to a run")
         result = _of_run(inputs[0], judge, prompts, cache, seed, how)
         if judge is None:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
-        from comal.evaluation.audit.formats import read_sources
+        from comal.evaluation.audit.formats import Table, read_sources
 
-        source = read_sources(inputs, counts, seed or 0)
+        source = read_sources([_file(path) for path in inputs], Table(counts, wins, seed or 0))
         _refuse_unused(context, source)
         people = source.people if labels is None else _people(labels)
         if source.answers is not None:
@@ -121,6 +128,19 @@ def _of_run(
         return audit_run(folder, other, prompts or PROMPTS, how, cache, seed, progress)
 
 
+def _file(path: Path) -> Path:
+    """Of a `comal eval`'s folder the file of verdicts."""
+    from comal.errors import DataError
+    from comal.pipeline.disk.evaluation_folder import EvaluationFolder
+
+    evaluation = EvaluationFolder(path)
+    if not evaluation.is_marked:
+        return path
+    if not evaluation.annotations.is_file():
+        raise DataError(str(path), "this evaluation has not come to its end; continue it with `comal eval`")
+    return evaluation.annotations
+
+
 def _refuse_unused(context: typer.Context, source: Source) -> None:
     """Refuse the options that do nothing to what the files hold."""
     if source.table is not None:
@@ -129,7 +149,7 @@ def _refuse_unused(context: typer.Context, source: Source) -> None:
         if source.table.resampled is None:
             refuse_given(context, ["seed"], "does nothing to win rates without --counts, of which nothing is drawn")
         return
-    refuse_given(context, ["counts"], "is for tables of win rates")
+    refuse_given(context, ["counts", "wins"], "is for tables of win rates")
     if source.verdicts is not None:
         refuse_given(context, ("judge", "prompts", "cache", "repeats"), "does nothing to ready verdicts")
 
@@ -154,12 +174,21 @@ def _asked(
     from comal.cli.judge_spec import build_judge
     from comal.errors import ConfigError
     from comal.evaluation.audit.asking import ask
+    from comal.judges.kept.cache import SPEND_NAME, shared_cache_path
 
     if judge is None:
         named = ", ".join(map(str, inputs))
         raise ConfigError("--judge", f"{named} holds answers; say whom to ask about them, e.g. --judge judge.yaml")
-    with judging() as progress:
-        return ask(build_judge(judge), answers.first(prompts), how, cache, progress=progress)
+    asked = build_judge(judge)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        spend = None
+        if cache is None:
+            # The shared file serves all audits; a budget is one audit's.
+            cache, spend = shared_cache_path(), Path(place, SPEND_NAME)
+            if asked.expensive:
+                typer.echo(f"verdicts are kept in {cache}; another audit of the same judge will use them", err=True)
+        with judging() as progress:
+            return ask(asked, answers.first(prompts), how, cache, spend, progress)
 
 
 def _people(path: Path) -> Any:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.completion import recipes
+
 if TYPE_CHECKING:
     from comal.pipeline.certify.certification import Certification
 
@@ -15,7 +17,9 @@ def certify(
     policy: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="Folder of a finished run, or of a model.")],
     recipe: Annotated[
         str | None,
-        typer.Option(help="For a model: the recipe whose judge, prompts and starting model are taken."),
+        typer.Option(
+            help="For a model: the recipe whose judge, prompts and starting model are taken.", autocompletion=recipes
+        ),
     ] = None,
     method: Annotated[
         list[str] | None,
@@ -109,7 +113,7 @@ def _prepare(
         chosen = chosen_policies(pool, list(resolved.methods), methods)
         folder = output_dir or RunFolder(policy).certification
         pool = joined_pool(pool, chosen, against)
-        return Certification(folder, Plan(policy, resolved, told, tuple(against)), chosen, pool)
+        return Certification(folder, Plan(policy, resolved.recipe, told, tuple(against)), chosen, pool)
     if RunFolder(policy).is_marked:
         raise ConfigError("--recipe", f"`{policy}` is a run and has its own recipe; leave this out")
     if methods:
@@ -125,4 +129,4 @@ def _prepare(
     chosen = {model_name(policy): policy}
     folder = output_dir or RUNS / f"certify-{plan_recipe.name}"
     pool = joined_pool({}, chosen, against)
-    return Certification(folder, Plan(folder, resolved, told, tuple(against)), chosen, pool)
+    return Certification(folder, Plan(folder, plan_recipe, told, tuple(against)), chosen, pool)

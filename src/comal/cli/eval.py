@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.completion import judges
 from comal.cli.in_effect import refuse_given
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def eval_(
             metavar="SPEC",
             help="Who judges: a judge's name, a mapping such as '{name: python, function: \"rules:better\"}', a YAML "
             "or JSON file with one, or a run's folder. Best one that no policy was trained on.",
+            autocompletion=judges,
         ),
     ],
     prompts: Annotated[

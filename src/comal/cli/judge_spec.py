@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from comal.errors import ConfigError, near_match
+from comal.importing import search
 from comal.judges.base import Judge
 from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
-from comal.recipes.load import UniqueKeys, recipe_names, recipe_text
+from comal.reading.json_text import parse_json
+from comal.reading.text import decoded, read_bytes
+from comal.recipes.load import recipe_names, recipe_text
 from comal.recipes.overrides import parse_overrides
+from comal.recipes.yaml_text import parse_yaml
 from comal.resolve import resolve_judge
 
 _FILES = (".yaml", ".yml", ".json")
@@ -30,7 +31,8 @@ def load_judge(spec: str, option: str = "--judge") -> Judge:
             `docstring_style`                          a judge that needs no options
             `name=python function=rules:better`        inline, with dotted keys as for `--set`
             `{name: python, function: "rules:better"}` inline, as in a recipe
-            `committee.yaml`, `judge.json`             a mapping with `name`, or a recipe or run.json with a judge
+            `committee.yaml`, `judge.json`             a mapping with `name`, or a recipe or run.json with a judge; what
+                                                       it names as `module:name` may lie beside it
             `docstrings`                               the judge of a recipe that ships with comal
             `runs/mine`                                the evaluation judge of a run, or else the one it trained on
         option: what to call the place of a mistake.
@@ -62,10 +64,8 @@ def build_judge(spec: str, option: str = "--judge") -> Judge:
 def _of_file(path: Path, spec: str, option: str) -> Any:
     if not path.is_file():
         raise ConfigError(option, f"there is no file `{spec}`")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(spec, f"cannot be read: {error}") from error
+    search(path.parent)
+    text = decoded(read_bytes(path), spec, ConfigError)
     return _judge_of(_loaded(text, spec), spec)
 
 
@@ -89,10 +89,7 @@ def _inline(spec: str, option: str) -> Any:
 
 
 def _loaded(text: str, place: str) -> Any:
-    try:
-        return json.loads(text) if place.endswith(".json") else yaml.load(text, UniqueKeys)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise ConfigError(place, f"not YAML or JSON: {' '.join(str(error).split())}") from error
+    return (parse_json if place.lower().endswith(".json") else parse_yaml)(text, place, ConfigError)
 
 
 def _judge_of(values: Any, place: str) -> Any:

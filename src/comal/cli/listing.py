@@ -7,11 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from comal.cli.completion import kinds
+
 KINDS = ("algorithms", "judges", "losses", "games", "recipes")
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; everything by default.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; everything by default.", autocompletion=kinds)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List algorithms, judges, losses, games and recipes with their options."""

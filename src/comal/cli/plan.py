@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from comal.cli.completion import recipes
 from comal.recipes import DEFAULT_RECIPE
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or YAML file.")] = DEFAULT_RECIPE,
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name or YAML file.", autocompletion=recipes)
+    ] = DEFAULT_RECIPE,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as for `comal run`.")
     ] = None,
@@ -46,11 +49,14 @@ def plan(
     ]:
         table.add_row(name, value)
     console.print(table)
+    for warning in cost["total"]["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("methods × proximal steps", f"{total['methods']} × {total['steps']}"),
+        *([("optimiser steps a proximal step", _updates(total))] if total["optimizer_steps"] is not None else []),
         ("training prompts", _prompts(total)),
         ("sampled answers", f"{total['answers']:,}"),
         ("sampled tokens, at most", f"{total['tokens']:,}"),
@@ -59,8 +65,23 @@ def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
         ("pairs of the evaluations", f"{total['evaluation_comparisons']:,}"),
         *(line for use, cost in total["judge_spend"].items() for line in _spend(use, cost)),
         ("checkpoints on disk", f"up to {total['checkpoints']}" + _bytes(total["disk_bytes"])),
+        *_memory(total["memory"]),
         *(("not known here", what) for what in total["unknown"]),
     ]
+
+
+def _updates(total: dict[str, Any]) -> str:
+    return f"{total['optimizer_steps']:,}, in one process"
+
+
+def _memory(needed: dict[str, int] | None) -> list[tuple[str, str]]:
+    """The sum with its parts; of a model that is not at hand, that it is not known."""
+    if needed is None:
+        return [("memory of the policy", "not known without the model's config")]
+    weights, trained = needed["weights"] + needed["kept"], needed["gradients"] + needed["optimizer"]
+    parts = f"weights {_size(weights)}, gradients and optimiser {_size(trained)}"
+    parts += f", activations {_size(needed['activations'])}"
+    return [("memory of the policy, about", f"{_size(needed['peak'])} ({parts}; a local judge's own comes on top)")]
 
 
 def _certify(cost: dict[str, Any], total: dict[str, Any]) -> str:
@@ -97,6 +118,8 @@ def _spend(use: str, cost: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bytes(count: int | None) -> str:
-    if count is None:
-        return " (size not known without the model's config)"
-    return f", about {count / 2**30:.1f} GiB" if count >= 2**30 else f", about {count / 2**20:.0f} MiB"
+    return " (size not known without the model's config)" if count is None else f", about {_size(count)}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

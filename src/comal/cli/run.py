@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comal.cli.completion import recipes
 from comal.recipes import DEFAULT_RECIPE
+
+if TYPE_CHECKING:
+    from comal.recipes.settings import Recipe
 
 
 def run(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe's name or YAML file; the default needs no model, network or GPU.")
+        str,
+        typer.Argument(
+            help="A recipe's name or YAML file; the default needs no model, network or GPU.", autocompletion=recipes
+        ),
     ] = DEFAULT_RECIPE,
     output_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the run.", show_default="runs/NAME")
@@ -46,6 +54,16 @@ def run(
     with Run(folder, plan, command) as started:
         if shown:
             typer.echo(f"run folder: {folder}", err=True)
+            typer.echo(_what(recipe, plan), err=True)
+            if (processes := state().num_processes) > 1:
+                micro = plan.training.prompts_per_batch
+                batch = micro * plan.training.gradient_accumulation
+                said = f"an optimiser step takes {batch} prompts of each, {processes * batch} in all"
+                as_one = f"as one process with training.prompts_per_batch={processes * micro} does"
+                typer.echo(f"{processes} processes: {said}, {as_one}", err=True)
+            if started.ended_after is not None:
+                kept = RunFolder(folder).earlier_result(started.ended_after)
+                typer.echo(f"extending: it had ended after {started.ended_after} steps; kept: {kept}", err=True)
         display = RunDisplay(folder, list(method_names(plan)), plan.steps) if shown else contextlib.nullcontext()
         with display:
             result = started.execute()
@@ -65,3 +83,20 @@ def run(
     adapter = (left.model / "adapter_config.json").is_file()
     loader = "peft.AutoPeftModelForCausalLM" if adapter else "transformers.AutoModelForCausalLM"
     typer.echo(f'         load it with {loader}.from_pretrained("{left.model}")', err=True)
+
+
+def _what(name: str, plan: Recipe) -> str:
+    """What is about to be done, for how long as far as the recipe says so, and how to stop it."""
+    from comal.pipeline.cost.walk import method_cost
+    from comal.pipeline.run.resolved import resolve
+    from comal.recipes.load import recipe_text
+
+    methods = [method_cost(method, rule, plan) for method, rule in resolve(plan).methods.items()]
+    answers, pairs = (sum(cost[key] for cost in methods) for key in ("answers", "comparisons"))
+    named = ", ".join(cost["name"] for cost in methods)
+    takes = re.search(r"^# Takes +(.+)$", recipe_text(name), re.MULTILINE)
+    time = f"Takes {takes[1]}. " if takes else ""
+    return (
+        f"{plan.name}: {plan.steps} proximal steps of {named}; at most {answers:,} sampled answers and {pairs:,} "
+        f"judged pairs, then the evaluation. {time}Stop it by Ctrl-C at any moment: the same command continues."
+    )

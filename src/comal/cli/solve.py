@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from comal.cli.completion import algorithms, games
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -19,9 +21,15 @@ _SHOWN_AS_ZERO = 5e-7  # what six decimals print as 0
 
 def solve(
     game: Annotated[
-        str, typer.Argument(help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.")
+        str,
+        typer.Argument(
+            help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.", autocompletion=games
+        ),
     ],
-    algorithm: Annotated[str, typer.Option(help="Name of an algorithm; the default needs no settings.")] = "comal",
+    algorithm: Annotated[
+        str,
+        typer.Option(help="Name of an algorithm; the default needs no settings.", autocompletion=algorithms),
+    ] = "comal",
     gap: Annotated[float, typer.Option(help="Largest duality gap accepted.")] = 1e-8,
     settings: Annotated[
         list[str] | None,
@@ -35,6 +43,10 @@ def solve(
     symmetrise: Annotated[
         bool, typer.Option("--symmetrise", help="Average both readings of every pair of a noisy table.")
     ] = False,
+    wins: Annotated[bool, typer.Option("--wins", help="The table holds counts of wins: row against column.")] = False,
+    prior: Annotated[
+        float, typer.Option(min=0, help="Wins that each of a pair has before any are counted, e.g. 0.5.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the gap per product and, for three answers, the path.")
@@ -48,7 +60,7 @@ def solve(
     from comal.recipes.overrides import parse_overrides
     from comal.resolve import resolve_algorithm
 
-    table = games.load_game(game, symmetrise)
+    table = games.load_game(game, symmetrise, wins, prior)
     if table.batch is not None:
         from comal.errors import GameError
 

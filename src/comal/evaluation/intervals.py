@@ -1,5 +1,8 @@
 """Intervals: Wilson's for counts, and the paired bootstrap over prompts for everything that is computed from win rates.
 
+Win rates themselves, their means and differences have those of `comal.evaluation.estimates`, which keep their coverage
+on few prompts; a bootstrap does not.
+
 Prompts are the independent units. One set of resamples serves all policies, so that differences between policies, and
 whatever is made of a whole matrix (equilibria, ratings), keep what the policies have in common on a prompt.
 """
@@ -13,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+_INVENTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,34 @@ class Bootstrap:
         total, number = counts @ flat, counts @ weight.astype(np.float64)
         means = np.where(number > 0, total / np.maximum(number, 1), np.nan)
         return means.reshape(self.draws, *values.shape[1:])
+
+    def rates(self, values: Floats) -> Floats:
+        """Means over the prompts of every resample, for values in [0, 1] that mirror one another.
+
+        As for the interval of one mean (`comal.evaluation.estimates`), four prompts are invented, else few prompts that
+        happen to agree would agree in every resample: on each of them every i wins or loses all against every j.
+
+        Args:
+            values: rates[x, i, j] = 1 - rates[x, j, i], shape (prompts, n, n), NaN where not known.
+
+        Returns:
+            Shape (draws, n, n), 1/2 on the diagonal; NaN where a resample has no value.
+        """
+        prompts, n, _ = values.shape
+        rng = np.random.default_rng(self.seed)
+        total = prompts + _INVENTED
+        counts = rng.multinomial(total, np.full(total, 1 / total), size=self.draws).astype(np.float64)
+        above = np.triu_indices(n, 1)
+        own = values[:, above[0], above[1]]
+        known = np.isfinite(own)
+        invented = counts[:, prompts:].sum(axis=1)[:, None]
+        won = rng.binomial(invented.astype(np.int64), 0.5, size=(self.draws, len(above[0])))
+        number = counts[:, :prompts] @ known.astype(np.float64)
+        upper = (counts[:, :prompts] @ np.where(known, own, 0.0) + won) / (number + invented).clip(1)
+        means = np.full((self.draws, n, n), 0.5)
+        means[:, above[0], above[1]] = np.where(number > 0, upper, np.nan)
+        means[:, above[1], above[0]] = 1 - means[:, above[0], above[1]]
+        return means
 
     def ends(self, resampled: Floats) -> tuple[Floats, Floats]:
         """Both ends of the percentile interval along the first axis; NaN where more than 1 in 20 resamples has none.

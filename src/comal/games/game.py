@@ -15,6 +15,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 1e-9
 """How far P + Pᵀ may be from 1."""
+_WINS = "--wins"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class PreferenceGame:
     citation: str = ""
 
     def __post_init__(self) -> None:
-        P = _numbers(self.P, self.name)
+        P = _unstored(as_table(self.P, self.name))
         labels = tuple(str(label) for label in self.labels) or tuple(str(i) for i in range(P.shape[-1]))
         _check_labels(labels, P.shape[-1], self.name)
         _check(P, labels, self.name)
@@ -49,8 +50,16 @@ class PreferenceGame:
     def symmetrised(
         cls, P: ArrayLike, labels: Sequence[str] = (), name: str = "game", citation: str = ""
     ) -> PreferenceGame:
-        """The game of a noisy table: both readings of every pair averaged, (P + 1 − Pᵀ) / 2."""
-        table = _numbers(P, name)
+        """The game of a noisy table: both readings of every pair averaged, (P + 1 − Pᵀ) / 2.
+
+        Raises:
+            GameError: cells that are no probabilities, whose average would look like one: counts, per cent, payoffs.
+        """
+        table = as_table(P, name)
+        names = tuple(labels) or tuple(str(i) for i in range(table.shape[-1]))
+        _check_labels(names, table.shape[-1], name)
+        _check_probabilities(table, names, name, TOLERANCE)
+        _refuse_halves(table, name)
         return cls((table + 1 - np.swapaxes(table, -1, -2)) / 2, tuple(labels), name, citation)
 
     @classmethod
@@ -67,7 +76,9 @@ class PreferenceGame:
         Raises:
             GameError: a negative count, or a pair never compared while `prior` is 0.
         """
-        counts = _numbers(wins, name)
+        if not 0 <= prior < np.inf:
+            raise GameError(name, f"a prior of {prior:g} wins; give 0 or more")
+        counts = as_table(wins, name)
         n = counts.shape[-1]
         names = tuple(labels) or tuple(str(i) for i in range(n))
         _check_labels(names, n, name)
@@ -78,7 +89,7 @@ class PreferenceGame:
         games[..., np.arange(n), np.arange(n)] = 1.0
         if (games == 0).any():
             where = _first(games == 0)
-            raise GameError(name, f"{_cell(where, names)} were never compared; give a prior, e.g. 0.5 wins each")
+            raise GameError(name, f"{_cell(where, names)} were never compared; give a prior, e.g. --prior 0.5")
         P = (counts + prior) / games
         P[..., np.arange(n), np.arange(n)] = 0.5
         return cls(P, names, name, citation)
@@ -111,10 +122,17 @@ class PreferenceGame:
         return int(beats.argmax()) if beats.max() == self.n - 1 else None
 
 
-def _numbers(table: ArrayLike, name: str) -> Floats:
+def as_table(table: ArrayLike, name: str) -> Floats:
+    """Numbers as an array (n, n) or (B, n, n), a copy.
+
+    Raises:
+        GameError: no square of real numbers.
+    """
+    if isinstance(table, np.ndarray) and np.iscomplexobj(table):  # numpy would drop the imaginary parts
+        raise GameError(name, "a preference table is a rectangle of numbers: not of complex ones")
     try:
         P = np.array(table, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise GameError(name, f"a preference table is a rectangle of numbers: {error}") from error
     if P.ndim not in (2, 3) or P.shape[-1] != P.shape[-2] or P.size == 0:
         shape = " × ".join(str(size) for size in P.shape) or "a single number"
@@ -130,14 +148,58 @@ def _check_labels(labels: tuple[str, ...], n: int, name: str) -> None:
         raise GameError(name, f"label {twice!r} occurs {labels.count(twice)} times; labels must be unique")
 
 
-def _check(P: Floats, labels: tuple[str, ...], name: str) -> None:
+def _unstored(P: Floats) -> Floats:
+    """The table with both readings of every pair averaged, where storing it in half or single precision rounded them.
+
+    Such a table holds only numbers of that precision, and misses P + Pᵀ = 1 by less than half a unit in the last place
+    of 1; numbers of that precision that are off for another reason are off by more.
+    """
+    mirrored = np.swapaxes(P, -1, -2)
+    with np.errstate(all="ignore"):
+        off = np.abs(P + mirrored - 1).max()
+        for kind in (np.float16, np.float32):
+            if TOLERANCE < off <= np.finfo(kind).eps / 2 and np.array_equal(P.astype(kind).astype(np.float64), P):
+                averaged: Floats = (P + 1 - mirrored) / 2
+                return averaged
+    return P
+
+
+def _refuse_halves(P: Floats, name: str) -> None:
+    """Refuse tables of zeros and ones, or with one reading of every pair left at 0, that only look like probabilities.
+
+    A table of wins in at most one match a pair has zeros on its diagonal and twice 0 where two never met; their average
+    would call that even.
+    """
+    n = P.shape[-1]
+    if n < 2:
+        return
+    upper = np.triu_indices(n, k=1)
+    for game in P.reshape(-1, n, n):
+        up, down = game[upper], game.T[upper]
+        if np.array_equal(up + down, np.ones(len(up))):
+            continue
+        if np.isin(game, (0.0, 1.0)).all() and not np.diagonal(game).any():
+            raise GameError(name, f"holds zeros and ones, and zeros on its diagonal: wins are read with {_WINS}")
+        if not up.any() or not down.any():
+            raise GameError(name, "one half of the table is all zeros; fill in both readings of every pair")
+
+
+def _check_probabilities(P: Floats, labels: tuple[str, ...], name: str, tolerance: float = 0.0) -> None:
     if not np.isfinite(P).all():
         where = _first(~np.isfinite(P))
         raise GameError(name, f"P{_cell(where, labels)} is {P[where]}; every cell must be a number")
     outside = np.maximum(-P, P - 1)
-    if outside.max() > 0:
+    if outside.max() > tolerance:
         where = _worst(outside)
-        raise GameError(name, f"P{_cell(where, labels)} is {P[where]:g}, not a probability between 0 and 1")
+        raise GameError(
+            name,
+            f"P{_cell(where, labels)} is {P[where]:g}, not a probability between 0 and 1; counts of wins are read with "
+            f"{_WINS}, per cent or payoffs have to be made probabilities first",
+        )
+
+
+def _check(P: Floats, labels: tuple[str, ...], name: str) -> None:
+    _check_probabilities(P, labels, name)
     mirrored = np.swapaxes(P, -1, -2)
     off = np.abs(P + mirrored - 1)
     if off.max() > TOLERANCE:

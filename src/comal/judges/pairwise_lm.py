@@ -14,9 +14,18 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.judges.base import Comparison, Judge
-from comal.judges.words.models import chat_ids, check_model, load, longest_input, pad, state_of
+from comal.judges.words.models import (
+    chat_ids,
+    check_model,
+    load,
+    longest_input,
+    pad,
+    state_of,
+    tokenizer_at_hand,
+)
 from comal.judges.words.templates import HELPFUL, Template, fill, find
 from comal.judges.words.templates import check as check_template
+from comal.models.tokens import embedding_rows, filler_token, prompt_ids
 
 _PLACE = "pairwise_lm.model"
 
@@ -75,6 +84,9 @@ class PairwiseLM(Judge):
                 " `helpful` or `careful`",
             )
         check_template(template.question, self.labels, "pairwise_lm.template")
+        tokenizer = tokenizer_at_hand(_PLACE, self.model, self.revision)
+        if tokenizer is not None:  # a chat template that refuses the system prompt is found before anything is asked
+            self._encode(tokenizer, Comparison("a prompt", "an answer", "another"))
 
     @property
     def harmless(self) -> frozenset[str]:
@@ -113,7 +125,7 @@ class PairwiseLM(Judge):
     ) -> list[float | None]:
         import torch
 
-        pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0  # masked, so any token will do
+        pad_id = filler_token(tokenizer.pad_token_id, [], embedding_rows(network))  # masked, so any token will do
         ids, mask = pad(rows, pad_id, "left", network.device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         with torch.inference_mode():
@@ -136,9 +148,10 @@ class PairwiseLM(Judge):
         question = fill(template.question, comparison, self.labels, "pairwise_lm.template")
         reply = self.answer_prefix + reply
         if tokenizer.chat_template is None:
-            return list(tokenizer(question + reply)["input_ids"])
+            return prompt_ids(tokenizer, question + reply)
         system = [{"role": "system", "content": template.system}] if template.system else []
-        ids = chat_ids(tokenizer, [*system, {"role": "user", "content": question}], answer_next=True)
+        messages = [*system, {"role": "user", "content": question}]
+        ids = chat_ids(_PLACE, tokenizer, messages, answer_next=True)
         return ids + (list(tokenizer(reply, add_special_tokens=False)["input_ids"]) if reply else [])
 
     def _label_tokens(self, tokenizer: Any, comparison: Comparison) -> tuple[int, int]:

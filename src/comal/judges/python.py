@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from comal.errors import JudgeError, near_match
+from comal.errors import JudgeError
+from comal.importing import load_object
 from comal.judges.base import Comparison, Judge
 
 _PLACE = "python.function"
@@ -71,10 +71,7 @@ class Python(Judge):
 
     def _load(self) -> PreferenceFunction:
         module_name, _, name = self.function.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise JudgeError(_PLACE, f"cannot import `{module_name}` of `{self.function}`: {error}") from error
-        if not callable(getattr(module, name, None)):
-            raise JudgeError(_PLACE, f"`{module_name}` has no function `{name}`.{near_match(name, vars(module))}")
-        return cast("PreferenceFunction", getattr(module, name))
+        function = load_object(self.function, _PLACE, JudgeError)
+        if not callable(function):
+            raise JudgeError(_PLACE, f"`{name}` of `{module_name}` is no function")
+        return cast("PreferenceFunction", function)

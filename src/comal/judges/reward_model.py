@@ -16,7 +16,16 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.judges.base import Comparison, Judge
-from comal.judges.words.models import chat_ids, check_model, load, longest_input, pad, state_of
+from comal.judges.words.models import (
+    chat_ids,
+    check_model,
+    load,
+    longest_input,
+    pad,
+    state_of,
+    tokenizer_at_hand,
+)
+from comal.models.tokens import embedding_rows
 
 _PLACE = "reward_model.models"
 
@@ -73,6 +82,9 @@ class RewardModel(Judge):
         """Every model is a folder, or could be a Hub id."""
         for model in self.models:
             check_model(_PLACE, model)
+            tokenizer = tokenizer_at_hand(_PLACE, model, self.revision)
+            if tokenizer is not None:  # a chat template that refuses such messages is found before anything is asked
+                self._encode(tokenizer, "a prompt", "an answer")
 
     @property
     def harmless(self) -> frozenset[str]:
@@ -112,8 +124,10 @@ class RewardModel(Judge):
         encoded = ((pair, self._encode(tokenizer, *pair)) for pair in pairs)
         rows = [(pair, ids) for pair, ids in encoded if ids and (limit is None or len(ids) <= limit)]
         # The models read the reward at the last token that is not padding, by the padding token of their configuration.
-        # Where it has none, they take one answer at a time.
+        # Where it has none, or one that the embedding has no row for, they take one answer at a time.
         pad_id = network.config.get_text_config().pad_token_id
+        if pad_id is not None and not 0 <= pad_id < embedding_rows(network):
+            pad_id = None
         size = 1 if pad_id is None else self.batch_size
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
@@ -127,7 +141,7 @@ class RewardModel(Judge):
         if tokenizer.chat_template is None:
             return list(tokenizer(f"{prompt}\n{answer}")["input_ids"])
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        return chat_ids(tokenizer, messages, answer_next=False)
+        return chat_ids(_PLACE, tokenizer, messages, answer_next=False)
 
 
 def _sigmoid(x: float) -> float:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from comal.errors import PolicyError
+from comal.models.tokens import embedding_rows
+from comal.models.weights import require_whole
 
 TRAINED = "default"
 """The adapter that is trained. PEFT saves an adapter of this name at the top of a folder, as users expect it."""
@@ -21,22 +27,141 @@ class LoraConfig:
 
 
 def with_adapters(model: Any, lora: LoraConfig, seed: int) -> Any:
-    """`model` with a fresh trainable adapter called `TRAINED`, which changes nothing yet."""
+    """`model` with a fresh trainable adapter called `TRAINED`, which changes nothing yet.
+
+    Raises:
+        PolicyError: no such modules; an adapter on an embedding or a head that are one and the same matrix.
+    """
     import peft
 
     target = lora.target_modules
-    with torch.random.fork_rng():
+    config = peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=0.0,  # dropout would move the log-ratio away from 0 before the first step
+        target_modules=target if isinstance(target, str) else list(target),
+        task_type="CAUSAL_LM",
+    )
+    tied = _is_tied(model)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")  # refused below, with a way out
         torch.manual_seed(seed)
-        return peft.get_peft_model(
-            model,
-            peft.LoraConfig(
-                r=lora.r,
-                lora_alpha=lora.alpha,
-                lora_dropout=0.0,  # dropout would move the log-ratio away from 0 before the first step
-                target_modules=target if isinstance(target, str) else list(target),
-                task_type="CAUSAL_LM",
-            ),
+        try:
+            adapted = peft.get_peft_model(model, config)
+        except ValueError as error:
+            raise PolicyError("policy.lora.target_modules", f"PEFT refuses them: {error}") from error
+    refuse_tied(adapted, tied, "policy.lora.target_modules")
+    return adapted
+
+
+def refuse_tied(adapted: Any, tied: bool, place: str) -> None:
+    """Refuse an adapter on one of a tied embedding and head.
+
+    The two are one matrix: merged into it, what was trained for one use changes the other too, and ruins the model.
+
+    Raises:
+        PolicyError: there is one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = adapted.get_base_model()
+    parts = {"the embedding": base.get_input_embeddings(), "the head": base.get_output_embeddings()}
+    hit = [name for name, module in parts.items() if isinstance(module, BaseTunerLayer)]
+    if tied and hit:
+        raise PolicyError(
+            place,
+            f"the model's embedding and head are one matrix (tie_word_embeddings), and {' and '.join(hit)} would get an"
+            " adapter: merged, it would change both and ruin the model; name other modules, `all-linear` leaves"
+            " them out",
         )
+
+
+def _is_tied(model: Any) -> bool:
+    head = model.get_output_embeddings()
+    return head is not None and getattr(head, "weight", None) is model.get_input_embeddings().weight
+
+
+def put_adapter(host: Any, folder: str, name: str) -> None:
+    """Load the adapter in `folder` beside the others of `host`, frozen, under `name`.
+
+    Raises:
+        PolicyError: it cannot be read, or does not fit the model whole.
+    """
+    try:
+        found = host.load_adapter(folder, adapter_name=name, is_trainable=False)
+        missing = list(found.missing_keys)
+        # PEFT writes a resized embedding several times, and reads one of them.
+        copies = (".modules_to_save.", ".original_module.")
+        unexpected = [key for key in found.unexpected_keys if not any(copy in key for copy in copies)]
+    except Exception as error:  # torn files, other shapes, and whatever else PEFT meets
+        raise PolicyError("policy", f"the adapter in `{folder}` does not fit its model: {_short(error)}") from error
+    require_whole(f"the adapter in `{folder}` does not fit its model", missing, unexpected, (), _refuse)
+
+
+def adapted_by(model: Any, folder: str) -> Any:
+    """`model` with an adapter that was trained elsewhere, called `TRAINED`, and the rows of embedding that it brings.
+
+    Raises:
+        PolicyError: it cannot be read, or does not fit the model whole.
+    """
+    import peft
+
+    rows = _own_rows(Path(folder))
+    if rows is not None and rows != embedding_rows(model):
+        model.resize_token_embeddings(rows, mean_resizing=False)  # the adapter's file has all of them
+    try:
+        config = peft.PeftConfig.from_pretrained(folder)
+        config.inference_mode = True
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")  # about merging, which is not done
+            host = peft.PeftModelForCausalLM(model, config, adapter_name=TRAINED)
+    except Exception as error:
+        raise PolicyError("policy", f"the adapter in `{folder}` cannot be used: {_short(error)}") from error
+    put_adapter(host, folder, TRAINED)
+    return host.eval()
+
+
+def set_trained(host: Any, state: Any, place: str) -> None:
+    """Give the trained adapter of `host` these weights.
+
+    Raises:
+        PolicyError: they do not fit it whole.
+    """
+    from peft import set_peft_model_state_dict
+
+    try:
+        found = set_peft_model_state_dict(host, state, adapter_name=TRAINED)
+    except RuntimeError as error:
+        raise PolicyError("policy", f"the adapter in `{place}` does not fit its model: {_short(error)}") from error
+    # What it calls missing are the weights of the model below, and of other adapters.
+    missing = [key for key in found.missing_keys if "lora_" in key and f".{TRAINED}." in key]
+    require_whole(f"the adapter in `{place}` does not fit its model", missing, list(found.unexpected_keys), (), _refuse)
+
+
+def _own_rows(folder: Path) -> int | None:
+    """Rows of the embedding or head that an adapter brings along; None where it brings none."""
+    from safetensors import safe_open
+
+    path = folder / "adapter_model.safetensors"
+    if not path.is_file():
+        return None
+    names = ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings")
+    with safe_open(path, "pt") as file:
+        rows = {
+            file.get_slice(key).get_shape()[0]
+            for key in file.keys()  # noqa: SIM118 - no mapping
+            if key.endswith(".weight") and "lora_" not in key and any(f".{name}." in key for name in names)
+        }
+    return max(rows, default=None)
+
+
+def _refuse(problem: str) -> PolicyError:
+    return PolicyError("policy", problem)
+
+
+def _short(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[:3])
 
 
 def without_dropout(model: Any) -> None:

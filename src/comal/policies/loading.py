@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from comal.errors import PolicyError
+from comal.models import weights
+from comal.policies.generation import only_end_tokens
 
 
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
@@ -16,45 +18,47 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
     Raises:
         PolicyError: it cannot be found or read.
     """
-    import transformers
-
-    require_folder(name)
-    try:
-        return transformers.AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
-        raise _cannot_load(name, error) from error
+    require_folder(name, "tokenizer_config.json")
+    return weights.load_tokenizer(name, _refuse, revision=revision, trust_remote_code=trust_remote_code)
 
 
 def load_causal_lm(name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The causal LM of a folder or hub id.
+    """The causal LM of a folder or hub id, whose own wishes about sampling are put aside.
 
     Raises:
-        PolicyError: it cannot be found or read.
+        PolicyError: it cannot be found or read, or its weights do not fit.
     """
-    import safetensors
     import transformers
 
     require_folder(name)
-    try:
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
-        )
-    except (OSError, ValueError, ImportError, safetensors.SafetensorError) as error:
-        raise _cannot_load(name, error) from error
+    model = weights.load_network(
+        "causal-lm",
+        name,
+        _refuse,
+        dtype=dtype,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        # Not the folder's: one that Transformers refuses would refuse the model.
+        generation_config=transformers.GenerationConfig(),
+    )
+    only_end_tokens(model, name, revision)
+    return model
 
 
-def require_folder(name: str) -> None:
-    """Refuse what can only be meant as a folder but is none, before a hub is asked for it."""
+def require_folder(name: str, *instead: str) -> None:
+    """Refuse what can only be meant as a folder but is none, before a hub is asked for it.
+
+    Args:
+        name: folder or hub id.
+        instead: files of which one does too, where config.json is missing.
+    """
     path = Path(name).expanduser()
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
     if looks_local and not path.is_dir():
         raise PolicyError("policy.model", f"there is no folder `{name}`; give a model folder or a hub id (owner/name)")
-    if path.is_dir() and not (path / "config.json").is_file():
+    if path.is_dir() and not any((path / file).is_file() for file in ("config.json", *instead)):
         raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing)")
 
 
-def _cannot_load(name: str, error: Exception) -> PolicyError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return PolicyError(
-        "policy.model", f"cannot load `{name}`: {first_line} (give a model folder, or a hub id that can be reached)"
-    )
+def _refuse(problem: str) -> PolicyError:
+    return PolicyError("policy.model", problem)

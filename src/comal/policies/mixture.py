@@ -20,11 +20,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from comal.policies.sequences import Group, TokenBatch, next_token_logits, summed_log_probs
+from comal.policies.sequences import TokenBatch
 from comal.policies.transformers import TransformersPolicy
 
 
@@ -42,19 +40,16 @@ class MixedPolicy(TransformersPolicy):
         super().__init__(
             first.model, first.encoder, first.decoding, first.score_batch, first.adapter, first.share_prompt
         )
+        self.mixes = True
 
-    def score_groups(self, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
-        """Log-probabilities under the mixture, in nats; one forward pass a member for all groups."""
-        batch = TokenBatch.collate(groups, self.pad_token, self.share_prompt)
-        batch = batch.to(self.model.device)
+    def logits(self, batch: TokenBatch) -> torch.Tensor:
+        """Logits of the mixture; one forward pass a member."""
         mixed: torch.Tensor | None = None
         for weight, member in self.members:
-            with member.active() as model:
-                logits = weight * next_token_logits(model, batch)
+            logits = weight * member.logits(batch)
             mixed = logits if mixed is None else mixed + logits
         assert mixed is not None
-        logp = summed_log_probs(mixed, batch).double().cpu().numpy()
-        return list(logp.reshape(len(groups), -1))
+        return mixed
 
     def logits_processors(self, ids: torch.Tensor, mask: torch.Tensor) -> list[Any]:  # noqa: ARG002
         """One that replaces the first member's logits by the mixture's, before temperature and top-p."""

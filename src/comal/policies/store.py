@@ -11,11 +11,20 @@ from typing import Any, Literal
 import torch
 
 from comal.errors import PolicyError
-from comal.policies.adapters import TRAINED, LoraConfig, with_adapters, without_dropout
+from comal.policies.adapters import (
+    TRAINED,
+    LoraConfig,
+    adapted_by,
+    put_adapter,
+    set_trained,
+    with_adapters,
+    without_dropout,
+)
 from comal.policies.base import derive_seed
 from comal.policies.device import state
 from comal.policies.encoder import PromptEncoder, PromptFormat
 from comal.policies.loading import load_causal_lm, load_tokenizer
+from comal.policies.saved import require_saved
 from comal.policies.transformers import Batching, Decoding, TransformersPolicy
 
 
@@ -29,6 +38,8 @@ class ModelSource:
         dtype: of the weights.
         trust_remote_code: run the model's own code.
         lora: shape of the adapters that checkpoints are; None: they are whole models.
+        adapter: one that was trained elsewhere; its tokenizer and chat template hold, and the rows of the embedding
+            that it brings along. It is a checkpoint of a store of its own.
     """
 
     base: str | Path
@@ -36,6 +47,7 @@ class ModelSource:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     trust_remote_code: bool = False
     lora: LoraConfig | None = None
+    adapter: str | Path | None = None
 
 
 class PolicyStore:
@@ -46,7 +58,7 @@ class PolicyStore:
     that *is* the policy.)
 
     Args:
-        model: what the checkpoints are of.
+        model: what the checkpoints are of; a folder or hub id alone for whole models in float32.
         prompts: what it reads of a prompt.
         decoding: how answers are drawn.
         batching: how forward passes are filled.
@@ -60,7 +72,7 @@ class PolicyStore:
 
     def __init__(
         self,
-        model: ModelSource,
+        model: ModelSource | str | Path,
         prompts: PromptFormat | None = None,
         decoding: Decoding | None = None,
         batching: Batching | None = None,
@@ -69,15 +81,21 @@ class PolicyStore:
         device: torch.device | None = None,
         keep: int = 2,
     ) -> None:
+        model = model if isinstance(model, ModelSource) else ModelSource(model)
         self.model = model
         self.base = str(model.base)
+        self.adapter = None if model.adapter is None else str(model.adapter)
         self.lora = model.lora
         self.decoding = decoding or Decoding()
         self.batching = batching or Batching()
         self.seed = seed
         self.device = device or torch.device(state().device)
         self.keep = keep
-        self.tokenizer = load_tokenizer(self.base, model.revision, model.trust_remote_code)
+        own = None if model.adapter is None else Path(model.adapter)
+        if own is not None and any((own / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json")):
+            self.tokenizer = load_tokenizer(str(own), None, model.trust_remote_code)
+        else:
+            self.tokenizer = load_tokenizer(self.base, model.revision, model.trust_remote_code)
         prompts = prompts or PromptFormat()
         has_template = getattr(self.tokenizer, "chat_template", None) is not None
         templated = has_template and prompts.chat_template == "auto"
@@ -101,7 +119,10 @@ class PolicyStore:
         """
         key = str(checkpoint)
         if key not in self._open:
-            policy = self._load_adapter(key) if self.lora else self._load_whole(key)
+            if key == self.adapter:
+                policy = self._load_outside(key)
+            else:
+                policy = self._load_adapter(key) if self.lora else self._load_whole(key)
             self._remember(key, policy)
         self._open.move_to_end(key)
         return self._open[key]
@@ -127,11 +148,11 @@ class PolicyStore:
             model = self._load_model(str(checkpoint))
             without_dropout(model)
             return model.train()
-        from peft import load_peft_weights, set_peft_model_state_dict
+        from peft import load_peft_weights
 
         host = self._lora_host()
         state = self._fresh_adapter if str(checkpoint) == self.base else load_peft_weights(str(checkpoint))
-        set_peft_model_state_dict(host, state, adapter_name=TRAINED)
+        set_trained(host, state, str(checkpoint))
         host.set_adapter(TRAINED)
         return host.train()
 
@@ -139,6 +160,9 @@ class PolicyStore:
         """Write a trained model (or its adapter) and tokenizer as a standard checkpoint.
 
         `state_dict` holds the weights when `model` itself has only a shard of them.
+
+        Raises:
+            PolicyError: what lies there afterwards is not what was trained.
         """
         given = {} if state_dict is None else {"state_dict": state_dict}
         if self.lora is None:
@@ -146,6 +170,7 @@ class PolicyStore:
         else:
             model.save_pretrained(folder, selected_adapters=[TRAINED], **given)
             (folder / "README.md").unlink(missing_ok=True)  # a model card with placeholders helps nobody
+        require_saved(model, folder, state_dict)
         self.tokenizer.save_pretrained(folder)
 
     def adopt(self, model: Any, checkpoint: str | Path) -> None:
@@ -157,7 +182,7 @@ class PolicyStore:
     def forget(self, checkpoint: str | Path) -> None:
         """Free a checkpoint's memory; its files stay."""
         policy = self._open.pop(str(checkpoint), None)
-        if policy is not None and policy.adapter is not None:
+        if policy is not None and policy.adapter is not None and policy.model is self._host:
             self._host.delete_adapter(policy.adapter)
 
     def _remember(self, key: str, policy: TransformersPolicy) -> None:
@@ -174,15 +199,19 @@ class PolicyStore:
         return self.policy_of(self._load_model(key).eval())
 
     def _load_adapter(self, key: str) -> TransformersPolicy:
+        if key != self.base and not (Path(key) / "adapter_config.json").is_file():
+            raise PolicyError("policy", f"`{key}` holds no adapter (adapter_config.json is missing)")
         host = self._lora_host()
         if key == self.base:
             return self.policy_of(host, None)
-        if not (Path(key) / "adapter_config.json").is_file():
-            raise PolicyError("policy", f"`{key}` holds no adapter (adapter_config.json is missing)")
         name = "frozen_" + str(abs(derive_seed(key)))
-        host.load_adapter(key, adapter_name=name, is_trainable=False)
+        put_adapter(host, key, name)
         host.set_adapter(TRAINED)
         return self.policy_of(host, name)
+
+    def _load_outside(self, key: str) -> TransformersPolicy:
+        model = self._load_model(self.base)
+        return self.policy_of(adapted_by(model, key), TRAINED)
 
     def _load_model(self, key: str) -> Any:
         revision = self.model.revision if key == self.base else None

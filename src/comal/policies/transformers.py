@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from comal.errors import PolicyError
+from comal.models.tokens import embedding_rows, filler_token
 from comal.policies.base import Completion, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.prefix import prefilled
-from comal.policies.sequences import Group, TokenBatch, completion_log_probs
+from comal.policies.sequences import Group, TokenBatch, next_token_logits, summed_log_probs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,21 @@ class Batching:
     share_prompt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one batch of sampling gave, R rows of T tokens.
+
+    Attributes:
+        tokens: of each row, with padding after its end.
+        scores: logits that each token was drawn from, after all that the sampler does to them, shape (R, T, V).
+        logits: as they came from the model, of the same shape; None, like scores, where nobody asked.
+    """
+
+    tokens: list[list[int]]
+    scores: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
 class TransformersPolicy:
     """A causal LM with fixed weights, or one adapter of a shared model.
 
@@ -69,19 +86,21 @@ class TransformersPolicy:
         self.score_batch = score_batch
         self.adapter = adapter
         self.share_prompt = share_prompt
+        self.mixes = False  # whether logits are replaced on purpose while answers are drawn
+        self.agreement: Any = None  # what `comal.policies.door` found
 
     @property
     def end_tokens(self) -> list[int]:
         """Tokens that end an answer."""
         configured = self.model.generation_config.eos_token_id
         ends = configured if isinstance(configured, list) else [configured]
-        return sorted({t for t in [*ends, self.tokenizer.eos_token_id] if t is not None})
+        rows = embedding_rows(self.model)  # what is beyond them cannot be drawn
+        return sorted({t for t in [*ends, self.tokenizer.eos_token_id] if t is not None and 0 <= t < rows})
 
     @property
     def pad_token(self) -> int:
         """A token to fill batches with; masked everywhere, so any will do."""
-        pad = self.tokenizer.pad_token_id
-        return int(pad if pad is not None else (self.end_tokens or [0])[0])
+        return filler_token(self.tokenizer.pad_token_id, self.end_tokens, embedding_rows(self.model))
 
     @contextlib.contextmanager
     def active(self) -> Iterator[Any]:
@@ -114,10 +133,30 @@ class TransformersPolicy:
 
     def score_groups(self, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
         """Log-probabilities of each group's completions, in nats; one forward pass for all groups."""
-        batch = TokenBatch.collate(groups, self.pad_token, self.share_prompt)
-        with self.active() as model:
-            logp = completion_log_probs(model, batch.to(model.device)).double().cpu().numpy()
+        batch = self.laid_out(groups, self.share_prompt)
+        logp = summed_log_probs(self.logits(batch), batch).double().cpu().numpy()
         return list(logp.reshape(len(groups), -1))
+
+    def laid_out(self, groups: Sequence[Group], share_prompt: bool) -> TokenBatch:
+        """The groups in one of the two layouts, on the model's device."""
+        return TokenBatch.collate(groups, self.pad_token, share_prompt).to(self.model.device)
+
+    def logits(self, batch: TokenBatch) -> torch.Tensor:
+        """Logits of the token after each column from the prompts' last on, shape (R, C + 1, V), float32."""
+        with self.active() as model:
+            return next_token_logits(model, batch)
+
+    def encode_answer(self, text: str, finished: bool = True) -> tuple[int, ...]:
+        """Token ids of an answer that was not sampled here, with the end-of-sequence token if `finished`."""
+        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return (*ids, *self.last_token) if finished else ids
+
+    @property
+    def last_token(self) -> tuple[int, ...]:
+        """The token that ends an answer that is put together here; none where the model has no such token."""
+        ends = self.end_tokens
+        own = self.tokenizer.eos_token_id
+        return (own,) if own in ends else tuple(ends[:1])
 
     def _adapter(self) -> contextlib.AbstractContextManager[Any]:
         if not hasattr(self.model, "peft_config"):
@@ -133,7 +172,20 @@ class TransformersPolicy:
         return []
 
     def _generate(self, prompts: Sequence[Prompt], samples: int, seed: int) -> list[list[Completion]]:
+        drawn = self.draw(prompts, samples, seed, self.decoding.max_new_tokens)
+        completions = [self.completion(row) for row in drawn.tokens]
+        return [completions[i * samples : (i + 1) * samples] for i in range(len(prompts))]
+
+    def draw(self, prompts: Sequence[Prompt], samples: int, seed: int, longest: int, keep_logits: bool = False) -> Draw:
+        """One batch of `samples` answers to each prompt, of `longest` tokens at most.
+
+        Raises:
+            PolicyError: the tokenizer writes tokens that the model does not have.
+        """
+        import transformers
+
         encoded = [self.encoder(p) for p in prompts]
+        self.require_rows(encoded)
         batch = TokenBatch.collate([(ids, [[]]) for ids in encoded], self.pad_token)
         width = max(len(e) for e in encoded)  # collate keeps one empty completion column
         with self.active() as model, torch.random.fork_rng(devices=_cuda_devices(model.device)):
@@ -147,18 +199,36 @@ class TransformersPolicy:
                 input_ids=ids,
                 attention_mask=mask,
                 logits_processor=self.logits_processors(ids, mask),
-                do_sample=True,
-                temperature=self.decoding.temperature,
-                top_p=self.decoding.top_p,
-                top_k=0,
-                max_new_tokens=self.decoding.max_new_tokens,
-                pad_token_id=self.pad_token,
-                eos_token_id=self.end_tokens or None,
-                use_cache=True,
+                generation_config=transformers.GenerationConfig(
+                    do_sample=True,
+                    temperature=self.decoding.temperature,
+                    top_p=self.decoding.top_p,
+                    top_k=0,
+                    max_new_tokens=longest,
+                    pad_token_id=self.pad_token,
+                    eos_token_id=self.end_tokens or None,
+                    use_cache=True,
+                    return_dict_in_generate=True,
+                    output_scores=keep_logits,
+                    output_logits=keep_logits,
+                ),
                 **shared,
             )
-        completions = [self.completion(row) for row in output[:, width:].tolist()]
-        return [completions[i * samples : (i + 1) * samples] for i in range(len(prompts))]
+        tokens = output.sequences[:, width:].tolist()
+        if not keep_logits:
+            return Draw(tokens)
+        return Draw(tokens, torch.stack(output.scores, dim=1).float(), torch.stack(output.logits, dim=1).float())
+
+    def require_rows(self, encoded: Sequence[Sequence[int]]) -> None:
+        """Raise PolicyError if prompts have tokens that the model's embedding has no rows for."""
+        largest, rows = max((max(ids, default=0) for ids in encoded), default=0), embedding_rows(self.model)
+        if largest >= rows:
+            raise PolicyError(
+                "policy.model",
+                f"the tokenizer writes {self.tokenizer.convert_ids_to_tokens(largest)!r} as token {largest}, and the"
+                f" model's embedding has {rows} rows; resize it and train the new rows, or name the model's own"
+                " tokenizer",
+            )
 
     def completion(self, tokens: list[int]) -> Completion:
         """The answer that generated token ids are, up to the first that ends it."""

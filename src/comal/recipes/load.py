@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
-import yaml
 
 from comal.errors import ConfigError, near_match
+from comal.importing import search
+from comal.reading.text import decoded, read_bytes
 from comal.recipes.overrides import parse_overrides
 from comal.recipes.settings import Recipe, Settings
+from comal.recipes.yaml_text import parse_yaml
 
 S = TypeVar("S", bound=Settings)
+
+_SUFFIXES = (".yaml", ".yml")
 
 
 def recipe_names() -> list[str]:
@@ -30,42 +34,24 @@ def recipe_text(name: str) -> str:
         ConfigError: there is no such recipe.
     """
     path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in _SUFFIXES:
         if not path.is_file():
             raise ConfigError("recipe", f"there is no file `{name}`")
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(name, f"not UTF-8 at byte {error.start}") from error
+        return decoded(read_bytes(path), name, ConfigError)
     if name not in recipe_names():
         raise ConfigError("recipe", f"`{name}` is neither a YAML file nor a recipe.{near_match(name, recipe_names())}")
     return (resources.files("comal.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-class UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that is there twice is a mistake; plainly the last one would win, in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """PyYAML's, after a look at the keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(problem=f"`{key.value}` is there twice,{key.start_mark}")
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` with `key=value` settings applied.
+    """The recipe `name` with `key=value` settings applied. What a file's names as `module:name` may lie beside it.
 
     Raises:
         ConfigError: no such recipe, not YAML, an unknown key (with the nearest known), a wrong value.
     """
-    try:
-        values = yaml.load(recipe_text(name), UniqueKeys)
-    except yaml.YAMLError as error:
-        raise ConfigError(name, f"not YAML: {' '.join(str(error).split())}") from error
+    values = parse_yaml(recipe_text(name), name)
+    if Path(name).suffix in _SUFFIXES:
+        search(Path(name).expanduser().parent)
     if not isinstance(values, dict):
         raise ConfigError(name, "a recipe is a mapping of settings")
     return validate(_merged(values, parse_overrides(settings)))

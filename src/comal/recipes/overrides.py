@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 from comal.errors import ConfigError
+from comal.recipes.yaml_text import parse_yaml
+
+_SHOWN = 60
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
@@ -35,18 +36,15 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str, place: str) -> Any:
-    """One YAML value; numbers such as 1e-3, which YAML 1.1 takes for words, are numbers.
+    """One YAML value; a bare `inf` is a number, as `.inf` is in YAML.
 
     Raises:
-        ConfigError: not YAML.
+        ConfigError: not YAML, or read in two ways (see `comal.recipes.yaml_text`).
     """
+    if text.strip() in ("inf", "+inf", "-inf"):
+        return float(text)
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(place, f"cannot read the value `{text}`: {str(error).splitlines()[0]}") from error
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+        return parse_yaml(text, place)
+    except ConfigError as error:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise ConfigError(place, f"cannot read the value `{shown}`: {error.problem}") from error

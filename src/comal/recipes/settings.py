@@ -58,7 +58,9 @@ class PolicySettings(Settings):
         chat_template: `auto` uses the tokenizer's template when it has one, `none` gives the prompt as plain text.
         system_prompt: put before every prompt by the chat template.
         dtype: of the weights; bfloat16 halves memory, mixed precision is `training.arguments: {bf16: true}`.
-        max_prompt_tokens: longer prompts lose their beginning.
+        max_prompt_tokens: the most tokens of a prompt, chat template and system prompt included.
+        long_prompts: what becomes of longer ones: `cut` takes the end of their last message away and keeps the rest,
+            for the judge as well; `drop` leaves them out; `refuse` stops.
         max_new_tokens: longer answers are cut and count as unfinished.
     """
 
@@ -71,6 +73,7 @@ class PolicySettings(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     trust_remote_code: bool = False
     max_prompt_tokens: Count = 512
+    long_prompts: Literal["cut", "drop", "refuse"] = "cut"
     max_new_tokens: Count = 256
 
     @model_validator(mode="after")

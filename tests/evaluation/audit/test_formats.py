@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from comal.errors import DataError, GameError
-from comal.evaluation.audit.formats import read_source, read_sources
+from comal.evaluation.audit.formats import Table, read_source, read_sources
+from comal.evaluation.audit.structure import structure
 
 LINE = {"prompt_id": "q", "system_1": "a", "system_2": "b", "preference": 1}
 
@@ -79,11 +80,11 @@ def test_probability_out_of_range(tmp_path):
 
 def test_lines_that_are_no_objects(tmp_path):
     (tmp_path / "v.jsonl").write_text("{oops\n")
-    with pytest.raises(DataError, match=r"v.jsonl:1: not JSON"):
+    with pytest.raises(DataError, match=r"v.jsonl:1: this line is not JSON"):
         read_source(tmp_path / "v.jsonl")
     with pytest.raises(DataError, match="expected an object"):
         read(tmp_path, [1])
-    with pytest.raises(DataError, match="no comparison"):
+    with pytest.raises(DataError, match="the file has no rows"):
         read(tmp_path)
 
 
@@ -100,7 +101,7 @@ def test_compressed_outputs(tmp_path):
     (tmp_path / "b.json.gz").write_bytes(gzip.compress(plain.read_bytes().replace(b'"a"', b'"b"')))
     assert read_sources([plain, tmp_path / "b.json.gz"]).answers.systems == ("a", "b")
     (tmp_path / "c.json.gz").write_bytes(b"no gzip")
-    with pytest.raises(DataError, match=r"c.json.gz: cannot be read"):
+    with pytest.raises(DataError, match=r"c.json.gz: not a gzip file"):
         read_source(tmp_path / "c.json.gz")
 
 
@@ -173,11 +174,11 @@ def test_pandalm_of_people_and_models(tmp_path):
 def test_tables_with_and_without_counts(tmp_path):
     (tmp_path / "t.csv").write_text(",a,b\na,0.5,0.7\nb,0.3,0.5\n")
     assert read_source(tmp_path / "t.csv").table.p_first is None
-    assert read_source(tmp_path / "t.csv", counts=10).table.count.tolist() == [10]
+    assert read_source(tmp_path / "t.csv", Table(counts=10)).table.count.tolist() == [10]
     (tmp_path / "t.json").write_text(json.dumps({"labels": ["a", "b"], "wins": [[0, 7], [3, 0]]}))
     assert read_source(tmp_path / "t.json").table.rate.tolist() == [0.7]
     with pytest.raises(DataError, match="holds counts already"):
-        read_source(tmp_path / "t.json", counts=10)
+        read_source(tmp_path / "t.json", Table(counts=10))
     (tmp_path / "t.csv").write_text(",a,b\na,0.5,0.7\nb,0.4,0.5\n")
     with pytest.raises(GameError, match="must be 1"):
         read_source(tmp_path / "t.csv")
@@ -207,3 +208,85 @@ def test_missing_files_and_folders(tmp_path):
         read_source(tmp_path / "verdict.jsonl")
     with pytest.raises(DataError, match="holds no run"):
         read_source(tmp_path)
+
+
+def test_line_ends_inside_of_texts_and_a_byte_order_mark(tmp_path):
+    """As `comal eval` reads them: U+2028 and U+0085 end no line of JSON."""
+    path = tmp_path / "v.jsonl"
+    row = LINE | {"output_1": "first\u2028second", "output_2": "caf\x85"}
+    path.write_bytes(json.dumps(row, ensure_ascii=False).encode("utf-8-sig"))
+    assert read_source(path).verdicts.lengths.tolist() == [[12, 4]]
+
+
+@pytest.mark.parametrize("output", [None, 7, ["a"], [{"role": "assistant", "content": "a"}], {"text": "a"}])
+def test_outputs_that_are_no_text(tmp_path, output):
+    """len([{...}]) is a number of messages, not of characters."""
+    with pytest.raises(DataError, match=r"v.jsonl:1: output_1: expected the answer's text"):
+        read(tmp_path, LINE | {"output_1": output})
+
+
+def test_verdicts_on_one_instruction_with_several_inputs_are_of_several_prompts(tmp_path):
+    rows = [
+        {"instruction": "Translate.", "input": x, "generator_1": "a", "generator_2": "b", "preference": 1} for x in "xy"
+    ]
+    assert read(tmp_path, *rows).prompts == ("Translate.\n\nx", "Translate.\n\ny")
+
+
+def test_annotations_as_eval_writes_them(tmp_path):
+    """Two answers of b to one prompt are two answers, not a judge asked again; the mean is that of `comal eval`."""
+    row = {"instruction": "q", "output_1": "x", "generator_1": "a", "generator_2": "b", "annotator": "j"}
+    rows = [row | {"output_2": "y", "preference": 2.0}, row | {"output_2": "zz", "preference": 1.5}]
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps([*rows, rows[0], {**row, "instruction": "p", "output_2": "y", "preference": None}]))
+    found = read_source(path).verdicts
+    assert (found.systems, found.raters, found.prompts) == (("a", "b"), ("j",), ("q", "p"))
+    assert [r.repeat for r in found.rows] == [0, 0, 0]
+    np.testing.assert_allclose(found.system_tables()[:, 0, 1], [0.25, np.nan])
+    assert found.failures == 1
+
+
+def test_a_matrix_with_empty_cells_as_eval_writes_it(tmp_path):
+    path = tmp_path / "matrix.csv"
+    path.write_text(",a,b,c\na,0.5,0.7,\nb,0.3,0.5,0.6\nc,,0.4,0.5\n")
+    table = read_source(path).table
+    np.testing.assert_array_equal(table.table()[0], [0.5, 0.7, np.nan])
+    assert not table.complete
+    assert read_source(path, Table(counts=10)).table.count.tolist() == [10, 10]
+
+
+def test_counts_of_pairs_that_did_not_all_meet(tmp_path):
+    wins = [[9, 7, 0], [3, 9, 6], [0, 4, 9]]
+    (tmp_path / "w.json").write_text(json.dumps({"labels": list("abc"), "wins": wins}))
+    (tmp_path / "w.csv").write_text(
+        ",a,b,c\n" + "".join(f"{x},{','.join(map(str, row))}\n" for x, row in zip("abc", wins, strict=True))
+    )
+    for table in (read_source(tmp_path / "w.json").table, read_source(tmp_path / "w.csv", Table(wins=True)).table):
+        assert table.rate.tolist() == [0.7, 0.6]
+        assert table.count.tolist() == [10, 10]
+    with pytest.raises(DataError, match="holds counts already"):
+        read_source(tmp_path / "w.json", Table(counts=5))
+
+
+def test_an_instruction_with_an_input_in_labelled_pairs_and_outputs(tmp_path):
+    row = {"instruction": "Translate.", "input": "x", "output_1": "a", "output_2": "b", "label": 1}
+    (tmp_path / "l.json").write_text(json.dumps([row]))
+    assert read_source(tmp_path / "l.json").answers.prompts == ("Translate.\n\nx",)
+    rows = [{"instruction": "Translate.", "input": x, "output": "o", "generator": "a"} for x in "xy"]
+    (tmp_path / "o.json").write_text(json.dumps(rows))
+    assert read_source(tmp_path / "o.json").answers.prompts == ("Translate.\n\nx", "Translate.\n\ny")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(",a\na,0.5\n", "holds one system"), (",a,b\na,0.5,\nb,,0.5\n", "no two systems were ever compared")],
+)
+def test_tables_with_nothing_to_compare(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_source(tmp_path / "t.csv")
+
+
+def test_a_system_that_met_none_leads_nothing(tmp_path):
+    (tmp_path / "w.csv").write_text(",a,b,c\na,0,0,0\nb,0,0,9\nc,0,1,0\n")
+    found = structure(read_source(tmp_path / "w.csv", Table(wins=True)).table)
+    assert (found.leader, found.leader_beaten) == ("b", pytest.approx(0.1))

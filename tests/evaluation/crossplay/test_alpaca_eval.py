@@ -158,3 +158,22 @@ def test_real_model_outputs_are_read() -> None:
     (found,) = parse_outputs(rows(*plain), "file")
     assert found.generator == "claude-2.1"
     assert len(found.answers) == 805
+
+
+def test_an_input_belongs_to_the_instruction_and_is_written_once(tmp_path) -> None:
+    given = [row("Translate.", f"a:{x}", input=x, dataset="d", score=float("nan")) for x in ("the cat", "", None)]
+    (system,) = parse_outputs(rows(*given), "a", allow_empty=False)
+    assert list(system.answers) == ["Translate.\n\nthe cat", "Translate."]
+    assert system.answers["Translate."] == ("a:", "a:None")
+    again = output_rows("a", list(system.answers), list(system.answers.values()), system.extra)
+    assert again[0] == {
+        "instruction": "Translate.\n\nthe cat", "output": "a:the cat", "generator": "a", "dataset": "d", "score": None,
+    }  # fmt: skip
+    (read_again,) = parse_outputs(rows(*again), "a", allow_empty=False)
+    assert read_again.answers == system.answers
+
+
+def test_an_input_that_is_no_text_and_tools_are_refused() -> None:
+    for extra, message in (({"input": [1]}, "`input` should be a text"), ({"tools": [{}]}, "part of the question")):
+        with pytest.raises(DataError, match=message):
+            parse_outputs(rows(row(**extra)), "a", allow_empty=False)

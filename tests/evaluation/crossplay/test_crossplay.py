@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from comal.errors import DataError
 from comal.evaluation.crossplay.crossplay import Outcomes, cross_play, from_tables
+from comal.evaluation.crossplay.empirical_game import empirical_game
+from comal.evaluation.estimates import DIFFERENCE, SHARE, mean_interval
 from comal.evaluation.intervals import Bootstrap
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison, Judge
@@ -73,20 +75,48 @@ def test_a_missing_verdict_is_counted_and_never_a_number(monkeypatch) -> None:
         nothing.game()
 
 
-def test_intervals_are_made_of_one_set_of_resamples() -> None:
+def test_intervals_are_those_of_means_of_bounded_values() -> None:
     prompts = [str(i) for i in range(12)]
     rng = np.random.default_rng(0)
     answers = {name: [[str(rng.choice(["a", "b", "c"]))] for _ in prompts] for name in ("p", "q", "r")}
     play = cross_play(oracle(*prompts), prompts, answers, FAST)
-    counts = FAST.counts(12)
-    first = (counts @ play.rates[:, 0, 1]) / 12
-    assert play.low[0, 1] == pytest.approx(np.quantile(first, 0.025))
-    assert play.high[1, 0] == pytest.approx(1 - np.quantile(first, 0.025)), "the mirror image"
-    gap = counts @ (play.rates[:, 1, 0] - play.rates[:, 2, 0]) / 12
+    first = mean_interval(play.rates[:, 0, 1], SHARE)
+    assert (play.low[0, 1], play.high[0, 1]) == pytest.approx(first)
+    assert play.high[1, 0] == pytest.approx(1 - first[0]), "the mirror image"
     found = play.difference(1, 2, 0)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(gap, [0.025, 0.975])))
-    mean = counts @ play.rates[:, 0, 1:].mean(axis=1) / 12
-    assert play.mean_win_rate(0).high == pytest.approx(np.quantile(mean, 0.975))
+    paired = mean_interval(play.rates[:, 1, 0] - play.rates[:, 2, 0], DIFFERENCE)
+    assert (found.low, found.high) == pytest.approx(paired)
+    mean = play.mean_win_rate(0)
+    assert (mean.low, mean.high) == pytest.approx(mean_interval(play.rates[:, 0, 1:].mean(axis=1), SHARE))
+
+
+def test_prompts_that_all_agree_leave_room_for_those_that_would_not() -> None:
+    """Four prompts, all won: no resample of them is lost, and a percentile bootstrap would be certain of 1."""
+    play = constant(np.array([[0.5, 1.0, 1.0], [0.0, 0.5, 0.9], [0.0, 0.1, 0.5]]), 4)
+    for shown in (play.interval(0, 1), play.interval(1, 2), play.mean_win_rate(0), play.mean_win_rate(1)):
+        assert 0 <= shown.low <= shown.value <= shown.high <= 1
+        assert shown.high - shown.low > 0.3
+    gap = empirical_game(play).gap
+    assert gap.high > 0.05, "on other prompts another mixture may be right"
+    many = empirical_game(constant(np.array([[0.5, 1.0], [0.0, 0.5]]), 400))
+    assert many.gap.high < 0.001
+
+
+def test_resamples_are_those_of_prompts_for_many_of_them() -> None:
+    rng = np.random.default_rng(0)
+    rates = np.full((300, 2, 2), 0.5)
+    rates[:, 0, 1] = rng.random(300)
+    rates[:, 1, 0] = 1 - rates[:, 0, 1]
+    found = Bootstrap(4000).rates(rates)
+    assert (found[:, 0, 1] + found[:, 1, 0]) == pytest.approx(1)
+    assert found[:, 0, 1].mean() == pytest.approx(rates[:, 0, 1].mean(), abs=0.003)
+    assert found[:, 0, 1].std() == pytest.approx(rates[:, 0, 1].std() / np.sqrt(300), rel=0.1)
+
+
+def constant(P, prompts):
+    n = len(P)
+    tables = {(i, j): [np.array([[P[i, j]]])] * prompts for i in range(n) for j in range(i + 1, n)}
+    return from_tables("abc"[:n], [str(x) for x in range(prompts)], tables, Bootstrap(200))
 
 
 @settings(max_examples=25)

@@ -47,7 +47,7 @@ def test_without_a_loss_there_are_no_finite_ratings() -> None:
 
 def test_elo_is_wrong_about_a_cycle_and_says_so() -> None:
     """a > b .9, b > c .9, c > a .6: scores 1.3, 1.0, .7, so c is rated below a, whom it beats."""
-    found = rate(constant_play([[0.5, 0.9, 0.4], [0.1, 0.5, 0.9], [0.6, 0.1, 0.5]]))
+    found = rate(constant_play([[0.5, 0.9, 0.4], [0.1, 0.5, 0.9], [0.6, 0.1, 0.5]], prompts=120))
     (wrong,) = found.misleading
     assert (wrong.winner, wrong.loser) == ("c", "a")
     assert wrong.win_rate.value == pytest.approx(0.6)
@@ -62,7 +62,9 @@ def test_a_transitive_cross_play_is_rated_without_error() -> None:
     r = np.array([1.0, 0.2, -1.2])
     found = rate(constant_play(expit(r[:, None] - r)))
     assert [rating.value for rating in found.elo] == pytest.approx(1000 + SCALE * r, abs=1e-3)
-    assert [rating.low for rating in found.elo] == pytest.approx(1000 + SCALE * r, abs=1e-3), "no prompt differs"
+    assert all(rating.low <= rating.value <= rating.high > rating.low + 10 for rating in found.elo), (
+        "though no prompt differs"
+    )
     assert found.error == pytest.approx(0, abs=1e-6)
     assert found.misleading == ()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import SHARE, Estimate
 from comal.experiments.language_model.over_seeds import over_seeds
 from comal.experiments.language_model.page import exploited_rows, interval, number, rows, write_page
 from comal.experiments.language_model.plan import Part
@@ -48,7 +48,7 @@ def test_the_table_orders_methods_by_their_worst_case_and_shows_every_seed() -> 
     headings, cells = rows(TABLE)
     assert [row[0] for row in cells] == ["COMAL", "start", "DPO"]
     shown = dict(zip(headings, cells[0], strict=True))
-    assert shown["worst case"] == interval(over_seeds([at(0.54), at(0.56)]))
+    assert shown["worst case"] == interval(over_seeds([at(0.54), at(0.56)], SHARE))
     assert shown["each seed"] == ".540 .560"
     assert shown["judged pairs"] == "900"
     assert shown["more than COMAL"] == ""
@@ -66,8 +66,8 @@ def test_cross_play_is_the_mean_over_seeds_with_the_error_of_that_mean() -> None
 
 
 def test_the_page_has_all_that_was_found_and_what_was_not_run(tmp_path: Path) -> None:
-    trained = {"trained exploiter (from start)": over_seeds([at(0.6)])}
-    exploited = (ExploitedResult("comal", "COMAL", trained, over_seeds([at(0.61)]), 0.63),)
+    trained = {"trained exploiter (from start)": over_seeds([at(0.6)], SHARE)}
+    exploited = (ExploitedResult("comal", "COMAL", trained, over_seeds([at(0.61)], SHARE), 0.63),)
     result = PartResult(PART, (0, 1), (TABLE,), exploited)
     page = write_page(tmp_path, [result], {"methods": "comal reproduce lm --part methods"}, "Settings.")
     text = page.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+import tiny_models
 from comal.errors import JudgeError
 from comal.judges.base import Comparison
 from comal.judges.pairwise_lm import PairwiseLM
@@ -36,7 +37,7 @@ def test_templates_that_cannot_be_filled_in_are_named(source):
 
 
 def test_the_local_judge_takes_ready_templates_by_name_too(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    tiny_models.save_causal_lm(tmp_path)
     plain, named = PairwiseLM(str(tmp_path)), PairwiseLM(str(tmp_path), "helpful")
     assert plain.fingerprint() == named.fingerprint()
     careful = PairwiseLM(str(tmp_path), "careful")

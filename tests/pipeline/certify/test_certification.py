@@ -34,6 +34,7 @@ from comal.pipeline.step.sampler import sampler_of
 from comal.policies.base import Prompt
 from comal.recipes.load import changed, validate
 from comal.records import read, to_json
+from waiting import LIMIT
 
 TESTS = Path(__file__).parents[2] / "support"
 FROM_ITSELF, FROM_START = "trained exploiter (from itself)", "trained exploiter (from start)"
@@ -50,9 +51,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def certification(folder: Path, models: Path, names: list[str], *told: str, **changes: Any) -> Certification:
-    recipe = resolve(validate(one_game.recipe(models, **changes)))
-    settings = changed(CertifySettings, defaults(recipe), told)
-    return Certification(folder, Plan(folder, recipe, settings), {name: models / name for name in names}, {})
+    resolved = resolve(validate(one_game.recipe(models, **changes)))
+    settings = changed(CertifySettings, defaults(resolved), told)
+    return Certification(folder, Plan(folder, resolved.recipe, settings), {name: models / name for name in names}, {})
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_killed_at_every_kind_of_moment_the_certificate_is_that_of_an_uninterrup
     assert whole.returncode == 0, whole.stderr
     folder = tmp_path / "killed"
     driver = [sys.executable, str(TESTS / "kill_everywhere.py"), str(folder), *command, "--output-dir", str(folder)]
-    done = forked.call(driver, folder=TESTS)
+    done = forked.call(driver, folder=TESTS, timeout=10 * LIMIT)  # dozens of runs
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["codes"] == [-signal.SIGKILL] * len(found["moments"]) + [0], folder.with_suffix(".log").read_text()

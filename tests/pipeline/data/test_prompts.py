@@ -6,6 +6,8 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
@@ -211,3 +213,71 @@ def test_steps_take_fresh_prompts_until_all_were_used() -> None:
     assert prompts_of_step(population, 3, 4, seed=0) == taken[12:16], "a step's prompts depend on nothing but the step"
     assert prompts_of_step(population, 0, 4, seed=1) != taken[:4]
     assert len(prompts_of_step(population, 0, 25, seed=0)) == 25
+
+
+def test_an_alpaca_rows_input_is_a_part_of_its_prompt(tmp_path: Path) -> None:
+    rows = [{"instruction": "Translate.", "input": x, "output": x.upper()} for x in ("the cat", "it rained", "")]
+    path = jsonl(tmp_path / "alpaca.jsonl", rows)
+    expected = ["Translate.", "Translate.\n\nit rained", "Translate.\n\nthe cat"]
+    assert sorted(p.text for p in load(path, prompt="instruction")) == expected
+    path = jsonl(tmp_path / "whole.jsonl", rows[:2])
+    pairs = load_pairs(DataSource(source=str(path), prompt="instruction", answer="output"), "", 0)
+    assert sorted((p.prompt.text, p.answer) for p in pairs) == [
+        ("Translate.\n\nit rained", "IT RAINED"),
+        ("Translate.\n\nthe cat", "THE CAT"),
+    ]
+
+
+def test_words_and_numbers_of_a_csv_are_texts(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt,answer\nq,None\n007,NA\n1e3,null\n0.50,False\n", encoding="utf-8")
+    pairs = load_pairs(DataSource(source=str(tmp_path / "p.csv")), "", 0)
+    assert sorted((p.prompt.text, p.answer) for p in pairs) == [
+        ("0.50", "False"), ("007", "NA"), ("1e3", "null"), ("q", "None"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["P.JSONL", "p.Csv"])
+def test_the_case_of_an_ending_does_not_matter(tmp_path: Path, name: str) -> None:
+    text = '{"prompt": "a"}\n' if name == "P.JSONL" else "prompt\na\n"
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert [p.text for p in load(tmp_path / name)] == ["a"]
+
+
+USER = {"role": "user", "content": "And in Oslo?"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": [{"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}, USER]}, "`tool_calls`"),
+        ({"prompt": [{"role": "assistant", "content": "4", "reasoning_content": "2+2"}, USER]}, "`reasoning_content`"),
+        ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "is no text"),
+        ({"prompt": [USER], "tools": [{"name": "weather"}]}, "`tools` is a part of the question"),
+        ({"prompt": [USER], "input": "x"}, "`input` stands beside chat messages"),
+        ({"prompt": [{"role": "user", "content": " "}]}, "is empty"),
+        ({"prompt": json.dumps([USER])}, "written as a text"),
+        ({"prompt": "half \ud83d"}, r"p\.jsonl:1: .*surrogate"),
+    ],
+)
+def test_what_would_be_dropped_from_a_prompt_is_refused(tmp_path: Path, row: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(jsonl(tmp_path / "p.jsonl", [row]))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_text_parts_and_null_fields_are_read(tmp_path: Path, kind: str) -> None:
+    parts = [{"type": "text", "text": "Hel", "image": None}, {"type": "text", "text": "lo", "image": None}]
+    rows = [{"prompt": [{"role": "user", "content": parts, "tool_calls": None}]}]
+    path = tmp_path / f"p.{kind}"
+    if kind == "jsonl":
+        jsonl(path, rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    assert [p.text for p in load(path)] == ["Hello"]
+
+
+def test_a_pointer_is_no_data(tmp_path: Path) -> None:
+    for name in ("p.jsonl", "p.json", "p.csv", "p.parquet"):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", encoding="utf-8")
+        with pytest.raises(DataError, match="Git LFS pointer"):
+            load(tmp_path / name)

@@ -128,3 +128,11 @@ def test_instructions_read_like_the_papers() -> None:
     first, second = islice(EGPO(eta=2.0, tau=0.1).program(), 2)
     assert "half ←" in instruction_text(first)
     assert "P(· ≻ half)" in instruction_text(second)
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    """U+2028 and U+0085 stand in JSON texts as they are: a journal with one could not be opened again."""
+    path = tmp_path / "journal.jsonl"
+    entry = {"index": 0, "instruction": {}, "report": {}, "metrics": {"example": "first\u2028second\x85"}}
+    path.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert FileJournal(path).entries == [entry]

@@ -38,6 +38,10 @@ def test_two_processes_by_torchrun_do_what_one_does(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("world size 2") == 2
+    said = "2 processes: an optimiser step takes 2 prompts of each, 4 in all, as one process with "
+    assert done.stderr.count(f"{said}training.prompts_per_batch=4 does") == 1, (
+        "the batch is each process's own, and that is said"
+    )
     assert json.loads(done.stdout) == read_json(tmp_path / "two" / "result.json"), "printed once, by the main process"
     steps = [tmp_path / name / "comal" / "steps" for name in ("one", "two")]
     for step in ("00000", "00001"):

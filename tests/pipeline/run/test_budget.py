@@ -142,9 +142,9 @@ def test_the_plan_counts_the_design(tmp_path: Path, base: str) -> None:
         values["sampling"] = values["sampling"] | sampling
         return int(recipe_cost(validate(values))["total"]["comparisons"])
 
-    # Two steps of 8 prompts: against the policy itself, and against the last policy.
-    assert comparisons() == 2 * 8 * (4 + 8)
-    assert comparisons(comparisons="all") == 2 * 8 * (6 + 16)
+    # Two steps of 8 prompts: against the policy itself and the last policy, which at the first step is still itself.
+    assert comparisons() == 8 * ((4 + 4) + (4 + 8))
+    assert comparisons(comparisons="all") == 8 * ((6 + 6) + (6 + 16))
 
 
 @pytest.mark.parametrize(

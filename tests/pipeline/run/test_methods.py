@@ -18,7 +18,7 @@ from comal.errors import ConfigError, RunError
 from comal.pipeline.disk.files import read_json, read_table
 from comal.pipeline.disk.progress import OrphanedError, journal_entries
 from comal.pipeline.disk.result import RunResult
-from comal.pipeline.run.resolved import method_names
+from comal.pipeline.run.resolved import method_names, resolve
 from comal.pipeline.run.run import Run, run_method
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.recipes.load import validate
@@ -250,9 +250,9 @@ def test_an_orphaned_worker_draws_no_test_answers(tmp_path: Path, base: str) -> 
     for path in (tmp_path / "run" / "evaluation").glob("comal*.parquet"):
         path.unlink()
     with pytest.raises(OrphanedError):
-        run_method(tmp_path / "run", validate(values), "comal", parent=os.getpid())
+        run_method(tmp_path / "run", resolve(validate(values)), "comal", parent=os.getpid())
     assert not list((tmp_path / "run" / "evaluation").glob("comal*"))
-    run_method(tmp_path / "run", validate(values), "comal", parent=os.getppid())
+    run_method(tmp_path / "run", resolve(validate(values)), "comal", parent=os.getppid())
     assert list((tmp_path / "run" / "evaluation").glob("comal*"))
 
 

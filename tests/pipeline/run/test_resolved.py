@@ -15,6 +15,7 @@ from comal.algorithms.inpo import INPO
 from comal.errors import ConfigError
 from comal.judges.base import Judge
 from comal.losses.base import Loss
+from comal.pipeline.run.check import check
 from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
 from comal.recipes.load import load_recipe, recipe_names, validate
 from comal.recipes.settings import Recipe
@@ -85,5 +86,5 @@ def test_a_plug_in_that_has_gone_is_a_mistake_at_its_place(tmp_path: Path, place
         values[section] = values[section] | change if section in ("training", "evaluation") else change
     recipe = validate(values)
     with pytest.raises(ConfigError, match="cannot import `a_module_that_has_gone`") as caught:
-        resolve(recipe)
+        check(resolve(recipe))
     assert caught.value.place in (place, f"{place}.name")

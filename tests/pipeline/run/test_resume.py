@@ -17,7 +17,7 @@ from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.run.run import Run
 from comal.recipes.load import load_recipe
-from waiting import wait_until
+from waiting import LIMIT, wait_until
 
 TESTS = Path(__file__).parents[2] / "support"
 
@@ -39,7 +39,7 @@ def test_killed_at_every_kind_of_moment_the_result_is_that_of_an_uninterrupted_r
 ) -> None:
     command = ["run", str(uninterrupted.parent / "recipe.yaml"), "--output-dir", str(tmp_path / "run")]
     driver = [sys.executable, str(TESTS / "kill_everywhere.py"), str(tmp_path / "run")]
-    done = forked.call([*driver, *command])
+    done = forked.call([*driver, *command], timeout=10 * LIMIT)  # dozens of runs
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["codes"] == [-signal.SIGKILL] * len(found["moments"]) + [0], (tmp_path / "run.log").read_text()

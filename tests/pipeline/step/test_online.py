@@ -14,7 +14,7 @@ from scipy.optimize import root
 import one_token
 import paid_judge
 import tiny_run
-from comal.errors import ConfigError, JudgeError
+from comal.errors import ConfigError, JudgeError, PolicyError
 from comal.games import PreferenceGame, nash_policy
 from comal.judges.base import Comparison
 from comal.judges.matrix import Matrix
@@ -262,8 +262,8 @@ def test_what_would_rest_elsewhere_is_refused_before_a_model_is_loaded(
 
 
 @needs_trl
-def test_a_prompt_that_comal_would_cut_is_refused(tmp_path: Path) -> None:
+def test_a_limit_that_no_prompt_can_be_cut_to_is_refused(tmp_path: Path) -> None:
     values = recipe(tmp_path / "data")
     values["policy"]["max_prompt_tokens"] = 2
-    with pytest.raises(ConfigError, match=r"policy.max_prompt_tokens: the prompt 'game .* TRL cuts no prompts"):
+    with pytest.raises(PolicyError, match=r"policy.max_prompt_tokens: what stands around .* leaves no room"):
         run(tmp_path / "run", values)

@@ -131,6 +131,8 @@ def test_training_that_diverges_is_said(opened: PolicyStore, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"arguments": {"bf16": "no"}}, r"\.arguments\.bf16: need bool, got the text 'no'"),
+        ({"arguments": {"adam_epsilon": "1e-8"}}, r"\.arguments\.adam_epsilon: need float, got the text '1e-8'"),
         ({"arguments": {"bf17": True}}, r"\.arguments\.bf17: .* has no such field\. Did you mean `bf16`\?$"),
         ({"arguments": {"seed": 3}}, r"\.arguments\.seed: this is set by the pipeline"),
         ({"scheduler": "cosin"}, r"\.scheduler: `cosin` is not a scheduler\. Did you mean `cosine`\?"),

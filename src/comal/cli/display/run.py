@@ -12,8 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
-from comal.pipeline.disk.progress import RunState, read_state
+from comal.pipeline.disk.method_folder import MethodFolder
+from comal.pipeline.disk.progress import RunState, journal_entries, read_state
+from comal.pipeline.run.standstill import standstill
 from comal.reports.terminal.run import look_heading, look_row
+
+_QUIET, _LONG_QUIET = 20.0, 600.0  # seconds without a sign of life, before a table and after its last row
 
 
 class RunDisplay:
@@ -44,6 +48,8 @@ class RunDisplay:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._shown: set[Path] = set()
         self._heading = False
+        self._warned: set[str] = set()
+        self._said, self._said_at = "", -_QUIET
         # What is being done goes last: of all columns it alone gives way when the terminal is narrow.
         self._progress = Progress(
             BarColumn(bar_width=30 if self.console.width >= 100 else 10, table_column=Column(no_wrap=True)),
@@ -80,14 +86,25 @@ class RunDisplay:
         self._progress.stop()
 
     def _watch(self) -> None:
-        last_line, last_time = "", 0.0
         while not self._stop.wait(0.25):
             state = self._update()
-            # Without a terminal there is no live bar; say now and then where the run is.
-            line = state.description
-            if not self.console.is_terminal and (line != last_line and time.monotonic() - last_time > 20):
-                self.console.print(f"{line}  {state.steps}/{self.steps * len(self.methods)} steps", soft_wrap=True)
-                last_line, last_time = line, time.monotonic()
+            if not self.console.is_terminal:
+                self._say(state, time.monotonic())
+
+    def _say(self, state: RunState, now: float) -> None:
+        """Without a terminal there is no live bar: now and then, at `now` seconds, a line says where the run is.
+
+        None falls between the rows of a table: rows say where it is, too, and if long none comes a line ends the table,
+        and the next row begins another.
+        """
+        quiet = _LONG_QUIET if self._heading else _QUIET
+        if state.description == self._said or now - self._said_at <= quiet:
+            return
+        if self._heading:
+            self.console.print()
+            self._heading = False
+        self.console.print(f"{state.description}  {state.steps}/{self.steps * len(self.methods)} steps", soft_wrap=True)
+        self._said, self._said_at = state.description, now
 
     def _update(self) -> RunState:
         state = read_state(self.folder, self.methods, self.steps)
@@ -97,8 +114,17 @@ class RunDisplay:
             for path in method.looks:
                 if path not in self._shown:
                     self._shown.add(path)
+                    self._said_at = time.monotonic()
                     if not self._heading:
                         self.console.print(self.look_heading(width), soft_wrap=True, highlight=False)
                         self._heading = True
                     self.console.print(self.look_row(method.name, path, width), soft_wrap=True, highlight=False)
+                    self._warn(method.name)
         return state
+
+    def _warn(self, method: str) -> None:
+        """Say it once, where a method does not move."""
+        still = standstill(journal_entries(MethodFolder(self.folder / method).journal), self.steps)
+        if still is not None and method not in self._warned:
+            self._warned.add(method)
+            self.console.print(f"warning: {method} {still}", soft_wrap=True, highlight=False, markup=False)

@@ -1,25 +1,26 @@
 """From figures to a verdict, and from the verdict to what to do, in words.
 
+unusable, too little data
+                the verdicts say nothing of the answers, or too few to tell (`comal.evaluation.audit.usability`): these
+                come first, since noise has no cycles worth finding and no order worth learning
 cyclic          the transitive null is rejected, of system averages or on single prompts
 transitive      it is not, and the data could have shown otherwise: one system is surely preferred to every other
                 (whatever the rest does, the Nash policy is that one, and every score finds it), or the test would have
                 found circles of win rates `WEAK` above 1/2, or next to no prompt has a cycle
-cannot tell     neither
+cannot tell     neither, or no cycle where nothing shows that verdicts are more than a coin's
 untested        win rates without counts
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import Transitivity
-from comal.evaluation.audit.structure import Structure
+from comal.evaluation.audit.structure import LEVEL, Structure
+from comal.evaluation.audit.usability import WEAK, Evidence, doubts, judged
 
-LEVEL = 0.05
-WEAK = 0.1
-"""Circles of win rates weaker than 1/2 + this are let pass."""
 FEW = 0.1
 """A share of cyclic prompts (triples) that is surely below this is let pass."""
 _USE_SCORES = "Any reward-model (Bradley-Terry) method will do: a score can express these preferences."
@@ -35,21 +36,42 @@ class Conclusion:
     advice: tuple[str, ...]
 
 
-def conclude(structure: Structure | None, prompts: PromptCycles | None, num_prompts: int) -> Conclusion:
-    """Weigh both kinds of cycles; with two tests the smaller p-value counts twice (Bonferroni)."""
+def conclude(
+    structure: Structure | None,
+    prompts: PromptCycles | None,
+    num_prompts: int,
+    evidence: Evidence = Evidence(exact=True),  # noqa: B008  frozen
+) -> Conclusion:
+    """Weigh the verdicts, then both kinds of cycles; with two tests the smaller p-value counts twice (Bonferroni).
+
+    Args:
+        structure: between systems.
+        prompts: on single prompts.
+        num_prompts: of the audit.
+        evidence: what is known of the verdicts; by default they are taken at their word.
+    """
     between = structure if structure is not None and structure.cycles.triples else None
     tests = [between.cycles.p_value] if between is not None and between.cycles.p_value is not None else []
     tests += [prompts.p_value] if prompts is not None else []
     p_value = min(1.0, len(tests) * min(tests)) if tests else None
+    evidence = replace(evidence, cycles_p=p_value)
+    stop = judged(evidence)
+    if stop is not None:
+        return Conclusion(stop.verdict, p_value, stop.lines)
     if between is not None and between.cycles.p_value is None:
         return Conclusion("untested", None, _untested(between))
     if p_value is not None and p_value < LEVEL:
-        return Conclusion("cyclic", p_value, _cyclic(between, prompts, p_value, len(tests)))
+        return Conclusion("cyclic", p_value, _cyclic(between, prompts, p_value, len(tests), doubts(evidence)))
     reasons = _reasons(between, prompts)
+    settled = between is not None and between.condorcet_p is not None and between.condorcet_p < LEVEL
+    if reasons and evidence.nothing_shown and not settled:
+        return Conclusion("cannot tell", p_value, _coin(num_prompts))
     if reasons:
-        doubts = [_unsettled(prompts)] if prompts is not None and not _few(prompts) else []
-        doubts += [_missed(between)] if between is not None and (between.detectable or 0) > WEAK else []
-        return Conclusion("transitive", p_value, ("Transitive: " + " ".join(reasons), *doubts, _USE_SCORES))
+        lines = [_unsettled(prompts)] if prompts is not None and not _few(prompts) else []
+        lines += [_missed(between)] if between is not None and (between.detectable or 0) > WEAK else []
+        return Conclusion(
+            "transitive", p_value, ("Transitive: " + " ".join(reasons), *lines, *doubts(evidence), _USE_SCORES)
+        )
     return Conclusion("cannot tell", p_value, _cannot_tell(between, prompts, num_prompts))
 
 
@@ -68,22 +90,34 @@ def _untested(between: Structure) -> tuple[str, ...]:
         f"A score would pick {between.leader}, which another is preferred to {beaten:.1%} of the time: if that is no "
         "accident, use COMAL."
         if beaten > 0.5
-        else f"A score would pick {between.leader}, which nothing beats: any reward-model method would do."
+        else f"A score would pick {between.leader}, which nothing beats: if that is no accident, any reward-model "
+        "method will do."
     )
     return (seen, score, "Whether this is sampling noise cannot be told without counts: give --counts.")
 
 
-def _cyclic(between: Structure | None, prompts: PromptCycles | None, p: float, tests: int) -> tuple[str, ...]:
+def _coin(num_prompts: int) -> tuple[str, ...]:
+    how = "ask about them in both orders, or again (--repeats 2)" if num_prompts else "audit the verdicts themselves"
+    return (
+        "Cannot tell: no cycle, but no system that is preferred to another either. Systems that are equally good look "
+        "like this, and so does a judge that tosses a coin.",
+        f"To tell the two apart, {how}.",
+    )
+
+
+def _cyclic(
+    between: Structure | None, prompts: PromptCycles | None, p: float, tests: int, known: tuple[str, ...]
+) -> tuple[str, ...]:
     lines = [f"Cyclic ({shown(p)} under a transitive preference)."]
     cost = "hide what goes round."
     if between is not None and between.cycles.p_value is not None and tests * between.cycles.p_value < LEVEL:
         lines.append(f"Between systems: {' ≻ '.join((*between.cycles.cycle, between.cycles.cycle[0]))}.")
-        if between.leader_beaten > 0.5:
+        if between.leader_beaten_p is not None and between.leader_beaten_p < LEVEL:
             cost = f"pick {between.leader}, which another is preferred to {between.leader_beaten:.1%} of the time."
     if prompts is not None and tests * prompts.p_value < LEVEL:
         what, rate, null = _counted(prompts)
         lines.append(f"On single prompts {rate} of {what} go round {null}.")
-    return (*lines, _USE_COMAL + cost)
+    return (*lines, *known, _USE_COMAL + cost)
 
 
 def _reasons(between: Structure | None, prompts: PromptCycles | None) -> list[str]:
@@ -121,7 +155,7 @@ def _cannot_tell(between: Structure | None, prompts: PromptCycles | None, num_pr
         return tuple(lines)
     return (
         "Cannot tell: a cycle needs three answers to a prompt, or three systems compared with one another; "
-        f"the {num_prompts:,} prompts here have no such three.",
+        + (f"the {num_prompts:,} prompts here have no such three." if num_prompts else "this table has no such three."),
     )
 
 

@@ -1,24 +1,25 @@
-"""Agreement with people: accuracy and Cohen's kappa, with intervals by bootstrap over prompts.
+"""Agreement with people: accuracy and Cohen's kappa, with intervals over prompts.
 
     kappa = (a − e) / (1 − e)     a = observed agreement, e = agreement of two raters with these marginals by chance
 
-Cohen 1960, "A coefficient of agreement for nominal scales". The three labels are: first wins, tie, second wins.
+Cohen 1960, "A coefficient of agreement for nominal scales". The three labels are: first wins, tie, second wins. All
+three figures are ratios of sums over prompts; their intervals are those of `comal.evaluation.estimates` for the mean of
+the jackknife's pseudo-values (Tukey 1958), one a prompt.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comal.evaluation.audit.verdicts import Floats, Row, Verdicts, balanced
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import SHARE, Bounds, Estimate, pooled_interval
 
 Question = tuple[str, str, str]
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,6 @@ def agreement(
     given: Mapping[Question, int | None],
     reference: str,
     wanted: Mapping[Question, int | None],
-    seed: int = 0,
 ) -> Agreement | None:
     """Compare two sets of labels on the questions both were asked; None where there is no such question.
 
@@ -76,7 +76,6 @@ def agreement(
         given: labels of the audited.
         reference: a name for `wanted`.
         wanted: labels of the reference, people as a rule.
-        seed: of the bootstrap.
     """
     asked = [q for q, label in wanted.items() if label is not None and q in given]
     both = [q for q in asked if given[q] is not None]
@@ -88,36 +87,32 @@ def agreement(
     index = {prompt: number for number, prompt in enumerate(prompts)}
     confusion = np.zeros((len(prompts), 3, 3))
     np.add.at(confusion, (np.array([index[q[0]] for q in both]), mine + 1, theirs + 1), 1.0)
+    kappa, decided = _figure(confusion, _kappa, (-1.0, 1.0)), _figure(confusion, _decided, SHARE)
+    accuracy = _figure(confusion, _accuracy, SHARE)
+    assert accuracy is not None
+    return Agreement(rater, reference, len(both), len(asked) - len(both), accuracy, kappa, decided)
+
+
+def _figure(confusion: Floats, of: Callable[[Floats], Floats], bounds: Bounds) -> Estimate | None:
+    """A figure of the tables' sum with its interval, from one table a prompt; None where it is not defined."""
     total = confusion.sum(axis=0)
-    resampled = _resample(confusion, seed)
-    kappa = _kappa(total[None])[0]
-    decided = _decided(total[None])[0]
-    n = len(prompts)
-    return Agreement(
-        rater,
-        reference,
-        len(both),
-        len(asked) - len(both),
-        _interval(_accuracy(total[None])[0], _accuracy(resampled), n),
-        None if np.isnan(kappa) else _interval(kappa, _kappa(resampled), n),
-        None if np.isnan(decided) else _interval(decided, _decided(resampled), n),
-    )
-
-
-def _resample(confusion: Floats, seed: int) -> Floats:
+    value = float(of(total[None])[0])
+    if np.isnan(value):
+        return None
     n = len(confusion)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES)
-    summed: Floats = np.tensordot(weights.astype(np.float64), confusion, axes=1)
-    return summed
+    without = of(total - confusion) if n > 1 else np.array([value])
+    # A prompt without which the figure is not defined is taken to have none but the figure's own value.
+    pseudo = n * value - (n - 1) * np.where(np.isfinite(without), without, value)
+    low, high = pooled_interval(pseudo + value - pseudo.mean(), bounds)
+    return Estimate(value, low, high, n, 0)
 
 
 def _accuracy(tables: Floats) -> Floats:
-    share: Floats = np.trace(tables, axis1=1, axis2=2) / tables.sum(axis=(1, 2))
-    return share
+    return _divide(np.trace(tables, axis1=1, axis2=2), tables.sum(axis=(1, 2)))
 
 
 def _kappa(tables: Floats) -> Floats:
-    shares = tables / tables.sum(axis=(1, 2), keepdims=True)
+    shares = tables / np.maximum(tables.sum(axis=(1, 2), keepdims=True), 1)
     observed = np.trace(shares, axis1=1, axis2=2)
     chance = (shares.sum(axis=1) * shares.sum(axis=2)).sum(axis=1)
     return _divide(observed - chance, 1 - chance)
@@ -131,8 +126,3 @@ def _decided(tables: Floats) -> Floats:
 def _divide(above: Floats, below: Floats) -> Floats:
     defined: NDArray[np.bool_] = below > 1e-12
     return np.where(defined, above / np.where(defined, below, 1.0), np.nan)
-
-
-def _interval(value: float, resampled: Floats, prompts: int) -> Estimate:
-    low, high = np.nanquantile(resampled, [0.025, 0.975])
-    return Estimate(float(value), float(low), float(high), prompts, 0)

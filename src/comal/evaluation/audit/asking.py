@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
@@ -95,7 +96,7 @@ def ask(
         judge: whom to ask.
         answers: about what.
         how: to ask.
-        cache_path: where verdicts of an expensive judge are kept; those of repeats are not.
+        cache_path: where verdicts of an expensive judge are kept, those of each repeat apart.
         spend_path: where a metered judge counts what it spends, repeats too; by default beside `cache_path`.
         progress: told how many comparisons are done, and of how many.
 
@@ -123,8 +124,9 @@ def ask(
     if spend_path is None and cache_path is not None:
         spend_path = cache_path.with_name(SPEND_NAME)
     rows: list[Row] = []
+    reasons: Counter[str] = Counter()
     for repeat in range(how.repeats):
-        oracle = Oracle(judge, cache_path if repeat == 0 else None, 1.0, spend_path=spend_path)
+        oracle = Oracle(judge, cache_path, 1.0, spend_path=spend_path, repeat=repeat)
         answered: dict[Comparison, float] = {}
         for start in range(0, len(asked), _CHUNK):
             chunk = asked[start : start + _CHUNK]
@@ -132,6 +134,7 @@ def ask(
             done += len(chunk)
             if progress is not None:
                 progress(done, total)
+        reasons.update(oracle.reasons)
         for x, i, j in triples:
             question = Comparison(answers.prompts[x], _text(answers, x, i), _text(answers, x, j))
             if question.first == question.second:
@@ -151,6 +154,7 @@ def ask(
         answers.lengths,
         how.exact,
         how.draws,
+        dict(reasons.most_common()),
     )
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from comal.errors import DataError
 from comal.evaluation.audit.advice import conclude
 from comal.evaluation.audit.agreement import Agreement, agreement, labels
+from comal.evaluation.audit.bounded import bounded_estimate, prompt_means
 from comal.evaluation.audit.consistency import self_consistency
+from comal.evaluation.audit.information import information
 from comal.evaluation.audit.length import length_bias
 from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.position import position_bias
 from comal.evaluation.audit.prompt_cycles import prompt_cycles
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.audit.structure import structure
+from comal.evaluation.audit.usability import Evidence
 from comal.evaluation.audit.verdicts import Verdicts
 
 _MOST_RATERS = 8  # of whom every two are compared
@@ -36,29 +40,44 @@ def audit_verdicts(verdicts: Verdicts, people: Verdicts | None = None, seed: int
     pairs = Pairwise.of_prompts(verdicts.system_tables(), verdicts.systems, seed) if len(verdicts.systems) > 1 else None
     between = structure(pairs) if pairs is not None and len(pairs.rate) else None
     within = prompt_cycles(verdicts)
-    end = conclude(between, within, len(verdicts.prompts))
+    position, consistency = position_bias(verdicts), self_consistency(verdicts)
+    agreements = _agreements(verdicts, people)
+    known = information(verdicts)
+    evidence = Evidence(
+        failures=bounded_estimate(prompt_means(verdicts.column("prompt"), np.isnan(verdicts.probability))),
+        even=_all_even(verdicts),
+        information=known,
+        position=position,
+        consistency=consistency,
+        people=() if people is None else agreements,
+        systems_p=None if pairs is None else pairs.differ(),
+        exact=bool(verdicts.exact),
+    )
+    end = conclude(between, within, len(verdicts.prompts), evidence)
     return AuditResult(
         name=verdicts.name,
         raters=verdicts.raters,
         prompts=len(verdicts.prompts),
         verdicts=len(verdicts.rows),
         failures=verdicts.failures,
-        position=position_bias(verdicts),
+        position=position,
         length=length_bias(verdicts),
-        consistency=self_consistency(verdicts),
-        agreement=_agreements(verdicts, people, seed),
+        consistency=consistency,
+        agreement=agreements,
         structure=between,
         prompt_cycles=within,
         p_value=end.p_value,
         verdict=end.verdict,
         advice=end.advice,
+        information=known,
+        reasons=verdicts.reasons,
     )
 
 
 def audit_table(pairs: Pairwise, name: str) -> AuditResult:
     """Audit win rates between systems, without prompts."""
     between = structure(pairs)
-    end = conclude(between, None, 0)
+    end = conclude(between, None, 0, Evidence(systems_p=pairs.differ(), exact=pairs.p_first is None))
     return AuditResult(
         name, (), 0, 0, 0, None, None, None, (), between, None, end.p_value, end.verdict, end.advice
     )  # fmt: skip
@@ -78,18 +97,22 @@ def audit_counts(wins: ArrayLike, labels_: Sequence[str], name: str, seed: int =
     return audit_table(Pairwise.of_counts(wins, labels_, seed), name)
 
 
-def _agreements(verdicts: Verdicts, people: Verdicts | None, seed: int) -> tuple[Agreement, ...]:
+def _all_even(verdicts: Verdicts) -> bool:
+    """Whether nothing is ever preferred; verdicts that do not exist are no even bets."""
+    p = verdicts.probability[np.isfinite(verdicts.probability)]
+    return len(p) > 0 and bool((p == 0.5).all())
+
+
+def _agreements(verdicts: Verdicts, people: Verdicts | None) -> tuple[Agreement, ...]:
     single = [verdicts.of_rater(r) for r in range(len(verdicts.raters))]
     given = [labels(one) for one in single]
     if people is not None:
         wanted = labels(people)
         reference = people.raters[0] if len(people.raters) == 1 else f"majority of {len(people.raters)} people"
-        found = [
-            agreement(name, mine, reference, wanted, seed) for name, mine in zip(verdicts.raters, given, strict=True)
-        ]
+        found = [agreement(name, mine, reference, wanted) for name, mine in zip(verdicts.raters, given, strict=True)]
         if not any(found):
             raise DataError(people.name, f"none of its pairs of answers is among those of {verdicts.name}")
         return tuple(one for one in found if one is not None)
     named = list(zip(verdicts.raters, given, strict=True))[:_MOST_RATERS]
-    each = [agreement(a, mine, b, theirs, seed) for (a, mine), (b, theirs) in combinations(named, 2)]
+    each = [agreement(a, mine, b, theirs) for (a, mine), (b, theirs) in combinations(named, 2)]
     return tuple(one for one in each if one is not None)

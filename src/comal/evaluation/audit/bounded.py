@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import SHARE, Estimate, mean_interval
 
 _INVENTED = 2
 
@@ -43,16 +43,13 @@ def mean_exceeds(values: ArrayLike, bound: float) -> float:
 def bounded_estimate(values: ArrayLike, level: float = 0.95) -> Estimate | None:
     """The mean of per-prompt values in [0, 1] and its interval within [0, 1]; None without any value.
 
-    Two zeros and two ones are invented for the interval, not for the mean.
+    See `comal.evaluation.estimates`.
     """
     kept = _finite(values)
     if not len(kept):
         return None
-    padded = np.concatenate([kept, [0.0, 0.0, 1.0, 1.0]])
-    reach = float(stats.t.ppf(0.5 + level / 2, df=len(padded) - 1) * padded.std(ddof=1) / math.sqrt(len(padded)))
-    mean, centre = float(kept.mean()), float(padded.mean())
-    low, high = max(0.0, min(mean, centre - reach)), min(1.0, max(mean, centre + reach))
-    return Estimate(mean, low, high, len(kept), int(np.asarray(values).size - len(kept)))
+    low, high = mean_interval(kept, SHARE, level)
+    return Estimate(float(kept.mean()), low, high, len(kept), int(np.asarray(values).size - len(kept)))
 
 
 def prompt_means(prompts: ArrayLike, values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

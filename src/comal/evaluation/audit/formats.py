@@ -1,20 +1,20 @@
 """What an audit can read, told from the content: answers to be judged, ready verdicts, win rates and counts.
 
 outputs     JSON list with `instruction`, `output`, `generator`: AlpacaEval's model_outputs.json, one file a system
+annotations JSON list with `instruction`, `generator_1`, `generator_2`, `preference`: AlpacaEval's annotations.json
 pairs       JSON list with `input`, `output_1`, `output_2`, `label`: LLMBar; label 1 or 2 is people's
 people      JSON list with `cmp_key`, `response1`, `annotator1`, ...: PandaLM's test set, 1, 2 or 0 (tie)
 model       JSON list with `idx` and `..._result`: a model's verdicts on that test set, which lies beside it
 verdicts    JSONL, an object a line; see `comal.evaluation.audit.generic`
-table       CSV or NPY; JSON with `P`, `wins` or rows of numbers: see `comal.games.io`
+table       CSV or NPY; JSON with `P`, `wins` or rows of numbers: see `comal.games.io`; an empty cell of a CSV is a pair
+            without a verdict
+evaluation  the folder of a `comal eval`, whose annotations.json is read
 
 All but tables may be compressed (.gz).
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,15 @@ import numpy as np
 
 from comal.errors import DataError, near_match
 from comal.evaluation.audit.asking import AnswerSets
-from comal.evaluation.audit.generic import read_verdicts
+from comal.evaluation.audit.generic import read_annotations, read_verdicts
 from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.verdicts import Row, Verdicts
 from comal.evaluation.crossplay.alpaca_eval import KEYS, parse_outputs
-from comal.games.io import read_game
+from comal.games.game import PreferenceGame
+from comal.games.io import read_table
+from comal.reading.json_text import parse_json
+from comal.reading.questions import with_input
+from comal.reading.text import read_text
 
 _KEYS = (*KEYS, "input", "output_1", "output_2", "label", "cmp_key", "idx", "response1")
 
@@ -50,18 +54,35 @@ class Source:
     table: Pairwise | None = None
 
 
-def read_sources(paths: Sequence[Path], counts: int | None = None, seed: int = 0) -> Source:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How a file that holds a table is read.
+
+    Attributes:
+        counts: comparisons behind every cell of a table of win rates.
+        wins: it holds counts of wins.
+        seed: of the bootstrap of counts.
+    """
+
+    counts: int | None = None
+    wins: bool = False
+    seed: int = 0
+
+
+PLAIN = Table()
+
+
+def read_sources(paths: Sequence[Path], table: Table = PLAIN) -> Source:
     """The content of files; several are the outputs of one system each.
 
     Args:
         paths: the files.
-        counts: comparisons behind every cell of a table of win rates.
-        seed: of the bootstrap of a table of counts.
+        table: how a table is read.
 
     Raises:
         DataError: a missing or broken file, unknown content, files that do not belong together.
     """
-    read = [read_source(path, counts, seed) for path in paths]
+    read = [read_source(path, table) for path in paths]
     if len(read) == 1:
         source = read[0]
         if source.answers is not None and len(source.answers.systems) == 1:
@@ -78,7 +99,7 @@ def read_sources(paths: Sequence[Path], counts: int | None = None, seed: int = 0
     return Source(answers=_joined(sets))
 
 
-def read_source(path: Path, counts: int | None = None, seed: int = 0) -> Source:
+def read_source(path: Path, table: Table = PLAIN) -> Source:
     """The content of one file.
 
     Raises:
@@ -91,22 +112,21 @@ def read_source(path: Path, counts: int | None = None, seed: int = 0) -> Source:
         raise DataError(str(path), "this folder holds no run; name a file in it")
     name = path.name.lower().removesuffix(".gz")
     if name.endswith((".csv", ".npy")):
-        return _table(path, None, counts, seed)
+        return _table(path, None, table)
     if name.endswith(".jsonl"):
-        return Source(verdicts=read_verdicts(path, _text(path)))
+        return Source(verdicts=read_verdicts(path, read_text(path)))
     if not name.endswith(".json"):
         raise DataError(str(path), "an audit reads .json, .jsonl (both also .gz), .csv and .npy files, and run folders")
-    try:
-        content = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}", f"not JSON: {error.msg}") from error
+    content = parse_json(read_text(path), str(path))
     if isinstance(content, Mapping) or (isinstance(content, list) and content and isinstance(content[0], list)):
-        return _table(path, content, counts, seed)
+        return _table(path, content, table)
     if not (isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content)):
         raise DataError(str(path), "expected a list of objects, or a table")
     keys = set(content[0])
     if set(KEYS) <= keys:
         return Source(answers=_outputs(path, content))
+    if {"instruction", "generator_1", "generator_2", "preference"} <= keys:
+        return Source(verdicts=read_annotations(path, content))
     if {"input", "output_1", "output_2", "label"} <= keys:
         return _labelled_pairs(path, content)
     if {"cmp_key", "response1", "annotator1"} <= keys:
@@ -120,27 +140,35 @@ def read_source(path: Path, counts: int | None = None, seed: int = 0) -> Source:
     )
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"cannot be read: {error}") from error
-
-
-def _table(path: Path, content: Any, counts: int | None, seed: int) -> Source:
+def _table(path: Path, content: Any, told: Table) -> Source:
+    counts, wins = told.counts, told.wins
     if isinstance(content, Mapping) and "wins" in content:
-        if counts is not None:
-            raise DataError("--counts", f"{path} holds counts already")
-        game = read_game(path)  # checks labels and shape
-        return Source(table=Pairwise.of_counts(content["wins"], game.labels, seed))
-    game = read_game(path)
-    if game.batch is not None:
-        raise DataError(str(path), f"holds {game.batch} tables; an audit takes one")
+        wins = True
+    if wins and counts is not None:
+        raise DataError("--counts", f"{path} holds counts already")
+    read = read_table(path, wins=wins, gaps=True)
+    if read.numbers.ndim == 3:
+        raise DataError(str(path), f"holds {len(read.numbers)} tables; an audit takes one")
+    if len(read.numbers) < 2:
+        raise DataError(str(path), "holds one system; an audit compares two or more")
+    # Pairs without a verdict are even for these checks of shape, labels and rates, and only for them.
+    gaps = np.isnan(read.numbers)
+    if read.counts:
+        n = len(read.numbers)
+        labels = PreferenceGame(np.full((n, n), 0.5), read.labels, name=str(path)).labels
+        table = Pairwise.of_counts(np.where(gaps | np.eye(n, dtype=bool), 0.0, read.numbers), labels, told.seed)
+        if not len(table.rate):
+            raise DataError(str(path), "no two systems were ever compared")
+        return Source(table=table)
+    game = PreferenceGame(np.where(gaps, 0.5, read.numbers), read.labels, name=str(path))
     if counts is None:
-        return Source(table=Pairwise.of_rates(game.P, game.labels))
-    # What was printed is not a multiple of 1/counts: the nearest half win is meant.
-    return Source(table=Pairwise.of_counts(np.round(2 * game.P * counts) / 2, game.labels, seed))
+        table = Pairwise.of_rates(np.where(gaps, np.nan, game.P), game.labels)
+    else:
+        # What was printed is not a multiple of 1/counts: the nearest half win is meant.
+        table = Pairwise.of_counts(np.where(gaps, 0.0, np.round(2 * game.P * counts) / 2), game.labels, told.seed)
+    if not len(table.rate):
+        raise DataError(str(path), "no two systems were ever compared")
+    return Source(table=table)
 
 
 def _outputs(path: Path, rows: Sequence[Mapping[str, Any]]) -> AnswerSets:
@@ -180,7 +208,10 @@ def _labelled_pairs(path: Path, rows: Sequence[Mapping[str, Any]]) -> Source:
     for number, row in enumerate(rows):
         place = f"{path}[{number}]"
         prompt = _string(row, "input", place)
-        if row.get("label") not in (1, 2):
+        if row.get("instruction") is not None:
+            _string(row, "instruction", place)
+            prompt = with_input(row, "instruction", place)
+        if isinstance(row.get("label"), bool) or row.get("label") not in (1, 2):
             raise DataError(f"{place}.label", f"expected 1 or 2, got {row.get('label')!r}")
         prompts.append(prompt)
         texts.append((_string(row, "output_1", place), _string(row, "output_2", place)))
@@ -202,12 +233,15 @@ def _pandalm_model(path: Path, rows: Sequence[Mapping[str, Any]]) -> Source:
     beside = path.parent / "testset-v1.json"
     if not beside.is_file():
         raise DataError(str(path), "a model's verdicts on PandaLM's test set need testset-v1.json beside them")
-    tests = {row["idx"]: row for row in json.loads(_text(beside))}
+    content = parse_json(read_text(beside), str(beside))
+    if not (isinstance(content, list) and all(isinstance(row, Mapping) for row in content)):
+        raise DataError(str(beside), "expected a list of objects")
+    tests = {str(row.get("idx")): row for row in content}
     key = next(key for key in rows[0] if key.endswith("_result"))
-    missing = next((n for n, row in enumerate(rows) if row.get("idx") not in tests), None)
+    missing = next((n for n, row in enumerate(rows) if str(row.get("idx")) not in tests), None)
     if missing is not None:
         raise DataError(f"{path}[{missing}].idx", f"{rows[missing].get('idx')!r} is not in {beside.name}")
-    joined = [tests[row["idx"]] for row in rows]
+    joined = [tests[str(row["idx"])] for row in rows]
     # What a model said that is no verdict is no verdict, and counted.
     labels = [[_label_or_none(row.get(key))] for row in rows]
     verdicts = _pandalm(path, joined, (key.removesuffix("_result"),), labels)
@@ -218,6 +252,10 @@ def _pandalm(
     path: Path, rows: Sequence[Mapping[str, Any]], raters: tuple[str, ...], labels: Sequence[Sequence[float]]
 ) -> Verdicts:
     prompts: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        lacking = next((k for k in ("cmp_key", "instruction", "input", "response1", "response2") if k not in row), None)
+        if lacking is not None:
+            raise DataError(f"{path}[{number}].{lacking}", "this key is needed")
     systems = tuple(sorted({name for row in rows for name in str(row["cmp_key"]).split("_")}))
     found: list[Row] = []
     lengths: dict[tuple[int, int], int] = {}
@@ -228,6 +266,9 @@ def _pandalm(
         x = prompts.setdefault(f"{row['instruction']}\n\n{row['input']}", len(prompts))
         first, second = (systems.index(name) for name in pair)
         found += [Row(x, first, second, p, rater) for rater, p in enumerate(given)]
+        for side in ("response1", "response2"):
+            if row[side] is None or isinstance(row[side], (list, Mapping)):
+                raise DataError(f"{path}[{number}].{side}", f"expected a text, got {str(row[side])[:60]!r}")
         # A few responses are bare `true` or numbers in the file.
         lengths |= {(x, first): len(str(row["response1"])), (x, second): len(str(row["response2"]))}
     table = np.full((len(prompts), len(systems)), np.nan)

@@ -8,7 +8,9 @@
                 which grows with the second's chances
 `probability`   instead: Pr(system_1 preferred), null without a verdict
 `rater`         who judged; one rater by default. Lines that differ in nothing else are repeats
-`output_1`      and `output_2`, or `length_1` and `length_2` in characters, for the length bias
+`output_1`      and `output_2`, or `length_1` and `length_2` in characters, for the length bias. A system with several
+                outputs to one prompt has so many answers, each compared for itself
+`input`         of an `instruction`, as in the Alpaca data set: a part of the prompt
 `label`         people's preference (1, 2 or "tie") for the agreement
 
 Any other key is let pass, but a key that is nearly one of these is an error.
@@ -17,9 +19,8 @@ Any other key is let pass, but a key that is nearly one of these is an error.
 from __future__ import annotations
 
 import difflib
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ import numpy as np
 
 from comal.errors import DataError
 from comal.evaluation.audit.verdicts import Row, Verdicts
+from comal.reading.json_text import parse_json_lines
+from comal.reading.questions import with_input
 
 _ALIASES = {
     "prompt": "prompt_id",
@@ -35,12 +38,17 @@ _ALIASES = {
     "generator_1": "system_1",
     "generator_2": "system_2",
     "judge": "rater",
+    "annotator": "rater",
 }
 _KNOWN = (
     "prompt_id", "system_1", "system_2", "preference", "probability", "rater", "output_1", "output_2", "length_1",
     "length_2", "label",
 )  # fmt: skip
 _LIKE_A_TYPO = 0.8
+_LONGEST = 1e15  # characters
+_QUESTION = (
+    "instruction", "input", "generator_1", "generator_2", "output_1", "output_2", "annotator", "preference",
+)  # fmt: skip
 
 
 def read_verdicts(path: Path, text: str) -> Verdicts:
@@ -49,17 +57,38 @@ def read_verdicts(path: Path, text: str) -> Verdicts:
     Raises:
         DataError: a broken line, a missing, misspelt or contradictory key, a value out of range, or one system only.
     """
+    return _read(path, parse_json_lines(text, str(path)))
+
+
+def read_annotations(path: Path, rows: Sequence[Any]) -> Verdicts:
+    """The verdicts in AlpacaEval's annotations.json, as `comal eval` writes it.
+
+    A question that is there twice, with the same answers and the same verdict, is a system's answer that came twice,
+    not a judge that was asked again.
+
+    Raises:
+        DataError: as `read_verdicts`.
+    """
+    seen: set[tuple[str, ...]] = set()
+    kept = []
+    for number, row in enumerate(rows):
+        if isinstance(row, Mapping):
+            texts = [row.get(key) for key in ("output_1", "output_2")]
+            if all(isinstance(text, str) for text in texts):
+                key = tuple(repr(row.get(k)) for k in _QUESTION)
+                if key in seen:
+                    continue
+                seen.add(key)
+        kept.append((f"{path}[{number}]", row))
+    return _read(path, kept)
+
+
+def _read(path: Path, rows: Sequence[tuple[str, Any]]) -> Verdicts:
     reader = _Reader()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            place = f"{path}:{number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(place, f"not JSON: {error.msg}") from error
-            if not isinstance(row, Mapping):
-                raise DataError(place, f"expected an object, got {line[:40]!r}")
-            reader.add(_canonical(row, place), place)
+    for place, row in rows:
+        if not isinstance(row, Mapping):
+            raise DataError(place, f"expected an object, got {str(row)[:40]!r}")
+        reader.add(_canonical(row, place), place)
     return reader.verdicts(path)
 
 
@@ -71,23 +100,38 @@ class _Reader:
     rows: list[Row] = field(default_factory=list)
     asked: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
     lengths: dict[tuple[int, int], float] = field(default_factory=dict)
+    answers: dict[tuple[int, int], dict[str | None, int]] = field(default_factory=dict)
+    columns: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any], place: str) -> None:
         names = [_needed(row, key, place) for key in ("prompt_id", "system_1", "system_2")]
         if names[1] == names[2]:
             raise DataError(place, f"compares {names[1]} with itself")
         x = self.prompts.setdefault(names[0], len(self.prompts))
-        first, second = (self.systems.setdefault(name, len(self.systems)) for name in names[1:])
+        first, second = (
+            self._answer(x, self.systems.setdefault(name, len(self.systems)), _output(row, side, place))
+            for name, side in zip(names[1:], "12", strict=True)
+        )
         rater = str(row.get("rater", "rater"))
         self._keep(x, first, second, _probability(row, place), rater)
         if "label" in row:
             self._keep(x, first, second, _preference(row["label"], f"{place}: label"), "label", once=True)
-        for side, system in (("1", first), ("2", second)):
-            length = row.get(f"length_{side}", len(row[f"output_{side}"]) if f"output_{side}" in row else None)
+        for side, answer in (("1", first), ("2", second)):
+            output = _output(row, side, place)
+            length = row.get(f"length_{side}", None if output is None else len(output))
             if length is not None:
-                if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 <= length < math.inf:
+                if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 <= length < _LONGEST:
                     raise DataError(f"{place}: length_{side}", f"expected a number of characters, got {length!r}")
-                self.lengths[x, system] = float(length)
+                self.lengths[x, answer] = float(length)
+
+    def _answer(self, x: int, system: int, output: str | None) -> int:
+        """The number of a system's answer to a prompt: told by its text, if that is known."""
+        own = self.answers.setdefault((x, system), {})
+        if own and output is None:
+            output = next(iter(own))  # the one that another line has the text of
+        elif None in own and output not in own:
+            own[output] = own.pop(None)
+        return self.columns.setdefault((system, own.setdefault(output, len(own))), len(self.columns))
 
     def _keep(self, x: int, first: int, second: int, p: float, rater: str, *, once: bool = False) -> None:
         number = self.raters.setdefault(rater, len(self.raters))
@@ -101,17 +145,16 @@ class _Reader:
     def verdicts(self, path: Path) -> Verdicts:
         if len(self.systems) < 2:
             raise DataError(str(path), "holds no comparison of two systems")
-        order = {
-            old: new for new, old in enumerate(sorted(range(len(self.systems)), key=list(self.systems).__getitem__))
-        }
-        lengths = np.full((len(self.prompts), len(self.systems)), np.nan)
-        for (x, system), length in self.lengths.items():
-            lengths[x, order[system]] = length
+        names = list(self.systems)
+        systems = tuple(sorted(names))
+        columns = sorted(self.columns, key=lambda column: (names[column[0]], column[1]))
+        order = {self.columns[column]: new for new, column in enumerate(columns)}
+        lengths = np.full((len(self.prompts), len(columns)), np.nan)
+        for (x, answer), length in self.lengths.items():
+            lengths[x, order[answer]] = length
         rows = tuple(replace(row, first=order[row.first], second=order[row.second]) for row in self.rows)
-        systems = tuple(sorted(self.systems))
-        return Verdicts(
-            str(path), tuple(self.prompts), systems, tuple(range(len(systems))), tuple(self.raters), rows, lengths
-        )
+        owner = tuple(systems.index(names[system]) for system, _ in columns)
+        return Verdicts(str(path), tuple(self.prompts), systems, owner, tuple(self.raters), rows, lengths)
 
 
 def _canonical(row: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -124,7 +167,24 @@ def _canonical(row: Mapping[str, Any], place: str) -> dict[str, Any]:
             )
         if name not in named or key == name:
             named[name] = value
+    if "instruction" in row and isinstance(row["instruction"], str) and named["prompt_id"] is row["instruction"]:
+        named["prompt_id"] = with_input(row, "instruction", place)
+    elif "prompt" in row and isinstance(row["prompt"], str) and named["prompt_id"] is row["prompt"]:
+        named["prompt_id"] = with_input(row, "prompt", place)
     return named
+
+
+def _output(row: Mapping[str, Any], side: str, place: str) -> str | None:
+    key = f"output_{side}"
+    if key not in row:
+        return None
+    output = row[key]
+    if not isinstance(output, str):
+        raise DataError(
+            f"{place}: {key}",
+            f"expected the answer's text, got {str(output)[:60]!r}; leave the key out where it is not known",
+        )
+    return output
 
 
 def _needed(row: Mapping[str, Any], key: str, place: str) -> str:

@@ -127,6 +127,13 @@ class Pairwise:
         P[self.second, self.first] = 1 - values
         return P
 
+    def differ(self) -> float | None:
+        """p-value that every two systems are equally good, corrected for the choice among pairs; None without any."""
+        if self.p_first is None or self.p_second is None or not len(self.rate):
+            return None
+        smallest = float(np.minimum(self.p_first, self.p_second).min())
+        return min(1.0, 2 * len(self.rate) * smallest)
+
     def p_values(self) -> Floats | None:
         """p[i, j]: one-sided p-value of "i does not win more than half against j"; 1 where nothing is known."""
         if self.p_first is None or self.p_second is None:

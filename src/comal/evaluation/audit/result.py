@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from comal.evaluation.audit.agreement import Agreement
 from comal.evaluation.audit.consistency import SelfConsistency
+from comal.evaluation.audit.information import Information
 from comal.evaluation.audit.length import LengthBias
 from comal.evaluation.audit.position import PositionBias
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.structure import Structure
 from comal.records import from_json, read_plain, to_json
 
-Transitivity = Literal["transitive", "cyclic", "cannot tell", "untested"]
+Transitivity = Literal["unusable", "too little data", "transitive", "cyclic", "cannot tell", "untested"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +34,11 @@ class AuditResult:
         structure: of the preferences between systems; None where answers have no system, or there is only one.
         prompt_cycles: among the answers to single prompts; None without prompts that have a judged triple.
         p_value: that the preference is transitive, over both kinds of cycles; None where nothing can be tested.
-        verdict: `untested` is a table without counts.
+        verdict: `unusable` and `too little data` come before the shape of the preference; `untested` is a table without
+            counts.
         advice: the audit's end, in words.
+        information: how much of the verdicts is due to the answers; None where it cannot be measured.
+        reasons: why there was no verdict and how often, of a judge that was asked for this audit.
     """
 
     name: str
@@ -50,6 +55,8 @@ class AuditResult:
     p_value: float | None
     verdict: Transitivity
     advice: tuple[str, ...]
+    information: Information | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failure_rate(self) -> float | None:

@@ -13,6 +13,7 @@ from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.verdicts import Floats
 from comal.games import PreferenceGame, nash_policy
 
+LEVEL = 0.05
 _IN_SUPPORT = 1e-6
 _NASH_RESAMPLES = 200
 _NASH_AT_MOST = 60  # systems, for the bootstrap of the support
@@ -32,6 +33,8 @@ class Structure:
         condorcet_p: p-value that it is not, corrected for the choice among all; None where nothing can be tested.
         leader: the system with HodgeRank's highest score: whom a score would pick.
         leader_beaten: the largest win rate of another system against it; above 1/2 a score's choice can be beaten.
+        leader_beaten_p: p-value that none is preferred to it, corrected for the choice among all others; None where
+            nothing can be tested.
         nash: the Nash policy's probabilities, None where two systems were never compared.
         support_frequency: how often each system is in the Nash support of a bootstrap sample; None if not known.
         hodge: the split into a score and circles.
@@ -48,11 +51,20 @@ class Structure:
     condorcet_p: float | None
     leader: str
     leader_beaten: float
+    leader_beaten_p: float | None
     nash: Floats | None
     support_frequency: Floats | None
     hodge: HodgeSplit
     cycles: SystemCycles
     detectable: float | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the sample says who is preferred: a winner, or a circle; a table without counts stands as it is."""
+        if self.counts is None:
+            return True
+        circle = self.cycles.p_value if self.cycles.triples else None
+        return min((p for p in (self.condorcet_p, circle) if p is not None), default=1.0) < LEVEL
 
     @property
     def support(self) -> tuple[str, ...]:
@@ -71,9 +83,11 @@ def structure(pairs: Pairwise, level: float = 0.05) -> Structure:
     if winner is not None and p is not None:
         condorcet_p = min(1.0, pairs.n * float(np.delete(p[winner], winner).max()))
     split = hodge_split(pairs)
-    leader = int(split.scores.argmax())
-    counts = None
+    met = np.isfinite(P).sum(axis=0) > 1  # a system that was never compared leads nothing
+    leader = int(np.where(met, split.scores, -np.inf).argmax())
+    counts = beaten_p = None
     if p is not None:
+        beaten_p = min(1.0, (pairs.n - 1) * float(np.delete(p[:, leader], leader).min())) if pairs.n > 1 else 1.0
         counts = np.zeros((pairs.n, pairs.n))
         counts[pairs.first, pairs.second] = counts[pairs.second, pairs.first] = pairs.count
     nash = nash_policy(PreferenceGame(P, pairs.labels)) if pairs.complete else None
@@ -86,6 +100,7 @@ def structure(pairs: Pairwise, level: float = 0.05) -> Structure:
         condorcet_p,
         pairs.labels[leader],
         float(np.nanmax(np.delete(P[:, leader], leader))) if pairs.n > 1 else 0.5,
+        beaten_p,
         nash,
         _support_frequency(pairs) if nash is not None else None,
         split,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,6 +52,7 @@ class Verdicts:
         exact: whether a probability is all there is to know of a verdict, not one draw from it; None asks the values:
             verdicts that are all 0, 1/2 or 1 are draws.
         draws: how many sampled verdicts one probability is the mean of, where they are draws.
+        reasons: why there was no verdict and how often, commonest first, of a judge that was asked.
 
     Raises:
         DataError: no row, or a probability outside [0, 1].
@@ -66,6 +67,7 @@ class Verdicts:
     lengths: Floats
     exact: bool | None = None
     draws: int = 1
+    reasons: Mapping[str, int] = field(default_factory=dict)
     _columns: dict[str, NDArray[np.generic]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

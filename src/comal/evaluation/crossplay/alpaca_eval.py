@@ -1,6 +1,7 @@
 """The file formats of `alpaca_eval`: model outputs in, model outputs, annotations and a leaderboard out.
 
-model outputs   a list of {"instruction", "output", "generator", ...}
+model outputs   a list of {"instruction", "output", "generator", ...}; an `input` (as in the Alpaca data set) belongs to
+                the instruction and is put below it
 annotations     a list of {"instruction", "output_1", "generator_1", "output_2", "generator_2", "annotator",
                 "preference"} where preference − 1 is Pr(output_2 ≻ output_1); null where there is no verdict
 leaderboard     one row a system against one baseline, in per cent
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 from comal.errors import DataError, near_match
 from comal.evaluation.crossplay.crossplay import CrossPlay
 from comal.evaluation.crossplay.length_control import LengthControl
+from comal.reading.questions import INPUT, require_whole, with_input
 
 KEYS = ("instruction", "output", "generator")
 
@@ -49,7 +52,8 @@ def parse_outputs(
         allow_empty: take empty outputs as answers.
 
     Raises:
-        DataError: a missing key, a value that is no text, an empty output, or no rows.
+        DataError: a missing key, a value that is no text, an empty output, a part of the question that would be
+            dropped, or no rows.
     """
     if not rows:
         raise DataError(default_name or "model outputs", "the file has no rows")
@@ -63,12 +67,14 @@ def parse_outputs(
         output = _text(row, "output", where)
         known = None if "generator" in row else default_name
         generator = _text(row, "generator", where) if known is None else known
+        require_whole(row, "instruction", where)
         if not instruction.strip() or not generator.strip():
             raise DataError(where, f"`{'generator' if instruction.strip() else 'instruction'}` is empty")
         if not output.strip():
             empty.append(where)
+        instruction = with_input(row, "instruction", where)
         answers.setdefault(generator, {}).setdefault(instruction, []).append(output)
-        extra.setdefault(generator, {})[instruction] = {k: v for k, v in row.items() if k not in KEYS}
+        extra.setdefault(generator, {})[instruction] = {k: _kept(v) for k, v in row.items() if k not in (*KEYS, INPUT)}
     if empty and not allow_empty:
         shown = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
         raise DataError(
@@ -79,6 +85,15 @@ def parse_outputs(
     return [
         Outputs(name, {x: tuple(group) for x, group in found.items()}, extra[name]) for name, found in answers.items()
     ]
+
+
+def _kept(value: Any) -> Any:
+    """What else a file says, as JSON can hold it: Python writes NaN there, which is no JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _kept(one) for key, one in value.items()}
+    return [_kept(one) for one in value] if isinstance(value, list) else value
 
 
 def output_rows(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.errors import DataError
+from comal.evaluation.estimates import DIFFERENCE, SHARE, mean_interval, pooled_interval
 from comal.evaluation.exploitability.adversaries import Answers
 from comal.evaluation.intervals import Bootstrap, Floats, Interval, wilson
 from comal.games.game import PreferenceGame
@@ -57,7 +58,7 @@ class CrossPlay:
         rates: mean of Pr(i ≻ j) over the pairs of answers to a prompt, shape (prompts, n, n); 1/2 on the diagonal, NaN
             where there is no verdict, and rates + ratesᵀ = 1.
         matrix: their means over the prompts with a verdict, shape (n, n); NaN for a pair without any.
-        low, high: paired bootstrap intervals of the matrix, shape (n, n).
+        low, high: intervals of the matrix, shape (n, n); NaN for a pair with fewer than two prompts.
         tables: for i < j and each prompt Pr(answer of i ≻ answer of j), shape (answers of i, answers of j).
         bootstrap: the resampling of prompts behind the intervals, which whatever follows from them should share.
         stats: what the judge was asked, its failures, flips and position bias.
@@ -94,17 +95,28 @@ class CrossPlay:
 
     def difference(self, i: int, j: int, opponent: int) -> Interval:
         """Win rate of i minus that of j against one opponent, over the prompts on which both have a verdict."""
-        return self.bootstrap.of_mean(self.rates[:, i, opponent] - self.rates[:, j, opponent])
+        both = self.rates[:, i, opponent] - self.rates[:, j, opponent]
+        known = both[np.isfinite(both)]
+        mean = float(known.mean()) if len(known) else None
+        if len(known) < 2:
+            return Interval(mean, None, None)
+        return Interval(mean, *mean_interval(known, DIFFERENCE, self.bootstrap.level))
 
     def mean_win_rate(self, i: int) -> Interval:
         """Win rate of i against the other policies, each as likely."""
         others = [j for j in range(self.n) if j != i]
-        resampled = self.resampled()[:, i, others].mean(axis=1)
-        return self.bootstrap.interval(float(self.matrix[i, others].mean()), resampled)
+        means, rates = self.matrix[i, others], self.rates[:, i, others]
+        known = np.isfinite(rates)
+        if known.sum(axis=0).min() < 2:
+            return Interval(None if np.isnan(means).any() else float(means.mean()), None, None)
+        # What each prompt adds to the mean of the means; without gaps its own mean.
+        weight = len(rates) / known.sum(axis=0)
+        influence = (means + np.where(known, rates - means, 0.0) * weight).mean(axis=1)
+        return Interval(float(means.mean()), *pooled_interval(influence, SHARE, self.bootstrap.level))
 
     def resampled(self) -> Floats:
         """The matrix of every resample of the prompts, shape (draws, n, n)."""
-        return self.bootstrap.means(self.rates)
+        return self.bootstrap.rates(self.rates)
 
     def game(self) -> PreferenceGame:
         """The empirical game (Wellman 2006): policies are the actions, the matrix the payoffs.
@@ -183,7 +195,7 @@ def from_tables(
     matrix = np.where(number > 0, np.where(known, rates, 0.0).sum(axis=0) / np.maximum(number, 1), np.nan)
     lower = np.tril_indices(n, -1)
     matrix[lower] = 1 - matrix.T[lower]
-    low, high = bootstrap.ends(bootstrap.means(rates))
+    low, high = _ends(rates, bootstrap.level)
     return CrossPlay(
         tuple(policies),
         tuple(prompts),
@@ -195,6 +207,17 @@ def from_tables(
         bootstrap,
         stats or OracleStats(),
     )
+
+
+def _ends(rates: Floats, level: float) -> tuple[Floats, Floats]:
+    n = rates.shape[1]
+    low, high = np.full((n, n), 0.5), np.full((n, n), 0.5)
+    for i in range(n):
+        for j in range(i + 1, n):
+            known = rates[np.isfinite(rates[:, i, j]), i, j]
+            low[i, j], high[i, j] = mean_interval(known, SHARE, level) if len(known) > 1 else (np.nan, np.nan)
+            low[j, i], high[j, i] = 1 - high[i, j], 1 - low[i, j]
+    return low, high
 
 
 def _mean(table: Table) -> float:

@@ -88,6 +88,7 @@ def rate(play: CrossPlay) -> Ratings:
         if drawn is not None:
             resampled[number] = drawn
     low, high = play.bootstrap.ends(resampled)
+    low, high = np.minimum(low, r), np.maximum(high, r)  # a NaN stays one
 
     def elo(i: int) -> Interval:
         values = (float(BASE + SCALE * x[i]) for x in (r, low, high))

@@ -26,6 +26,7 @@ from comal.evaluation.crossplay.figures import (
 )
 from comal.evaluation.crossplay.length_control import LengthControl, length_control
 from comal.evaluation.crossplay.ratings import Ratings, rate
+from comal.evaluation.estimates import says_little
 from comal.evaluation.exploitability.adversaries import Answers
 from comal.evaluation.intervals import Floats
 
@@ -65,7 +66,7 @@ def summarise(play: CrossPlay, answers: Mapping[str, Answers], baseline: str, wi
     base = play.policies.index(baseline)
     game, ratings = empirical_game(play), rate(play)
     lengths = {name: _mean_lengths(answers[name]) for name in play.policies}
-    notes = list(_notes(game, ratings))
+    notes = [*_too_few(play), *_notes(game, ratings)]
     policies: dict[str, Standing] = {}
     leaderboard = {}
     for i, name in enumerate(play.policies):
@@ -156,6 +157,16 @@ def _length_control(play: CrossPlay, i: int, base: int, lengths: Mapping[str, Fl
         lengths[play.policies[i]],
         bootstrap=replace(play.bootstrap, draws=min(LENGTH_DRAWS, play.bootstrap.draws)),
     )
+
+
+def _too_few(play: CrossPlay) -> list[str]:
+    reach = (play.high - play.low)[np.isfinite(play.low)]
+    if not says_little(0.0, float(reach.max(initial=0.0))):
+        return []
+    return [
+        f"{len(play.prompts)} prompts are too few to say anything of some pairs: their intervals leave half of all win "
+        "rates open, or more."
+    ]
 
 
 def _notes(game: EmpiricalGame, ratings: Ratings) -> list[str]:

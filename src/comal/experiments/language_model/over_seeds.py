@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import Bounds, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,9 @@ class OverSeeds:
 
     Attributes:
         mean: over seeds.
-        low, high: 95% Student-t interval over seeds, n − 1 degrees of freedom; of one seed the interval over its
-            prompts, which says nothing about other seeds.
+        low, high: 95% Student-t interval over seeds, n − 1 degrees of freedom, within the figure's bounds, and never
+            narrower than what the prompts of the seeds leave open: seeds that happen to agree have the same figure no
+            surer than that. Of one seed the interval over its prompts, which says nothing about other seeds.
         seeds: each seed's own figure, with its interval over prompts.
     """
 
@@ -40,8 +41,13 @@ class OverSeeds:
         return {"mean": self.mean, "low": self.low, "high": self.high, "seeds": seeds}
 
 
-def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> OverSeeds:
+def over_seeds(estimates: Sequence[Estimate], bounds: Bounds | None, level: float = 0.95) -> OverSeeds:
     """The mean of the seeds' estimates.
+
+    Args:
+        estimates: a seed's each.
+        bounds: of the figure; None where it can be anything.
+        level: of the interval.
 
     Raises:
         ValueError: no seeds.
@@ -54,4 +60,12 @@ def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> OverSeeds:
     means = np.array([estimate.mean for estimate in estimates])
     reach = float(stats.t.ppf(0.5 + level / 2, df=len(means) - 1) * means.std(ddof=1)) / math.sqrt(len(means))
     mean = float(means.mean())
-    return OverSeeds(mean, mean - reach, mean + reach, tuple(estimates))
+    below = max(reach, _of_prompts([estimate.mean - estimate.low for estimate in estimates]))
+    above = max(reach, _of_prompts([estimate.high - estimate.mean for estimate in estimates]))
+    least, most = bounds or (-math.inf, math.inf)
+    return OverSeeds(mean, max(least, mean - below), min(most, mean + above), tuple(estimates))
+
+
+def _of_prompts(reaches: Sequence[float]) -> float:
+    """That of the mean of figures that have these."""
+    return math.sqrt(sum(reach**2 for reach in reaches)) / len(reaches)

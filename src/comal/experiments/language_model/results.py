@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from comal.algorithms.base import TARGET
 from comal.algorithms.best_response import BestResponse
 from comal.errors import RunError
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import DIFFERENCE, SHARE, Estimate
 from comal.evaluation.exploitability.certificate import Certificate
 from comal.evaluation.exploitability.scoreboard import START
 from comal.experiments.language_model.over_seeds import OverSeeds, over_seeds
@@ -152,14 +152,14 @@ def _method(key: str, title: str, first: int, scores: Sequence[SeedScores]) -> M
     return MethodResult(
         key,
         title,
-        over_seeds([f.worst_case for f in finals]),
-        over_seeds([s.picked[key].worst_case for s in scores]),
+        over_seeds([f.worst_case for f in finals], SHARE),
+        over_seeds([s.picked[key].worst_case for s in scores], SHARE),
         tuple(s.picked[key].step for s in scores),
-        over_seeds([f.excess for f in finals]),
-        over_seeds([f.win_rate for f in finals]) if key != START else over_seeds([_even(f.win_rate) for f in finals]),
-        over_seeds([f.kl for f in finals]),
-        over_seeds(beaten),
-        {kind: over_seeds([f.kinds[kind] for f in finals]) for kind in kinds},
+        over_seeds([f.excess for f in finals], DIFFERENCE),
+        over_seeds([f.win_rate if key != START else _even(f.win_rate) for f in finals], SHARE),
+        over_seeds([f.kl for f in finals], None),
+        over_seeds(beaten, SHARE),
+        {kind: over_seeds([f.kinds[kind] for f in finals], SHARE) for kind in kinds},
         tuple(f.pairs for f in finals),
     )
 
@@ -176,10 +176,10 @@ def exploited(part: Part, certificates: Sequence[Sequence[Certificate]]) -> tupl
         own = [next(c for c in of_seed if c.policy == method) for of_seed in certificates]
         names = [a.name for a in own[0].adversaries if a.kind == "trained exploiter"]
         trained = {
-            name: over_seeds([next(a.win_rate for a in c.adversaries if a.name == name) for c in own])
+            name: over_seeds([next(a.win_rate for a in c.adversaries if a.name == name) for c in own], SHARE)
             for name in sorted(names)
         }
-        worst = over_seeds([c.worst_case.win_rate for c in own])
+        worst = over_seeds([c.worst_case.win_rate for c in own], SHARE)
         found.append(ExploitedResult(key, title, trained, worst, max(c.ceiling for c in own)))
     return tuple(found)
 
@@ -213,7 +213,7 @@ def cost_of(part: Part, seeds: Sequence[int], folder: Path, counted: set[str]) -
                 continue
             counted.add(name)
             for key, method in run.methods.items():
-                if not own.method(method).is_final:
+                if not own.method(method).has_taken(run.recipe.steps):
                     cost = run.costs[key]
                     seconds = cost.answers * run.recipe.policy.max_new_tokens / _TOKENS_A_SECOND
                     total += Cost(1, cost.pairs, seconds)

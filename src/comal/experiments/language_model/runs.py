@@ -114,8 +114,8 @@ def supervised_name(recipe: Recipe) -> str:
 
 def _methods(runs: Sequence[Run]) -> None:
     """All methods of all runs side by side, so that no processor waits for a run's last method."""
-    methods = [(run.folder, m) for run in runs for m in method_names(run.recipe)]
-    left = [(home, m) for home, m in methods if not RunFolder(home).method(m).is_final]
+    methods = [(run, m) for run in runs for m in method_names(run.recipe)]
+    left = [(run.folder, m) for run, m in methods if not RunFolder(run.folder).method(m).has_taken(run.recipe.steps)]
     processes = max((run.recipe.processes for run in runs), default=1)
     if processes > 1 and len(left) > 1:
         of_several("method", left, processes)
@@ -126,14 +126,13 @@ def certification(folder: Path, part: Part, seed: int) -> Certification:
     run = part.runs[0]
     home, recipe = folder / run.folder(seed), run.of_seed(seed)
     # Exploiters are trained for the same share of a run, however short it is made.
-    resolved = resolve(recipe)
-    plain = defaults(resolved)
+    plain = defaults(resolve(recipe))
     plain |= {"steps": min(STEPS, recipe.steps), "every": min(EVERY, recipe.steps)}
     settings = CertifySettings.model_validate(plain)
     pool = policies_of_run(home, recipe, settings.evaluation.pool_size)
     chosen = chosen_policies(pool, [method for _, method in part.sources.values()], [])
     where = ExperimentFolder(folder).certification(part.name, seed).path
-    return Certification(where, Plan(home, resolved, settings), chosen, pool)
+    return Certification(where, Plan(home, recipe, settings), chosen, pool)
 
 
 def certify(folder: Path, part: Part, seed: int, watch: Watch) -> list[Certificate]:

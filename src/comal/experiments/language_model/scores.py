@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.evaluation.crossplay.crossplay import CrossPlay, cross_play
-from comal.evaluation.estimates import Estimate, estimate
+from comal.evaluation.estimates import DIFFERENCE, SHARE, Estimate, estimate
 from comal.evaluation.exploitability.adversaries import Adversary, Kind, class_shares, exposure, worst_case
 from comal.evaluation.exploitability.scoreboard import START, Field
 from comal.experiments.language_model.plan import Part
@@ -188,7 +188,9 @@ def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> _KeptScores:
     by_name = {name: _by_name(found) for name, found in rates.items()}
     worst = {name: worst_case(found) for name, found in by_name.items()}
     exposed = {name: exposure(by_name[name], worst[name].names) for name in rows}
-    first = exposed[next(iter(part.titles))]
+    reference = next(iter(part.titles))
+    first = exposed[reference]
+    none = Estimate(0.0, 0.0, 0.0, int(np.isfinite(first).sum()), int(np.isnan(first).sum()))
 
     def figures(name: str) -> Figures:
         row = rows[name]
@@ -196,8 +198,8 @@ def _measured(folder: Path, part: Part, seed: int, judge: Judge) -> _KeptScores:
             worst_case=worst[name].win_rate,
             adversaries=worst[name].names,
             kinds=_kinds(rates[name]),
-            excess=estimate(exposed[name] - first),
-            win_rate=estimate(play.rates[:, play.policies.index(name), 0]),
+            excess=none if name == reference else estimate(exposed[name] - first, DIFFERENCE),
+            win_rate=estimate(play.rates[:, play.policies.index(name), 0], SHARE),
             kl=row.kl,
             step=row.step,
             pairs=row.pairs,

@@ -264,5 +264,5 @@ def _band(values: Floats) -> Band:
     if len(values) < 2:
         mean = float(values.mean())
         return Band(mean, mean, mean)
-    found = estimate(values)
-    return Band(found.mean, found.low, found.high)
+    found = estimate(values, None)
+    return Band(found.mean, max(0.0, found.low), found.high)  # a gap is never below 0

@@ -12,11 +12,20 @@ from comal.judges.kept.cache import VerdictCache
 from comal.plugins import describe
 
 
-def open_cache(judge: Judge, records: Records) -> VerdictCache | None:
-    """Where the verdicts of `judge` are kept; None when it is too cheap for that, or nothing is kept."""
+def open_cache(judge: Judge, records: Records, repeat: int = 0) -> VerdictCache | None:
+    """Where the verdicts of `judge` are kept; None when it is too cheap for that, or nothing is kept.
+
+    Args:
+        judge: whose verdicts.
+        records: the files.
+        repeat: how often the same questions were put to it before: each time its verdicts are kept for themselves.
+    """
     if records.verdicts is None or not judge.expensive:
         return None
-    return VerdictCache(records.verdicts, judge.fingerprint(), judge.identity())
+    if repeat == 0:
+        return VerdictCache(records.verdicts, judge.fingerprint(), judge.identity())
+    again = {**judge.identity(), "asked_before": repeat}
+    return VerdictCache(records.verdicts, f"{judge.fingerprint()} asked before: {repeat}", again)
 
 
 def ask_and_keep(

@@ -15,6 +15,9 @@ from comal.judges.base import Comparison, Judge, Records
 from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
 
+UNSAID = "not said"
+"""Of a judge that does not say why it has no verdict."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -90,6 +93,7 @@ class Oracle:
         max_failure_rate: float = 0.05,
         chunk_size: int = 256,
         spend_path: Path | None = None,
+        repeat: int = 0,
     ) -> None:
         """Make an oracle of `judge`.
 
@@ -100,6 +104,7 @@ class Oracle:
             chunk_size: comparisons the judge is given at once; its verdicts are kept as it hands them over, which a
                 judge that is paid for each does one by one, and at the end of the chunk at the latest.
             spend_path: where a metered judge counts what it has spent; by default `spend.sqlite` beside `cache_path`.
+            repeat: how often the judge was asked the same before; verdicts are kept apart for each time.
         """
         if spend_path is None and cache_path is not None:
             spend_path = cache_path.with_name(SPEND_NAME)
@@ -108,14 +113,20 @@ class Oracle:
         self.chunk_size = chunk_size
         self._name = str(describe(judge)["name"])
         self._records = Records(cache_path, spend_path)
-        self._cache = open_cache(judge, self._records)
+        self._cache = open_cache(judge, self._records, repeat)
         self._stats = OracleStats()
         self._reasons: dict[Comparison, str] = {}  # of the present call
+        self._all_reasons: Counter[str] = Counter()
 
     @property
     def stats(self) -> OracleStats:
         """A snapshot of the counts; inside `counted`, of those since it began."""
         return self._stats
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why the judge had no verdict on a comparison put to it, and how often, commonest first."""
+        return dict(self._all_reasons.most_common())
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
@@ -200,7 +211,9 @@ class Oracle:
             for verdict in part:
                 if verdict.probability is not None:
                     given[verdict.comparison] = float(verdict.probability)
-                elif verdict.reason is not None:
+                    continue
+                self._all_reasons[verdict.reason or UNSAID] += 1
+                if verdict.reason is not None:
                     self._reasons.setdefault(verdict.comparison.canonical(), verdict.reason)
         return given
 
@@ -236,7 +249,7 @@ class Oracle:
             return ""
         reasons = Counter(self._reasons.values()).most_common()
         unsaid = failures - len(self._reasons)
-        listed = [f"{reason}: {count}" for reason, count in reasons] + ([f"not said: {unsaid}"] if unsaid > 0 else [])
+        listed = [f"{reason}: {count}" for reason, count in reasons] + ([f"{UNSAID}: {unsaid}"] if unsaid > 0 else [])
         return f" ({', '.join(listed)})"
 
 

@@ -216,12 +216,13 @@ def _first_token(sent: _LogProbs | None) -> tuple[tuple[str, float], ...] | None
     if sent is None or not sent.content:
         return None
     position = sent.content[0]
-    found = {a.token: a.logprob for a in position.top_logprobs or () if a.logprob is not None}
-    if len(found) < 2:
+    # A list: different tokens may be shown by one text.
+    found = [(a.token, a.logprob) for a in position.top_logprobs or () if a.logprob is not None]
+    if len(dict.fromkeys(found)) < 2:
         return None  # the sampled token alone does not tell how likely the other label was
-    if position.logprob is not None:
-        found.setdefault(position.token, position.logprob)
-    return tuple(found.items())
+    if position.logprob is not None and position.token not in dict(found):
+        found.append((position.token, position.logprob))
+    return tuple(found)
 
 
 def refused(status: int, headers: Mapping[str, str], text: str) -> RequestError:

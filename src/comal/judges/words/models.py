@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comal.errors import JudgeError
-
-Task = Literal["causal-lm", "sequence-classification"]
+from comal.models import weights
+from comal.models.weights import Task
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -41,24 +41,12 @@ def load(place: str, task: Task, model: str, revision: str | None, dtype: str, d
     """
     check_model(place, model)
     import torch
-    import transformers
 
-    auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
-    name = str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=revision)
-        network, info = auto.from_pretrained(name, revision=revision, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise JudgeError(
-            place,
-            f"cannot load `{model}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
-            " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)",
-        ) from error
-    if info["missing_keys"]:
-        # Transformers would only warn and judge by random weights.
-        missing = ", ".join(sorted(info["missing_keys"])[:3])
-        raise JudgeError(place, f"`{model}` was not trained for {task}: it has no weights for {missing}")
+    def refuse(problem: str) -> JudgeError:
+        return JudgeError(place, problem)
+
+    tokenizer = weights.load_tokenizer(model, refuse, revision=revision)
+    network = weights.load_network(task, model, refuse, revision=revision, dtype=dtype)
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         device = accelerator.type if accelerator else "cpu"
@@ -70,20 +58,45 @@ def release() -> None:
     load.cache_clear()
 
 
-def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> list[int]:
+@functools.cache
+def tokenizer_at_hand(place: str, model: str, revision: str | None) -> Any:
+    """The tokenizer of a folder; None for a Hub id, which is not asked for before the first question.
+
+    Raises:
+        JudgeError: it cannot be loaded.
+    """
+    if not Path(model).expanduser().is_dir():
+        return None
+    return weights.load_tokenizer(model, lambda problem: JudgeError(place, problem), revision=revision)
+
+
+def chat_ids(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> list[int]:
     """Token ids of a conversation by the tokenizer's chat template.
 
     Args:
+        place: of errors.
         tokenizer: one with a chat template.
         messages: the conversation.
         answer_next: whether the assistant's turn is opened.
+
+    Raises:
+        JudgeError: the template refuses it.
     """
     settings = {"add_generation_prompt": answer_next, "tokenize": True, "return_dict": False}
     try:
-        # Answers are untrusted: one that spells an end-of-turn token must not end its turn.
-        ids = tokenizer.apply_chat_template(list(messages), sanitize_control_tokens=True, **settings)
-    except NotImplementedError:  # a template that writes no special tokens has none to be imitated
-        ids = tokenizer.apply_chat_template(list(messages), **settings)
+        try:
+            # Answers are untrusted: one that spells an end-of-turn token must not end its turn.
+            ids = tokenizer.apply_chat_template(list(messages), sanitize_control_tokens=True, **settings)
+        except NotImplementedError:  # a template that writes no special tokens has none to be imitated
+            ids = tokenizer.apply_chat_template(list(messages), **settings)
+    except Exception as error:  # a template is a program of somebody's, and may raise anything
+        roles = ", ".join(message["role"] for message in messages)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise JudgeError(
+            place,
+            f"the judge's chat template refuses a question with the roles {roles} ({reason}); leave the system prompt"
+            ' out (system_prompt: ""), or take a judge whose template has such roles',
+        ) from error
     return list(ids)
 
 

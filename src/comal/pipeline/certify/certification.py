@@ -24,6 +24,7 @@ from comal.evaluation.exploitability.certificate import (
     figures,
 )
 from comal.evaluation.exploitability.scoreboard import START
+from comal.importing import folders_of
 from comal.pipeline.certify.exploiter import Exploiter
 from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
 from comal.pipeline.certify.settings import canonical, require_target
@@ -35,6 +36,7 @@ from comal.pipeline.processes.distributed import state
 from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.processes.pool import side_by_side, worker_lock
 from comal.pipeline.run.check import check, refuse_other
+from comal.pipeline.run.door import keep
 from comal.pipeline.run.final_evaluation import comparisons_of
 from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.run.start import prepare_start, timed
@@ -107,6 +109,7 @@ class Certification:
         lock = claim(self.artifacts, plain, refuse_other, self.exploiters)
         with contextlib.ExitStack() as held:
             held.callback(lock.release)
+            self.artifacts.write_imports(folders_of(plain["recipe"]))
             for name, path in self.policies.items():
                 own = self.artifacts.policy(name)
                 which = {"policy": name, "checkpoint": str(path), "weights": weights.get(name)}
@@ -202,7 +205,9 @@ class Certification:
     ) -> Samples:
         policy = None if path.is_file() else shared.store.open(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
-        return sample_once(path, policy, prompts, count, seed)
+        samples = sample_once(path, policy, prompts, count, seed)
+        keep(self.folder, name, policy)
+        return samples
 
     def _certificate(
         self,

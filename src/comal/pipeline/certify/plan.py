@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         home: the folder with the recipe's prompts and starting model: a run, or the certification folder itself.
-        of: the recipe of the run, or the one named by the user.
+        recipe: of the run, or the one named by the user; its own plug-ins are of no use to an exploiter.
         settings: how to certify.
         against: model folders of the user's adversaries.
         exploiter: the recipe that an exploiter follows.
@@ -43,7 +43,7 @@ class Plan:
     """
 
     home: Path
-    of: ResolvedRecipe
+    recipe: Recipe
     settings: CertifySettings
     against: tuple[Path, ...] = ()
     exploiter: ResolvedRecipe = field(init=False)
@@ -52,11 +52,6 @@ class Plan:
         # Policies are told apart by their paths, and workers may be started elsewhere.
         object.__setattr__(self, "home", self.home.resolve())
         object.__setattr__(self, "exploiter", resolve(self.settings.recipe(self.recipe)))
-
-    @property
-    def recipe(self) -> Recipe:
-        """What the policies to be certified were made by."""
-        return self.of.recipe
 
     @property
     def of_run(self) -> bool:
@@ -71,16 +66,17 @@ class Plan:
             "format": FORMAT,
             "comal": comal.__version__,
             "home": str(self.home),
-            "recipe": settings | {"of": self.of.canonical(), "against": adversaries},
+            "recipe": settings | {"of": resolve(self.recipe).canonical(), "against": adversaries},
         }
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
         """The plan in a claimed folder."""
         written = CertificationFolder(folder).written()
+        CertificationFolder(folder).search_imports()
         plain = dict(written["recipe"])
         recipe, against = Recipe(**plain.pop("of")), tuple(Path(path) for path in plain.pop("against"))
-        return cls(Path(written["home"]), resolve(recipe), CertifySettings(**plain), against)
+        return cls(Path(written["home"]), recipe, CertifySettings(**plain), against)
 
     def resources(self) -> Resources:
         """What exploiters and measurements share."""

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
-from comal.errors import PolicyError
+from comal.algorithms.base import PlayOnline
 from comal.judges.base import Judge
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
+from comal.pipeline.cost.memory import WIDTHS, memory
+from comal.pipeline.cost.model_size import ModelSize, known_size
 from comal.pipeline.cost.walk import method_cost
+from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.known import known_prompts
+from comal.pipeline.data.prompts import load_pairs, on_hub, split_prompts
 from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.run.check import check
-from comal.pipeline.run.resolved import resolve
+from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.pipeline.step.fits import refuse_unsampleable
+from comal.pipeline.training.reach import optimizer_steps, too_short
 from comal.plugins import describe
 from comal.recipes.settings import PolicySettings, Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def recipe_cost(recipe: Recipe) -> dict[str, Any]:
@@ -27,7 +36,10 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     resolved = resolve(recipe)
     check(resolved)
     known = known_prompts(recipe)
-    parameters = count_parameters(recipe.policy)
+    if known.available is not None:
+        _show_to_policy(recipe)
+    known_model = known_size(recipe.policy)
+    parameters = None if known_model is None else known_model.parameters
     judge = resolved.judge
     orders = 1 if judge.symmetric else 2
     methods = [method_cost(name, rule, recipe) for name, rule in resolved.methods.items()]
@@ -55,10 +67,10 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     unknown = list(known.unknown)
     if known.available is None and any(cost is not None for cost in metered.values()):
         unknown.append(f"how long the prompts are: what a paid judge costs takes {longest:,} bytes for each")
-    width = {"float32": 4, "bfloat16": 2, "float16": 2}[recipe.policy.dtype]
-    size = None if parameters is None else parameters * width
+    size = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
     if size is not None and recipe.policy.lora is not None:
         size //= 50
+    short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
     return {
         "name": recipe.name,
@@ -69,6 +81,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
         "total": {
             "methods": len(methods),
             "steps": recipe.steps,
+            "optimizer_steps": None if _plays_online(resolved) else optimizer_steps(recipe),
             "prompts_available": known.available,
             "prompts_used": _at_most(max(m["prompts"] for m in methods), known.train),
             "longest_prompt_bytes": longest,
@@ -80,9 +93,35 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "judge_spend": {use: cost for use, cost in metered.items() if cost is not None},
             "checkpoints": checkpoints,
             "disk_bytes": None if size is None else size * checkpoints,
+            "memory": None if known_model is None else _memory(recipe, known_model),
             "unknown": unknown,
+            "warnings": [] if short is None else [short],
         },
     }
+
+
+def _show_to_policy(recipe: Recipe) -> None:
+    """Look at the prompts as the policy will be shown them, where its tokenizer lies in a folder.
+
+    Raises:
+        ComalError: the policy cannot be shown them.
+    """
+    policy = recipe.policy
+    if policy.model is None or not Path(policy.model).expanduser().is_dir():
+        return
+    encoder = encoder_of(policy)
+    fitted = fit_prompts(split_prompts(recipe.prompts, recipe.seed), encoder, policy)
+    require_positions(fitted.longest, policy, policy.model)
+    if recipe.supervised is not None and not on_hub(recipe.supervised.data):
+        fit_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed), encoder, policy)
+    if (line := fitted.line()) is not None:
+        logger.warning("%s", line)
+
+
+def _plays_online(resolved: ResolvedRecipe) -> bool:
+    """Whether some method's steps are online ones, whose updates the algorithm counts itself."""
+    programs = (refuse_unsampleable(rule, "algorithm") for rule in resolved.methods.values())
+    return any(isinstance(instruction, PlayOnline) for program in programs for instruction in program)
 
 
 def _at_most(count: int, known: int | None) -> int:
@@ -121,43 +160,14 @@ def judge_cost(judge: Judge, comparisons: int, prompt_bytes: int, answer_tokens:
     }
 
 
-def count_parameters(policy: PolicySettings) -> int | None:
-    """Parameters of the model, made on the meta device from its configuration; None where a hub would have to be asked.
-
-    Raises:
-        PolicyError: a folder that holds no usable model.
-    """
-    import torch
-    import transformers
-
-    from comal.policies.loading import require_folder
-
-    if policy.from_scratch is not None:
-        s = policy.from_scratch
-        config: Any = transformers.LlamaConfig(
-            vocab_size=s.vocab_size,
-            hidden_size=s.hidden_size,
-            intermediate_size=s.intermediate_size,
-            num_hidden_layers=s.layers,
-            num_attention_heads=s.heads,
-            num_key_value_heads=s.heads,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-        )
-    else:
-        assert policy.model is not None
-        require_folder(policy.model)
-        if not Path(policy.model).expanduser().is_dir():
-            return None
-        try:
-            config = transformers.AutoConfig.from_pretrained(policy.model)
-        except (OSError, ValueError) as error:
-            raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
-    with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config)
-    return int(sum(p.numel() for p in model.parameters()))
+def _memory(recipe: Recipe, model: ModelSize) -> dict[str, int]:
+    """Bytes of one accelerator by part; see `comal.pipeline.cost.memory`."""
+    needed = memory(recipe, model)
+    return dataclasses.asdict(needed.static) | {
+        "activations": needed.activations,
+        "answers": needed.answers,
+        "peak": needed.peak,
+    }
 
 
 def _policy_line(policy: PolicySettings, parameters: int | None) -> str:

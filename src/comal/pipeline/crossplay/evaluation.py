@@ -40,6 +40,7 @@ from comal.pipeline.disk.evaluation_folder import EvaluationFolder, SamplesFolde
 from comal.pipeline.disk.files import atomic_path, read_json, write_json
 from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
+from comal.pipeline.run.door import keep
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.plugins import describe
 from comal.policies.base import Prompt, derive_seed
@@ -102,6 +103,9 @@ class Evaluation:
         decoding = given.model_dump(include={"temperature", "top_p", "max_new_tokens", "batch_size"})
         stores = Stores(decoding, PromptFormat(system_prompt=given.system_prompt))
         found = cls(settings, judge, prompts, sources, baseline, stores, notes)
+        for source in sources:
+            if isinstance(source, Model):
+                found.stores.store(source).encoder.require(prompts)
         warn_of_training(sources, prompts, judge, notes.append)
         return found
 
@@ -199,6 +203,7 @@ class Evaluation:
             # Not by name: a policy's answers stay when it is called something else.
             seed = derive_seed(self.settings.seed, "eval", json.dumps(model.identity()), start)
             completions += sample_once(path, policy, block, given.answers, seed).completions
+        keep(folder.path, model.name, policy)
         return Samples(tuple(self.prompts), tuple(completions)), place
 
     def _kl(self, place: SamplesFolder, model: Model, samples: Samples, progress: EvalProgress) -> Divergence | None:
@@ -240,7 +245,9 @@ def _digest(value: Any) -> str:
 def _slug(name: str) -> str:
     """A file name; names that would collide are told apart by a digest."""
     plain = re.sub(r"[^\w.@+-]", "_", name).lstrip(".") or "policy"
-    return plain if plain == name else f"{plain}-{_digest(name)[:6]}"
+    # File systems take 255 bytes, of which a temporary name and an ending need some.
+    short = plain.encode()[:150].decode(errors="ignore")
+    return short if short == name else f"{short}-{_digest(name)[:6]}"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -27,7 +27,6 @@ from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import method_names
 from comal.pipeline.run.resources import open_store
-from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptFormat
 from comal.policies.loading import require_folder
@@ -114,12 +113,8 @@ class Stores:
         return self._others[model]
 
     def _open(self, model: Model) -> PolicyStore:
-        lora = None
-        if model.base is not None:
-            config = read_json(Path(model.checkpoint) / "adapter_config.json")
-            target = config["target_modules"]
-            lora = LoraConfig(config["r"], config["lora_alpha"], target if isinstance(target, str) else tuple(target))
-        source = ModelSource(model.base or model.checkpoint, lora=lora)
+        adapter = None if model.base is None else model.checkpoint
+        source = ModelSource(model.base or model.checkpoint, adapter=adapter)
         return PolicyStore(source, self.prompts, self._decoding(Decoding()))
 
     def _decoding(self, own: Decoding) -> Decoding:
@@ -256,7 +251,7 @@ def _policy(run: Path, which: str, name: str) -> Model:
         if not step.isdigit() or int(step) not in looks:
             raise RunError(f"{run}/{which}", f"no policy was kept after `{step}` steps of {method}; kept: {kept}")
         checkpoint = own.look_after(int(step)).checkpoint
-    elif own.is_final:
+    elif own.has_taken(recipe.steps):
         checkpoint = own.final().checkpoint
     else:
         raise RunError(f"{run}/{which}", f"{method} has not finished; name one of the policies kept so far: {kept}")

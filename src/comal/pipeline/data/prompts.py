@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import gzip
-import json
 import random
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +12,15 @@ from urllib.parse import parse_qsl
 
 from comal.errors import DataError, near_match
 from comal.policies.base import Prompt, derive_seed
+from comal.reading.csv_text import csv_table
+from comal.reading.json_text import parse_json, parse_json_lines
+from comal.reading.questions import message_text, require_whole, with_input
+from comal.reading.text import decoded, read_bytes, read_text
 from comal.recipes.settings import DataSource, PromptSettings
 
 T = TypeVar("T")
 
+_SHOWN = 200
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".json.gz")
 
 
@@ -62,7 +64,7 @@ def load_pairs(source: DataSource, place: str, seed: int) -> list[Pair]:
     for where, row in _rows(source, place):
         answer = _column(row, source.answer, "answer", where)
         if not isinstance(answer, str) or not answer.strip():
-            raise DataError(where, f"`{source.answer}` should be a text, got {answer!r}")
+            raise DataError(where, f"`{source.answer}` should be a text, got {_short(answer)}")
         pairs.append(Pair(_prompt(row, source, where), answer))
     return _shuffled(pairs, seed, source.limit)
 
@@ -98,7 +100,7 @@ def split_prompts(settings: PromptSettings, seed: int) -> PromptSplits:
 def on_hub(source: DataSource) -> bool:
     """Whether a hub would be asked for the rows: the source is neither a path nor an embedded task."""
     name = source.source
-    local = name.startswith(("task:", ".", "/", "~")) or name.endswith(SUFFIXES)
+    local = name.startswith(("task:", ".", "/", "~")) or name.lower().endswith(SUFFIXES)
     return not (local or Path(name).expanduser().exists())
 
 
@@ -129,7 +131,7 @@ def _shuffled(items: list[T], seed: int, limit: int | None) -> list[T]:
 
 def _column(row: Any, name: str, option: str, where: str) -> Any:
     if not isinstance(row, dict):
-        raise DataError(where, f"expected an object with `{name}`, got {row!r}")
+        raise DataError(where, f"expected an object with `{name}`, got {_short(row)}")
     if name not in row:
         raise DataError(where, f"there is no column `{name}`; set `{option}`.{near_match(name, map(str, row))}")
     return row[name]
@@ -137,17 +139,44 @@ def _column(row: Any, name: str, option: str, where: str) -> Any:
 
 def _prompt(row: Any, source: DataSource, where: str) -> Prompt:
     value = _column(row, source.prompt, "prompt", where)
+    require_whole(row, source.prompt, where)
     if isinstance(value, str) and value.strip():
-        return Prompt.of_text(value)
-    if isinstance(value, (list, tuple)) and value and all(_is_message(m) for m in value):
+        _refuse_written_messages(value, source.prompt, where)
+        return Prompt.of_text(with_input(row, source.prompt, where))
+    if isinstance(value, (list, tuple)) and value and all(_has_role(m) for m in value):
+        if with_input(row, source.prompt, where):
+            raise DataError(where, "`input` stands beside chat messages, which it cannot be put into; put it there")
         if value[-1]["role"] != "user":
             raise DataError(where, f"the last message should be the user's, got role {value[-1]['role']!r}")
-        return Prompt(tuple({"role": m["role"], "content": m["content"]} for m in value))
-    raise DataError(where, f"`{source.prompt}` should be a text or a list of chat messages, got {value!r}")
+        messages = [
+            {"role": m["role"], "content": message_text(m, f"{where}: {source.prompt}[{n}]")}
+            for n, m in enumerate(value)
+        ]
+        if not messages[-1]["content"].strip():
+            raise DataError(where, "the last message, which is to be answered, is empty")
+        return Prompt(tuple(messages))
+    raise DataError(where, f"`{source.prompt}` should be a text or a list of chat messages, got {_short(value)}")
 
 
-def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+def _has_role(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str)
+
+
+def _refuse_written_messages(text: str, column: str, where: str) -> None:
+    """Chat messages as one text would be answered as JSON."""
+    if not text.lstrip().startswith("["):
+        return
+    try:
+        value = parse_json(text, where)
+    except DataError:
+        return
+    if isinstance(value, list) and value and all(_has_role(m) for m in value):
+        raise DataError(where, f"`{column}` holds chat messages written as a text; give them as a list of objects")
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def read_rows(path: Path) -> list[tuple[str, Any]]:
@@ -162,8 +191,12 @@ def read_rows(path: Path) -> list[tuple[str, Any]]:
 def _rows(source: DataSource, place: str) -> list[tuple[str, Any]]:
     """Rows, each with the place to name when something is wrong with it."""
     name = source.source
-    if name.endswith((".jsonl", ".jsonl.gz")) and Path(name).expanduser().is_file():
-        return _json_lines(Path(name).expanduser())
+    path = Path(name).expanduser()
+    if name.lower().endswith((".jsonl", ".jsonl.gz")) and path.is_file():
+        # Not `datasets`: it infers one schema, so that it cannot name the broken line, and a stray key breaks the rest.
+        return parse_json_lines(read_text(path), str(path))
+    if name.lower().endswith(".csv") and path.is_file():
+        return list(csv_table(read_text(path), str(path)))
     return [(f"{name}, row {number}", row) for number, row in enumerate(_whole_rows(source, place), start=1)]
 
 
@@ -172,65 +205,36 @@ def _whole_rows(source: DataSource, place: str) -> list[Any]:
     if name.startswith("task:"):
         return _task_rows(name.removeprefix("task:"), source.split, place)
     path = Path(name).expanduser()
-    if name.endswith(SUFFIXES):
+    if name.lower().endswith(SUFFIXES):
         if not path.is_file():
             near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
             raise DataError(place, f"there is no file `{name}`.{near}")
-        return _data_file(path, place)
+        return _data_file(path)
     if not on_hub(source):
         raise DataError(place, f"`{name}` is not a data file; known endings: {', '.join(SUFFIXES)}")
     return _hub_rows(source, place)
 
 
-def _json_lines(path: Path) -> list[tuple[str, Any]]:
-    # Not `datasets`: it infers one schema, so it cannot name the line that is broken, and a stray key breaks the rest.
-    rows = []
-    try:
-        text = _bytes(path).decode("utf-8-sig")  # some editors begin a file with a byte order mark
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), f"not UTF-8 at byte {error.start}") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+def _data_file(path: Path) -> list[Any]:
+    data = read_bytes(path)
+    if path.name.lower().endswith((".json", ".json.gz")):
         try:
-            rows.append((f"{path}:{number}", json.loads(line)))
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{number}", f"this line is not JSON ({error.msg} at column {error.colno}): {line[:60]!r}"
-            ) from error
-    if not rows:
-        raise DataError(str(path), "the file has no rows")
-    return rows
-
-
-def _bytes(path: Path) -> bytes:
-    data = path.read_bytes()
-    if path.suffix != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(path), f"not a gzip file, though it is called one ({error})") from error
-
-
-def _data_file(path: Path, place: str) -> list[Any]:
-    import datasets
-
-    if path.name.endswith((".json", ".json.gz")):
-        data = _bytes(path)
-        try:
-            rows = json.loads(data)
-        except ValueError as error:
-            raise DataError(str(path), f"not JSON ({error}); one object a line should be named .jsonl") from error
+            rows = parse_json(decoded(data, str(path)), str(path))
+        except DataError as error:
+            hint = "; one object a line should be named .jsonl" if "Extra data" in error.problem else ""
+            raise DataError(error.place, f"{error.problem}{hint}") from error
         if not isinstance(rows, list):
             raise DataError(str(path), "expected a list of objects")
         return rows
-    kind = path.suffix.removeprefix(".")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        table = datasets.Dataset.from_parquet if kind == "parquet" else datasets.Dataset.from_csv
-        return list(table(str(path), keep_in_memory=True))
-    except Exception as error:
-        raise DataError(place, f"cannot read `{path}` as {kind}: {_first_line(error)}") from error
+        # Not `datasets`: it may turn lists of objects into objects of lists.
+        rows = pq.read_table(pa.BufferReader(data)).to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(str(path), f"cannot read it as parquet: {_first_line(error)}") from error
+    return list(rows)
 
 
 def _hub_rows(source: DataSource, place: str) -> list[Any]:

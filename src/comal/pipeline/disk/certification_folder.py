@@ -6,7 +6,8 @@ POLICY/policy.json                which weights
 POLICY/validation-target.parquet  the policy's answers to the validation prompts
 POLICY/exploiter-from-START/      a method's folder each: journal, steps, looks; and the exploiter's own answers
 POLICY/certificate.json           the result
-progress.json, timing.json        as of a run
+progress.json, timing.json,
+door.json, imports.json           as of a run
 
 The certification of a model also holds the prompts and the starting model that a run would hold.
 """
@@ -21,15 +22,14 @@ from typing import Any, ClassVar
 from comal.evaluation.exploitability.certificate import Certificate, read_certificate
 from comal.pipeline.disk.exploiter_look import ExploiterLook
 from comal.pipeline.disk.files import read_json, write_json
-from comal.pipeline.disk.layout import HOME_FOLDERS, HomeFolder
+from comal.pipeline.disk.layout import ANSWERS, HOME_FOLDERS, HomeFolder
 from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.work_folder import MarkedFolder
 from comal.records import read
 
-_ANSWERS = "answers"
 _EXPLOITER = "exploiter-from-"
 
-CERTIFICATION_FOLDERS = HOME_FOLDERS | {_ANSWERS}
+CERTIFICATION_FOLDERS = HOME_FOLDERS | {ANSWERS}
 """Names of folders in a certification's that are no policies'."""
 
 
@@ -51,7 +51,7 @@ class ExploiterFolder(MethodFolder):
 
     def answers(self, what: str) -> Path:
         """Answers of the picked exploiter to the fresh prompts, or its candidates for best-of-N."""
-        return self.path / f"{_ANSWERS}-{what}.parquet"
+        return self.path / f"{ANSWERS}-{what}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class CertificationFolder(HomeFolder, MarkedFolder):
 
     MARKER: ClassVar[str] = "certify.json"
     HOLDS: ClassVar[str] = "certificates"
-    WORK: ClassVar[tuple[str, ...]] = ("*/*/steps", "*/*/looks", _ANSWERS, "supervised")
+    WORK: ClassVar[tuple[str, ...]] = ("*/*/steps", "*/*/looks", ANSWERS, "supervised")
 
     def policy(self, name: str) -> CertifiedFolder:
         """What belongs to one policy."""
@@ -139,4 +139,4 @@ class CertificationFolder(HomeFolder, MarkedFolder):
 
     def answers(self, policy: str, what: str) -> Path:
         """Answers of a policy of the pool to the fresh prompts, or its candidates for best-of-N."""
-        return self.path / _ANSWERS / f"{policy}-{what}.parquet"
+        return self.path / ANSWERS / f"{policy}-{what}.parquet"

@@ -42,7 +42,7 @@ def claim(
         The folder's lock, to release.
 
     Raises:
-        RunError: the folder is a file, holds something else, or is in use.
+        RunError: the folder is a file, cannot be made, holds something else, or is in use.
     """
     where = str(folder.path)
     if folder.path.exists() and not folder.path.is_dir():
@@ -51,7 +51,10 @@ def claim(
     if marked is not None:
         _refuse_foreign(marked, option)
         _refuse_other(marked, content, refuse)
-    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(where, f"cannot be made: {error.strerror}; choose another {option}") from error
     lock = filelock.FileLock(folder.lock)
     try:
         # Workers of a killed run notice within a stage that they are orphans; wait for them a little.

@@ -7,6 +7,7 @@ outputs/NAME.json      answers in AlpacaEval's format, one file a policy
 annotations.json       verdicts in AlpacaEval's format
 leaderboard.csv        figures against the baseline under AlpacaEval's column names
 matrix.csv             win rates, for `comal solve`
+door.json              how well sampler and scorer of each model agree
 result.json            all figures
 """
 

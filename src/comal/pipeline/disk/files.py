@@ -13,21 +13,47 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from comal.errors import RunError
+
+KEPT_SO_FAR = "mend that and type the same command again: what was finished before is kept"
+_WRITERS = ("SafetensorError", "PytorchStreamWriter", "unexpected pos")
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write a file or folder to; renamed to `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary name beside `path` to write a file or folder to; renamed to `path` when the block ends well.
+
+    Raises:
+        RunError: the disk is full, or the place cannot be written; nothing of `path` is lost.
+    """
     temporary = path.parent / f".{path.name}.tmp-{os.getpid()}"
-    _remove(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
         yield temporary
         flush(temporary)
         if path.is_dir():
             _remove(path)
         temporary.replace(path)
+    except Exception as error:
+        reason = write_failure(error)
+        if reason is None:
+            raise
+        raise RunError(str(path), f"cannot be written: {reason}; {KEPT_SO_FAR}") from error
     finally:
-        _remove(temporary)
+        with contextlib.suppress(OSError):
+            _remove(temporary)
+
+
+def write_failure(error: BaseException) -> str | None:
+    """Why a file could not be written (a full disk, a read-only folder), in words; None for any other error.
+
+    Weights are written by libraries that raise errors of their own kinds and keep the system's only as a text.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror or os.strerror(error.errno)
+    text = f"{type(error).__name__}: {error}"
+    return text.splitlines()[0] if any(writer in text for writer in _WRITERS) else None
 
 
 def flush(path: Path) -> None:
@@ -59,6 +85,11 @@ def read_table(path: Path) -> dict[str, list[Any]]:
     """What `write_table` wrote."""
     columns: dict[str, list[Any]] = pq.read_table(path).to_pydict()
     return columns
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a table has that `write_table` wrote, without reading them."""
+    return int(pq.read_metadata(path).num_rows)
 
 
 def read_notes(path: Path) -> dict[str, Any]:

@@ -236,7 +236,7 @@ class FileJournal:
             temporary = self.path.with_name(f".{self.path.name}.tmp-{os.getpid()}")
             temporary.write_bytes(whole)
             temporary.replace(self.path)
-        for number, line in enumerate(whole.decode("utf-8").splitlines(), start=1):
+        for number, line in enumerate(whole.decode("utf-8").split("\n")[:-1], start=1):
             try:
                 self.entries.append(json.loads(line))
             except json.JSONDecodeError as error:

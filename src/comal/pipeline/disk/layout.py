@@ -1,10 +1,12 @@
 """What a run leaves on disk: the one place that knows its files.
 
 run.json               what is run: format, version, the whole recipe
+imports.json           where the modules of the user's own are that the recipe names, if it names any
 provenance.json        versions, machine and command of every session that worked on it
 timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
-data/                  prompts.json, and pairs.json for the supervised stage
+door.json              how well sampler and scorer of its policies agree
+data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 .supervised-trainer/   what its training goes on from, while it lasts
 <method>/              see `comal.pipeline.disk.method_folder`
@@ -15,21 +17,24 @@ spend.sqlite           what a metered judge has cost
 result.json, report.html
 audit.json             figures of its judge, if somebody audited it
 certify/               certificates of its policies, see `comal.pipeline.disk.certification_folder`
+*-after-12-steps*      former figures and certificates of a run that was extended
 
 Paths are properties or methods here, and what is read and written by more than one module has its reader and writer.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pydantic
 
 from comal.errors import RunError
+from comal.importing import search
 from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.files import read_json, write_json
@@ -46,6 +51,8 @@ COMPARISON = Path("comparison.html")
 """Where the page that compares several runs goes then."""
 
 _DATA, _EVALUATION, _MODEL, _SUPERVISED = "data", "evaluation", "model", "supervised"
+ANSWERS = "answers"
+"""Folder of a certification with the answers to its fresh prompts."""
 _SPLITS = ("train", "validation", "test")
 
 RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _SUPERVISED})
@@ -134,6 +141,24 @@ class HomeFolder(WorkFolder):
         rows = [{"messages": [dict(m) for m in p.prompt.messages], "answer": p.answer} for p in pairs]
         write_json(self._pairs, rows)
 
+    @property
+    def _long_prompts(self) -> Path:
+        return self.path / _DATA / "long_prompts.json"
+
+    def long_prompts(self) -> dict[str, Any] | None:
+        """What became of prompts that are longer than the policy reads; None before it was looked at."""
+        return read_json(self._long_prompts) if self._long_prompts.is_file() else None
+
+    def write_long_prompts(self, found: Mapping[str, Any]) -> None:
+        """Write it."""
+        write_json(self._long_prompts, found)
+
+    @property
+    def drew_answers(self) -> bool:
+        """Whether answers to the prompts were drawn already, by a run's methods or a certification's."""
+        drawn = ("*/steps", "*/*/steps", _EVALUATION, ANSWERS)
+        return any(found for pattern in drawn for found in self.path.glob(pattern))
+
     def forget_preparations(self) -> None:
         """Remove the prompts and pairs, so that they are prepared anew."""
         shutil.rmtree(self.path / _DATA, ignore_errors=True)
@@ -151,6 +176,39 @@ class HomeFolder(WorkFolder):
             return self.supervised.path
         assert recipe.policy.model is not None
         return recipe.policy.model
+
+    # Modules of the user's own.
+
+    @property
+    def _imports(self) -> Path:
+        return self.path / "imports.json"
+
+    def write_imports(self, folders: Sequence[Path]) -> None:
+        """Remember the folders of the modules that the work here imports; nothing is written where there are none.
+
+        They are written as seen from this one: a project that is moved with its runs is still whole.
+        """
+        plain = {"folders": [os.path.relpath(folder.resolve(), self.path.resolve()) for folder in folders]}
+        if folders and not (self._imports.is_file() and read_json(self._imports) == plain):
+            write_json(self._imports, plain)
+
+    def search_imports(self) -> None:
+        """Look for named modules where `write_imports` said, see `comal.importing`.
+
+        A folder within this one is passed over: nothing that is named by a run lies there when it begins.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        if not self._imports.is_file():
+            return
+        try:
+            folders = [self.path.resolve() / str(folder) for folder in read_json(self._imports)["folders"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(str(self._imports), f"cannot be read ({error}); remove it") from error
+        for folder in folders:
+            if not folder.resolve().is_relative_to(self.path.resolve()):
+                search(folder)
 
     # Time and verdicts.
 
@@ -193,12 +251,13 @@ class RunFolder(HomeFolder, MarkedFolder):
     WORK: ClassVar[tuple[str, ...]] = (_SUPERVISED, "*/steps", _EVALUATION, "result.json")
 
     def recipe(self) -> Recipe:
-        """The recipe of the run.
+        """The recipe of the run; the modules that it names are found from now on.
 
         Raises:
             RunError: there is no run, or one of another version of comal.
         """
         written = self.written()
+        self.search_imports()
         try:
             return Recipe.model_validate(written["recipe"])
         except pydantic.ValidationError as error:
@@ -281,3 +340,17 @@ class RunFolder(HomeFolder, MarkedFolder):
     def certification(self) -> Path:
         """The folder of its policies' certificates."""
         return self.path / "certify"
+
+    # What was before the run was extended.
+
+    def earlier_result(self, steps: int) -> Path:
+        """The figures of its policies after so many steps."""
+        return self.path / f"result-after-{steps}-steps.json"
+
+    def earlier_certification(self, steps: int) -> Path:
+        """The folder of their certificates."""
+        return self.path / f"certify-after-{steps}-steps"
+
+    def earlier_certifications(self) -> list[Path]:
+        """Such folders, those after few steps first."""
+        return sorted(self.path.glob("certify-after-*-steps"), key=lambda path: int(path.name.split("-")[2]))

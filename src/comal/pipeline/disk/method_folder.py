@@ -246,6 +246,11 @@ class MethodFolder(WorkFolder):
         """
         return read(Look, self.look(step))
 
+    def remove_look(self, step: int) -> None:
+        """Forget the look after `step` steps."""
+        for path in (self.look(step), self.look_samples(step)):
+            path.unlink(missing_ok=True)
+
     # The end.
 
     @property
@@ -254,8 +259,16 @@ class MethodFolder(WorkFolder):
 
     @property
     def is_final(self) -> bool:
-        """Whether all steps are taken."""
+        """Whether it has ended, after however many steps."""
         return self._final.is_file()
+
+    def has_taken(self, steps: int) -> bool:
+        """Whether it has ended after so many steps at least: a run that is extended has ended before and goes on.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return self.is_final and self.final().steps >= steps
 
     def final(self) -> Final:
         """How it ended.

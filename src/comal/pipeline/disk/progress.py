@@ -94,7 +94,7 @@ def read_state(folder: Path, methods: list[str], steps: int) -> RunState:
         method = run.method(name)
         taken = min(steps, _journaled_steps(method.journal))
         looks = tuple(method.look_files().values())
-        states.append(MethodState(name, taken, _stage(method.progress), method.is_final, looks))
+        states.append(MethodState(name, taken, _stage(method.progress), method.has_taken(steps), looks))
     return RunState(tuple(states), run.supervised.is_made, run.is_finished, _stage(run.progress))
 
 
@@ -103,7 +103,7 @@ def journal_entries(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def _journaled_steps(path: Path) -> int:

@@ -35,6 +35,11 @@ class WorkFolder:
         """What is being done right now, see `comal.pipeline.disk.progress`."""
         return self.path / "progress.json"
 
+    @property
+    def door(self) -> Path:
+        """How well sampler and scorer of each policy agree, see `comal.policies.door`."""
+        return self.path / "door.json"
+
 
 @dataclass(frozen=True, slots=True)
 class MarkedFolder(WorkFolder):

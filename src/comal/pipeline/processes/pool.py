@@ -77,7 +77,9 @@ def _start_worker(folder: Path, job: Job, name: str) -> subprocess.Popen[bytes]:
     own.path.mkdir(parents=True, exist_ok=True)
     own.error.unlink(missing_ok=True)
     with own.log.open("ab") as log:
-        command = [sys.executable, "-m", "comal.pipeline.worker", job, str(folder), name, str(os.getpid())]
+        # With -m Python puts the working folder before what is installed; a worker finds what its parent does.
+        safe = [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
+        command = [sys.executable, *safe, "-m", "comal.pipeline.worker", job, str(folder), name, str(os.getpid())]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

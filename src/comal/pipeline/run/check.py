@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from comal.errors import ComalError, ConfigError, RunError
 from comal.judges.kept.file import check_cache
 from comal.pipeline.disk.layout import RunFolder
+from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
 from comal.policies.loading import require_folder
+from comal.records import read
 from comal.resolve import resolve_judge
 
-HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"})
-"""Settings that may differ when a run is continued: they change how fast or how far it goes and no figure (threads
-round). A judge's own are `Judge.harmless`."""
+_LOGGING = (
+    "report_to", "run_name", "project", "trackio_space_id", "disable_tqdm", "log_level", "log_level_replica",
+    "log_on_each_node", "logging_dir", "logging_strategy", "logging_first_step", "logging_steps",
+    "include_tokens_per_second", "skip_memory_metrics",
+)  # fmt: skip
+"""Fields of `transformers.TrainingArguments` that say where and how often training is reported, here and elsewhere."""
+
+HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate", "evaluation.max_failure_rate"}) | {
+    f"{part}.arguments.{key}" for part in ("training", "supervised") for key in _LOGGING
+}
+"""Settings that may differ when a run is continued: they change how fast or how far it goes, or who hears of it, and no
+figure but the last digits of a mean training loss (threads round the policy itself). A judge's own are
+`Judge.harmless`."""
+
+_ADDED = {"policy.long_prompts": "cut"}
+"""Settings that older runs do not name, with what they meant."""
 
 
 def check(resolved: ResolvedRecipe) -> None:
@@ -48,18 +63,49 @@ def check(resolved: ResolvedRecipe) -> None:
         resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
         check_cache(RunFolder(Path()).verdicts(recipe.verdict_cache))
+    _ = resolved.classify
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:
     """Raise RunError if the folder's run was made by another recipe, saying what differs."""
-    old, new = _flat(_without_harmless(written["recipe"])), _flat(_without_harmless(plain))
-    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
+    changed = changes(written["recipe"], plain)
     if changed:
-        listed = "; ".join(f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in changed[:5])
+        listed = "; ".join(f"{k} was {old!r}, is {new!r}" for k, (old, new) in list(changed.items())[:5])
         more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise RunError(
             str(folder), f"this folder's run has another configuration: {listed}{more}. Use another --output-dir"
         )
+
+
+def refuse_other_processes(folder: Path, processes: int) -> None:
+    """Refuse to go on in another number of processes.
+
+    Batches are a process's own: an optimiser step would be of other prompts, and the run neither the one that was begun
+    nor one of so many processes.
+
+    Raises:
+        RunError: the number is not the one that the run was begun in.
+    """
+    path = RunFolder(folder).provenance
+    sessions = read(Provenance, path).sessions if path.is_file() else ()
+    before = sessions[-1].processes if sessions else None
+    if before is not None and before != processes:
+        raise RunError(
+            str(folder),
+            f"this run was trained in {before} processes, and this is {processes}: prompts_per_batch and batch_size are"
+            f" those of each process, so it would become another run; go on with {before}, or begin anew in another"
+            " --output-dir",
+        )
+
+
+def changes(written: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two recipes and is not harmless: by dotted key, in order, what was written and what is."""
+    old, new = _flat(_without_harmless(written)), _flat(_without_harmless(plain))
+    for place, meant in _ADDED.items():
+        for prefix in ("", "of."):
+            if prefix + place in new:
+                old.setdefault(prefix + place, meant)
+    return {k: (old.get(k), new.get(k)) for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)}
 
 
 def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,12 +122,16 @@ def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("of"), Mapping):
         kept["of"] = _without_harmless(kept["of"])
     for place in HARMLESS:
-        section, _, name = place.rpartition(".")
-        inside = kept.get(section) if section else kept
-        if isinstance(inside, Mapping) and name in inside:
-            rest = {k: v for k, v in inside.items() if k != name}
-            kept = kept | {section: rest} if section else rest
+        kept = _without(kept, place.split("."))
     return kept
+
+
+def _without(values: Mapping[str, Any], place: Sequence[str]) -> dict[str, Any]:
+    first, *rest = place
+    inside = values.get(first)
+    if not rest:
+        return {k: v for k, v in values.items() if k != first}
+    return dict(values) | {first: _without(inside, rest)} if isinstance(inside, Mapping) else dict(values)
 
 
 def _essentials(spec: Any, place: str) -> Any:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from comal.evaluation.estimates import estimate
+from comal.evaluation.estimates import DIFFERENCE, estimate
 from comal.evaluation.exploitability.adversaries import cyclic_share
 from comal.evaluation.exploitability.certificate import AnsweredPrompt
 from comal.evaluation.exploitability.scoreboard import START, Score, score_policy
+from comal.pipeline.disk.files import count_rows
 from comal.pipeline.disk.journal import read_entries
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.result import PolicyResult, RunResult, step_of
-from comal.pipeline.processes.distributed import state
+from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.run.resources import evaluation_field
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
@@ -62,11 +64,11 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResul
     policies = {
         name: PolicyResult(
             scored[name].figures,
-            estimate(log_ratios[name]),
+            estimate(log_ratios[name], None),
             samples[name].mean_tokens,
             samples[name].unfinished,
             comparisons_of(folder / name) if name in methods else 0,
-            None if name == methods[0] else estimate(scored[name].exposed - first),
+            None if name == methods[0] else estimate(scored[name].exposed - first, DIFFERENCE),
         )
         for name in rows
     }
@@ -115,9 +117,16 @@ def _answers(
         progress.stage("final evaluation", number)
         path = run.answers(name)
         count = settings.samples + (max(settings.best_of, default=0) if name in rows else 0)
+        on_main(functools.partial(_forget_other_count, path, count * len(prompts)))
         policy = None if path.is_file() else resources.store.open(checkpoint)
         samples[name] = sample_once(path, policy, prompts, count, derive_seed(resources.recipe.seed, "test", name))
     return samples
+
+
+def _forget_other_count(path: Path, rows: int) -> None:
+    """Before a run was extended a policy may have been asked for more answers, or fewer: in either case for others."""
+    if path.is_file() and count_rows(path) != rows:
+        path.unlink()
 
 
 def picked_policy(folder: Path, method: str) -> str:

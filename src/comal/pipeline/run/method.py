@@ -119,9 +119,13 @@ class _Recorded:
 
     method: Method
     _replayed: int = field(init=False)
+    _ended: int | None = field(init=False)
+    _due: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._replayed = len(self.method.journal.entries)
+        artifacts = self.method.artifacts
+        self._ended = artifacts.final().steps if artifacts.is_final else None
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -139,6 +143,11 @@ class _Recorded:
         every = recipe.evaluation.every
         moved = isinstance(instruction, Copy) and instruction.out == REFERENCE
         turn = moved if every is None else isinstance(instruction, Step) and roles.step % every == 0
+        if turn:
+            self._due.add(roles.step)
+        # A method that goes on after its end was looked at there only because it was the end.
+        if self._ended is not None and self._ended < roles.step and self._ended not in self._due:
+            method.artifacts.remove_look(self._ended)
         if turn or done:
             roles.keep.add(roles[POLICY])
             if index >= self._replayed - 1:

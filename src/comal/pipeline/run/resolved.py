@@ -31,7 +31,6 @@ class ResolvedRecipe:
         judge: the one trained on.
         evaluation_judge: of held-out figures; the same unless the recipe names another.
         loss: by which proximal steps are trained.
-        classify: names an answer's class, where the recipe has classes.
     """
 
     recipe: Recipe
@@ -39,12 +38,20 @@ class ResolvedRecipe:
     judge: Judge
     evaluation_judge: Judge
     loss: Loss
-    classify: Classifier | None
 
     @property
     def algorithm(self) -> Algorithm:
         """The main method's."""
         return next(iter(self.methods.values()))
+
+    @property
+    def classify(self) -> Classifier | None:
+        """Names an answer's class, where the recipe has classes; imported only when it is asked for.
+
+        Raises:
+            ConfigError: it cannot be imported.
+        """
+        return resolve_classifier(self.recipe.evaluation.classes, "evaluation.classes")
 
     def canonical(self) -> dict[str, Any]:
         """The recipe as plain values, every plug-in with all of its options, whether given or by default."""
@@ -72,8 +79,7 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
     loss = resolve_loss(recipe.training.loss, "training.loss")
     if recipe.evaluation.judge is not None:
         evaluation_judge = resolve_judge(recipe.evaluation.judge, "evaluation.judge")
-    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
-    return ResolvedRecipe(recipe, methods, judge, evaluation_judge, loss, classify)
+    return ResolvedRecipe(recipe, methods, judge, evaluation_judge, loss)
 
 
 def method_names(recipe: Recipe) -> dict[str, Spec]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import comal
 from comal.errors import ConfigError
+from comal.importing import folders_of
 from comal.pipeline.disk.claim import claim
 from comal.pipeline.disk.files import link_folder
 from comal.pipeline.disk.layout import RunFolder
@@ -17,7 +18,9 @@ from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.processes.pool import side_by_side, worker_lock
-from comal.pipeline.run.check import check, refuse_other
+from comal.pipeline.run.check import check, refuse_other_processes
+from comal.pipeline.run.door import check_start
+from comal.pipeline.run.extend import refuse_changed, set_aside
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
 from comal.pipeline.run.method import Method
 from comal.pipeline.run.resolved import ResolvedRecipe, resolve
@@ -27,13 +30,19 @@ from comal.recipes.settings import Recipe
 
 
 class Run:
-    """A run in its folder. Making one claims the folder; `close` (or a with block) gives it back."""
+    """A run in its folder, used as a with block, which claims the folder and gives it back.
+
+    Attributes:
+        ended_after: how many steps, where the run had ended before and is extended by this one.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe, command: str | None = None) -> None:
         self.folder = folder
         self.recipe = recipe
+        RunFolder(folder).search_imports()
         self.resolved = resolve(recipe)
         self.command = command
+        self.ended_after: int | None = None
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Run:
@@ -47,13 +56,20 @@ class Run:
         """Make the folder, or take up what is in it.
 
         Raises:
-            RunError: the folder holds another run, something else, or is in use.
+            RunError: the folder holds another run, something else, or is in use; or it cannot be extended.
         """
         check(self.resolved)
         content = {"format": FORMAT, "comal": comal.__version__, "recipe": self.resolved.canonical()}
         if state().is_main_process:
-            lock = claim(RunFolder(self.folder), content, refuse_other, list(self.resolved.methods))
+            lock = claim(RunFolder(self.folder), content, refuse_changed, list(self.resolved.methods))
             self._held.callback(lock.release)
+            run = RunFolder(self.folder)
+            if run.holds_work() and not all(
+                run.method(name).has_taken(self.recipe.steps) for name in self.resolved.methods
+            ):
+                refuse_other_processes(self.folder, state().num_processes)
+            run.write_imports(folders_of(content["recipe"]))
+            self.ended_after = set_aside(run, list(self.resolved.methods), self.recipe.steps)
             record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
 
@@ -75,7 +91,7 @@ class Run:
 
     def _methods(self) -> None:
         run = RunFolder(self.folder)
-        left = [m for m in self.resolved.methods if not run.method(m).is_final]
+        left = [m for m in self.resolved.methods if not run.method(m).has_taken(self.recipe.steps)]
         if self.recipe.processes > 1 and len(left) > 1:
             if state().num_processes > 1:
                 raise ConfigError("processes", "methods cannot run side by side under torchrun; set processes: 1")
@@ -99,5 +115,6 @@ def run_method(folder: Path, resolved: ResolvedRecipe, name: str, parent: int | 
     with worker_lock(folder, name), young_garbage_only():
         progress = FileProgress(own.progress, resolved.recipe.steps, parent)
         shared = open_resources(folder, resolved)
+        check_start(folder, shared)
         Method(own.path, resolved.methods[name], shared, progress).run()
         answer_test_prompts(folder, shared, name, parent)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.prompts import load_pairs, split_prompts
 from comal.pipeline.disk.files import remove_folder
 from comal.pipeline.disk.layout import HomeFolder
@@ -14,11 +16,15 @@ from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import on_main, state
 from comal.recipes.settings import Recipe
 
+logger = logging.getLogger(__name__)
+
 
 def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
     """Bring the recipe's prompts and its starting model into `folder`, where they are not there yet."""
     home = HomeFolder(folder)
     on_main(lambda: _prepare_data(home, recipe))
+    if recipe.policy.model is not None:
+        on_main(lambda: _fit_data(home, recipe, None))
     with timed(folder, "supervised"):
         if recipe.supervised is not None and not home.supervised.is_made:
             from comal.pipeline.training.supervised import make_supervised
@@ -26,6 +32,8 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
             progress.stage("supervised", 0)
             make_supervised(home.supervised.path, home.pairs(), recipe)
         on_main(lambda: remove_folder(home.supervised.state))
+    if recipe.policy.from_scratch is not None:  # its tokenizer has just been made
+        on_main(lambda: _fit_data(home, recipe, home.supervised.path))
 
 
 def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
@@ -33,6 +41,28 @@ def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
         home.write_prompts(split_prompts(recipe.prompts, recipe.seed))
     if recipe.supervised is not None and not home.has_pairs:
         home.write_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed))
+
+
+def _fit_data(home: HomeFolder, recipe: Recipe, tokenizer: Path | None) -> None:
+    """Bring prompts that the policy cannot be shown whole into shape, once, before anything is drawn."""
+    if home.long_prompts() is not None or home.drew_answers:
+        return
+    policy = recipe.policy
+    encoder = encoder_of(policy, None if tokenizer is None else str(tokenizer))
+    splits = home.prompts()
+    fitted = fit_prompts(splits, encoder, policy)
+    require_positions(fitted.longest, policy, tokenizer or str(policy.model))
+    if recipe.supervised is not None and tokenizer is None:
+        pairs = home.pairs()
+        kept = fit_pairs(pairs, encoder, policy)
+        if kept != pairs:
+            home.write_pairs(kept)
+    if fitted.splits != splits:
+        home.write_prompts(fitted.splits)
+    line = fitted.line()
+    if line is not None:
+        logger.warning("%s", line)
+    home.write_long_prompts(fitted.to_json())
 
 
 @contextlib.contextmanager

@@ -208,15 +208,15 @@ class LanguageModelBackend:
         if not folder.is_trained:
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
+                pad = self.store.open(start).pad_token
                 model = self.store.trainable(start)
-                pad = self.store.open(start).pad_token if self.store.lora is None else self.store.tokenizer.pad_token_id
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
                     self.loss,
                     step.eta,
                     self._trainer_setup(folder),
-                    pad or 0,
+                    pad,
                 )
                 save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
                 self.store.adopt(model, folder.checkpoint)

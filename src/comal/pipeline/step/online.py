@@ -176,9 +176,16 @@ def _refuse_cut_prompts(prompts: Sequence[Prompt], encoder: PromptEncoder) -> No
             )["input_ids"]
         else:
             whole = encoder.tokenizer(prompt.text)["input_ids"]
-        if list(whole) != encoder(prompt):
+        if list(whole) == encoder(prompt):
+            continue
+        if len(whole) > encoder.max_tokens:
             raise ConfigError(
                 "policy.max_prompt_tokens",
                 f"the prompt {prompt.text[:40]!r} has {len(whole)} tokens, more than the {encoder.max_tokens} that are "
                 "kept, and TRL cuts no prompts; raise it, or leave long prompts out",
             )
+        raise ConfigError(
+            "policy.model",
+            "the tokenizer puts an end token after a plain text, and TRL keeps it where the answer should begin; set "
+            "add_eos_token to false in tokenizer_config.json",
+        )

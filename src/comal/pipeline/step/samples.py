@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from comal.errors import RunError
 from comal.pipeline.disk.files import read_table, write_table
 from comal.pipeline.processes.distributed import map_chunks, on_main
+from comal.policies import door
 from comal.policies.base import Completion, Prompt, answer_id, derive_seed
 from comal.policies.transformers import TransformersPolicy
 
@@ -82,9 +83,14 @@ class Samples:
 def sample_once(
     path: Path, policy: TransformersPolicy | None, prompts: Sequence[Prompt], count: int, seed: int
 ) -> Samples:
-    """The samples in `path`, drawn from `policy` first when the file is not there yet; shared among processes."""
+    """The samples in `path`, drawn from `policy` first when the file is not there yet; shared among processes.
+
+    Raises:
+        PolicyError: what the policy draws is not what is scored.
+    """
     if not path.is_file():
         assert policy is not None
+        door.once(policy, prompts)
         size = max(1, policy.decoding.batch_size // count)
         numbered = list(enumerate(prompts))
         # Seeded by position, not by prompt: a prompt that comes twice in a step must not be given the same answers.

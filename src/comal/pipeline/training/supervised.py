@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 
-from comal.errors import ConfigError
+from comal.errors import ConfigError, PolicyError
 from comal.pipeline.data.prompts import Pair
 from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
-from comal.policies.adapters import LoraConfig, with_adapters
+from comal.policies import door
+from comal.policies.adapters import TRAINED, LoraConfig, with_adapters
 from comal.policies.base import derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.loading import load_causal_lm, load_tokenizer
+from comal.policies.saved import require_saved
 from comal.policies.sequences import TokenBatch
+from comal.policies.transformers import Decoding, TransformersPolicy
 from comal.recipes.settings import PolicySettings, Recipe, ScratchModel, SupervisedSettings
 
 PAD, END, ASK, ANSWER = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
@@ -113,14 +118,22 @@ def train_supervised(
 
     Raises:
         ConfigError: a temperature other than 1 for a model whose last norm cannot take it.
+        PolicyError: tokens that the model does not have; no token that ends an answer.
     """
-    tokenizer = encoder.tokenizer
     if settings.temperature != 1.0 and policy.from_scratch is None:
         raise ConfigError(
             "supervised.temperature",
             "only a model made `from_scratch` can take a temperature into its weights; use sampling.temperature",
         )
-    rows = [_Row(tuple(encoder(p.prompt)), _answer_ids(tokenizer, p.answer, policy.max_new_tokens)) for p in pairs]
+    scored = TransformersPolicy(model, encoder, Decoding(max_new_tokens=policy.max_new_tokens), settings.batch_size)
+    if not scored.last_token:
+        raise PolicyError(
+            "policy.model",
+            "the tokenizer has no end-of-sequence token, so the model could not learn where an answer ends; set"
+            " eos_token in tokenizer_config.json",
+        )
+    rows = [_Row(tuple(encoder(p.prompt)), _answer_ids(scored, p.answer)) for p in pairs]
+    scored.require_rows([row.prompt for row in rows])
     plain = [part.model_dump(mode="json") for part in (settings, policy)]
     origin = fingerprint([seed, *plain, [(row.prompt, row.answer) for row in rows]])
     before = last_checkpoint(output, origin)
@@ -128,7 +141,7 @@ def train_supervised(
         model=model,
         args=training_arguments(settings, output, derive_seed(seed, "supervised"), settings.batch_size, 1),
         train_dataset=rows,
-        data_collator=_Collator(tokenizer.pad_token_id or 0, settings.loss_on == "all"),
+        data_collator=_Collator(scored.pad_token, settings.loss_on == "all"),
         loss_sum=0.0 if before is None else before.loss_sum,
         batches=0 if before is None else before.batches,
     )
@@ -141,9 +154,37 @@ def train_supervised(
     return trainer.mean_loss()
 
 
-def _answer_ids(tokenizer: Any, answer: str, limit: int) -> tuple[int, ...]:
+def _answer_ids(policy: TransformersPolicy, answer: str) -> tuple[int, ...]:
     """The answer's tokens, with the end of sequence where the length limit leaves room for it."""
-    return (*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id)[:limit]
+    return policy.encode_answer(answer)[: policy.decoding.max_new_tokens]
+
+
+def merged(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> Any:
+    """A model with an adapter as the whole model that it is.
+
+    Raises:
+        PolicyError: the whole model has other log-probabilities, measured on some of the pairs.
+    """
+    before = _mean_log_probs(model, encoder, pairs)
+    whole = model.merge_and_unload()
+    gap = float(np.abs(_mean_log_probs(whole, encoder, pairs) - before).max())
+    tolerance = door.tolerance_of(whole.dtype)
+    if not gap <= tolerance:
+        raise PolicyError(
+            "policy.lora",
+            f"merging the adapter changes log-probabilities by {gap:.2g} nats a token ({tolerance:g} allowed), so the"
+            " saved model would not be the trained one; name other target_modules",
+        )
+    return whole
+
+
+def _mean_log_probs(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    adapter = TRAINED if hasattr(model, "peft_config") else None
+    policy = TransformersPolicy(model, encoder, Decoding(), score_batch=1, adapter=adapter)
+    answers = [policy.encode_answer(pair.answer) for pair in pairs[:4]]
+    groups = [(encoder(pair.prompt), [answer]) for pair, answer in zip(pairs, answers, strict=False)]
+    logp = np.array([float(policy.score_groups([group])[0][0]) for group in groups])
+    return logp / [len(answer) for answer in answers]
 
 
 def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None:
@@ -167,14 +208,16 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
         model = with_adapters(model, lora, derive_seed(recipe.seed, "supervised-lora"))
     has_template = getattr(tokenizer, "chat_template", None) is not None and policy.chat_template == "auto"
     encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
+    encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
     loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
 
     def save() -> None:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.
-        whole = model.merge_and_unload() if policy.lora is not None else model
+        whole = merged(model, encoder, pairs) if policy.lora is not None else model
         with atomic_path(folder) as temporary:
             whole.save_pretrained(temporary)
+            require_saved(whole, temporary)
             tokenizer.save_pretrained(temporary)
             summary = json.dumps({"loss": loss, "pairs": len(pairs)})
             SupervisedFolder(temporary).summary.write_text(summary + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ class ProxTrainer(_BaseTrainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """Mean prox loss over the micro-batch's prompts."""
+        if self.start_gap is None:
+            require_sharded(self, model)
         logp_BK = completion_log_probs(model, TokenBatch.of(inputs)).view(inputs["win_rate"].shape)
         if self.start_gap is None:
             self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
@@ -156,6 +159,8 @@ class SupervisedTrainer(_BaseTrainer):
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
         """Cross-entropy in nats a token."""
+        if self.batches == 0:
+            require_sharded(self, model)
         batch = TokenBatch.of(inputs)
         loss = -token_log_probs(next_token_logits(model, batch), batch).sum() / (batch.segment_RC >= 0).sum()
         self.loss_sum += loss.detach().float()
@@ -192,6 +197,14 @@ def check_arguments(settings: TrainingSettings | SupervisedSettings, place: str)
             raise ConfigError(f"{place}.arguments.{key}", f"`transformers.TrainingArguments` has no such field.{near}")
         if key in _RESERVED:
             raise ConfigError(f"{place}.arguments.{key}", "this is set by the pipeline; leave it out")
+        takes = transformers.TrainingArguments.__dataclass_fields__[key].type
+        kind = takes.__name__ if isinstance(takes, type) else str(takes)
+        # A dataclass checks no types: the text "no" would switch bf16 on.
+        if isinstance(settings.arguments[key], str) and re.search("bool|int|float", kind) and "str" not in kind:
+            raise ConfigError(
+                f"{place}.arguments.{key}",
+                f"need {kind}, got the text {settings.arguments[key]!r}; leave the quotes out",
+            )
 
 
 def training_arguments(
@@ -238,11 +251,45 @@ def training_arguments(
         }
     else:
         values |= KEPT
+    place = "training" if isinstance(settings, TrainingSettings) else "supervised"
     try:
-        return kind(**(values | settings.arguments | more))
+        arguments = kind(**(values | settings.arguments | more))
     except (ValueError, TypeError, ImportError) as error:
-        place = "training" if isinstance(settings, TrainingSettings) else "supervised"
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
+    refuse_unsharded(arguments, f"{place}.arguments")
+    return arguments
+
+
+def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
+    """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
+
+    Raises:
+        ConfigError: FSDP without several processes, or FSDP or DeepSpeed on CPUs.
+    """
+    asked = "fsdp" if arguments.fsdp else "deepspeed" if arguments.deepspeed else None
+    if asked is None:
+        return
+    if on_cpu():
+        raise ConfigError(f"{place}.{asked}", "on CPUs it has no effect, every process would hold all; leave it out")
+    if asked == "fsdp" and arguments.world_size == 1:
+        raise ConfigError(
+            f"{place}.{asked}", "this is one process, and there is nothing to shard over; start comal with torchrun"
+        )
+
+
+def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
+    """Check that a model in training is sharded if that was asked for.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    wrappers = {type(module).__name__ for module in model.modules()}
+    for asked, name in ((trainer.args.fsdp, "fsdp"), (trainer.args.deepspeed, "deepspeed")):
+        mark = {"fsdp": "FSDP", "deepspeed": "DeepSpeed"}[name]
+        if asked and not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
+            raise ConfigError(
+                f"training.arguments.{name}", f"it was asked for and is not in effect ({type(model).__name__} trains)"
+            )
 
 
 @dataclass(frozen=True, slots=True)

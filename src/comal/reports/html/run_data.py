@@ -104,7 +104,7 @@ def load_run(folder: Path) -> RunData:
         folder,
         str(written.get("comal", "unknown")),
         recipe,
-        tuple(_method(run.method(name), spec) for name, spec in methods.items()),
+        tuple(_method(run.method(name), spec, checked.steps) for name, spec in methods.items()),
         run.result() if run.is_finished else None,
         run.timing(),
         read(Provenance, run.provenance).sessions if run.provenance.is_file() else (),
@@ -112,7 +112,7 @@ def load_run(folder: Path) -> RunData:
     )
 
 
-def _method(folder: MethodFolder, algorithm: Mapping[str, Any]) -> MethodData:
+def _method(folder: MethodFolder, algorithm: Mapping[str, Any], total: int) -> MethodData:
     steps: list[JournaledStep] = []
     moves = []
     for entry in read_entries(folder.journal):
@@ -120,7 +120,8 @@ def _method(folder: MethodFolder, algorithm: Mapping[str, Any]) -> MethodData:
             moves.append(len(steps))
         if isinstance(entry.instruction, (ProxStep, PlayOnline)):
             steps.append(_step(folder, len(steps), entry, entry.instruction))
-    return MethodData(folder.name, algorithm, tuple(steps), tuple(moves), tuple(folder.looks()), folder.is_final)
+    done = folder.has_taken(total)
+    return MethodData(folder.name, algorithm, tuple(steps), tuple(moves), tuple(folder.looks()), done)
 
 
 def _step(folder: MethodFolder, number: int, entry: JournalEntry, instruction: ProxStep | PlayOnline) -> JournaledStep:

@@ -17,7 +17,8 @@ from comal.pipeline.disk.result import PolicyResult
 from comal.reports.html.page import render_page, write_page
 from comal.reports.html.run_data import RunData, load_run
 from comal.reports.html.sections.audit import audit_of, shown_audit
-from comal.reports.html.sections.certificates import read_certificates
+from comal.reports.html.sections.certificates import earlier_certificates, read_certificates
+from comal.reports.html.sections.checks import checks
 from comal.reports.html.sections.class_shares import ClassData, class_data, classifier
 from comal.reports.html.sections.cost import cost
 from comal.reports.html.sections.cross_play import cross_play, sign
@@ -61,12 +62,13 @@ def render(run: RunData) -> str:
     hidden_by, colour = keys(run), colours(run)
     method_toggles = [(hidden_by[m.name], colour[m.name], m.name) for m in run.methods]
     certificates, audit = read_certificates(run), audit_of(run)
+    earlier = earlier_certificates(run)
     certified = {c.policy: c.certificate.worst_case.win_rate for c in certificates}
     return render_page(
         "run_report.html.j2",
         [*(key for key, _, _ in method_toggles), *(f"k{i}" for i in range(len(classes.names) if classes else 0))],
         run=run,
-        sections=_sections(bool(certificates)),
+        sections=_sections(bool(certificates or earlier)),
         start=START,
         steps=run.recipe["steps"],
         setting=setting_text(run),
@@ -85,6 +87,7 @@ def render(run: RunData) -> str:
         cross=cross_play(run),
         sign=sign,
         certificates=certificates,
+        earlier_certificates=earlier,
         length_plots=length_plots(run),
         result_classes=list(dict.fromkeys(name for row in table for name in row.result.figures.classes or ())),
         classes=classes,
@@ -102,6 +105,7 @@ def render(run: RunData) -> str:
         settings_count=len(flat(run.recipe)),
         sessions=run.sessions,
         provenance=provenance_table(run.sessions),
+        checks=checks(run.folder),
         commanded=bool(_command(run)),
         command=_command(run) or f"comal run {shlex.quote(str(run.recipe['name']))}.yaml",
     )

@@ -9,7 +9,7 @@ from rich.table import Table
 from comal.evaluation.audit.advice import shown
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import AuditResult
-from comal.evaluation.audit.structure import Structure
+from comal.evaluation.audit.structure import LEVEL, Structure
 from comal.evaluation.estimates import Estimate
 
 _MATRIX_UP_TO = 10
@@ -65,9 +65,17 @@ def _biases(result: AuditResult) -> list[tuple[str, str]]:
     rows = []
     if result.failure_rate is not None:
         rows.append(("without verdict", f"{result.failures:,} of {result.verdicts:,} ({result.failure_rate:.1%})"))
+        rows += [("", f"{reason}: {count:,}") for reason, count in result.reasons.items()]
     if result.position is not None:
         rows.append(("winner flips with the order", f"{_percent(result.position.flip_rate)}"))
         rows.append(("first answer preferred", f"{_percent(result.position.first)}"))
+    if result.information is not None:
+        found = result.information
+        what = "order and a coin" if found.between == "orders" else "a coin"
+        share = (
+            f"{found.share.mean:.1%} [{found.share.low:.1%}, {found.share.high:.1%}] of the verdicts; the rest: {what}"
+        )
+        rows.append(("explained by the answers", share))
     if result.length is not None:
         rows.append(("longer answer preferred", _percent(result.length.longer)))
         if result.length.per_doubling is not None:
@@ -131,16 +139,25 @@ def _null(found: PromptCycles) -> str:
 
 
 def _winner(found: Structure) -> str:
-    if found.condorcet is None:
-        return f"none; a score picks {found.leader}, beaten {found.leader_beaten:.1%} of the time"
-    return found.condorcet + ("" if found.condorcet_p is None else f", {shown(found.condorcet_p)}")
+    if found.condorcet is not None:
+        if found.condorcet_p is None or found.condorcet_p < LEVEL:
+            return found.condorcet + ("" if found.condorcet_p is None else f", {shown(found.condorcet_p)}")
+        return f"not settled; {found.condorcet} in this sample, {shown(found.condorcet_p)}"
+    if found.leader_beaten_p is None or found.leader_beaten_p < LEVEL:
+        tested = "" if found.leader_beaten_p is None else f", {shown(found.leader_beaten_p)}"
+        return f"none; a score picks {found.leader}, beaten {found.leader_beaten:.1%} of the time{tested}"
+    return (
+        f"none in this sample; a score would pick {found.leader}, and these {found.unit} do not say whether another "
+        f"is preferred to it ({shown(found.leader_beaten_p)})"
+    )
 
 
 def _nash(found: Structure) -> str:
     if found.nash is None:
         return "not known: some systems were never compared"
     played = sorted(((p, label) for p, label in zip(found.nash.tolist(), found.labels, strict=True)), reverse=True)
-    return ", ".join(f"{label} {p:.1%}" for p, label in played if label in found.support)
+    sample = "" if found.settled else f"not settled by these {found.unit}; in this sample "
+    return sample + ", ".join(f"{label} {p:.1%}" for p, label in played if label in found.support)
 
 
 def _percent(estimate: Estimate) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import Estimate, says_little
 from comal.evaluation.exploitability.adversaries import Kind
 from comal.pipeline.disk.look import Look
 from comal.pipeline.disk.result import PolicyResult, RunResult
@@ -119,7 +119,13 @@ def print_result(result: RunResult) -> None:
     console = Console(width=max(Console().width, 130)) if not Console().is_terminal else Console()
     console.print(result_table(result, console.width))
     picked = [pick for name, pick in (result.picked or {}).items() if pick != name]
-    notes = [
+    worst = [policy.figures.worst_case.win_rate for policy in result.policies.values()]
+    notes = (
+        [f"{result.test_prompts} held-out prompts are too few to say anything: the intervals leave most values open."]
+        if any(says_little(rate.low, rate.high) for rate in worst)
+        else []
+    )
+    notes += [
         "against start: how often the policy beats the one it started from. worst case: how often the strongest of all "
         "adversaries beats the policy (a Nash policy: 0.5 at most); half of the prompts choose that adversary, the "
         f"other half measure it; more than {result.methods[0]}: the difference of the two worst cases, prompt by "

@@ -25,6 +25,31 @@ class CertifiedPolicy:
     plot: LinePlot | None
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierCertificates:
+    """Certificates of the policies that a run had before it was extended.
+
+    Attributes:
+        path: the folder that holds them, within the run's.
+        steps: after which.
+        policies: names of the certified ones.
+    """
+
+    path: str
+    steps: int
+    policies: list[str]
+
+
+def earlier_certificates(run: RunData) -> list[EarlierCertificates]:
+    """Those in a run's folder; they are about other policies than the page."""
+    found = []
+    for path in RunFolder(run.folder).earlier_certifications():
+        policies = list(CertificationFolder(path).certified())
+        if policies:
+            found.append(EarlierCertificates(path.name, int(path.name.split("-")[2]), policies))
+    return found
+
+
 def read_certificates(run: RunData) -> list[CertifiedPolicy]:
     """The certificates in a run's folder, those of its own policies first.
 

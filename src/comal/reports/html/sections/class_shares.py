@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.games import PreferenceGame, nash_policy
+from comal.importing import load_object
 from comal.pipeline.disk.files import read_table
 from comal.pipeline.disk.method_folder import StepFolder
-from comal.plugins import load_object
 from comal.reports.html.run_data import MethodData, RunData
 
 MALFORMED = "malformed"

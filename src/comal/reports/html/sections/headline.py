@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comal.evaluation.estimates import Estimate
+from comal.evaluation.estimates import Estimate, says_little
 from comal.evaluation.exploitability.adversaries import Kind, WorstCase
 from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.disk.result import PolicyResult, method_of, step_of
@@ -132,8 +132,15 @@ def headline(run: RunData, game: ClassGame | None, certified: Mapping[str, Estim
         "The worst case is a lower bound: an adversary that nobody tried may do better, and the duality gap (twice the "
         "worst case's excess over 50%) is at least what the table says. Half of the test prompts choose the strongest "
         "adversary and the other half measure it, and the other way round, so the choice does not flatter it. "
-        f"Intervals are 95%, over {result.test_prompts} held-out prompts by which nothing was chosen.",
+        f"Intervals are 95%, over {result.test_prompts} held-out prompts by which nothing was chosen."
+        + _too_few(result.test_prompts, worst),
     )
+
+
+def _too_few(prompts: int, worst: Mapping[str, WorstCase]) -> str:
+    if not any(says_little(case.win_rate.low, case.win_rate.high) for case in worst.values()):
+        return ""
+    return f" {prompts} prompts are too few to say anything: such intervals leave half of all win rates open, or more."
 
 
 def _facts(run: RunData, best: str, sharper: Estimate | None) -> tuple[Fact, ...]:

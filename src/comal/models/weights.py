@@ -1,0 +1,141 @@
+"""Weights of Transformers models: what a folder lacks, or has too much of, is an error and never random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from comal.errors import ComalError
+
+Task = Literal["causal-lm", "sequence-classification"]
+
+Refuse = Callable[[str], ComalError]
+"""Makes the error of whoever loads from what is wrong."""
+
+
+def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Args:
+        name: folder or hub id.
+        refuse: makes the error.
+        options: of `from_pretrained`.
+
+    Raises:
+        ComalError: it cannot be found or read.
+    """
+    import transformers
+
+    with _one_message(name, refuse):
+        return transformers.AutoTokenizer.from_pretrained(_local(name), **options)
+
+
+def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
+    """The model of a folder or hub id, with exactly the weights that are there.
+
+    Args:
+        task: which head it has.
+        name: folder or hub id.
+        refuse: makes the error.
+        options: of `from_pretrained`.
+
+    Raises:
+        ComalError: it cannot be found or read; weights are missing, left over, or of another shape.
+    """
+    import transformers
+
+    auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
+    with _one_message(name, refuse):
+        # Of other shapes it would only say that they are; with this they are listed with the rest.
+        network, found = auto.from_pretrained(
+            _local(name), output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    # Transformers would only warn, and go on with random weights.
+    require_whole(
+        f"`{name}` was not trained for {task}",
+        found["missing_keys"],
+        found["unexpected_keys"],
+        found["mismatched_keys"],
+        lambda problem: refuse(f"{problem}. {_hint(found['unexpected_keys'])}"),
+    )
+    return network
+
+
+def require_whole(
+    what: str,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    mismatched: Iterable[tuple[str, Iterable[int], Iterable[int]]],
+    refuse: Refuse,
+) -> None:
+    """Refuse weights that do not fit, naming the first keys.
+
+    Args:
+        what: begins the message.
+        missing: keys that the model has and the files have not.
+        unexpected: keys that the files have and the model has not.
+        mismatched: keys of both, with the shape in the files and in the model.
+        refuse: makes the error.
+
+    Raises:
+        ComalError: there is any of them.
+    """
+    shapes = [f"{key} ({_shape(there)} instead of {_shape(wanted)})" for key, there, wanted in sorted(mismatched)]
+    parts = [
+        f"{label} {_first(keys)}"
+        for label, keys in (
+            ("it has no weights for", sorted(missing)),
+            ("weights that the model does not have:", sorted(unexpected)),
+            ("weights of another shape:", shapes),
+        )
+        if keys
+    ]
+    if parts:
+        raise refuse(f"{what}: {'; '.join(parts)}")
+
+
+_WRAPPERS = {
+    "module.": "DistributedDataParallel",
+    "_orig_mod.": "torch.compile",
+    "base_model.model.": "PEFT",
+    "_fsdp_wrapped_module.": "FSDP",
+    "_forward_module.": "a wrapper",
+}
+
+
+def _hint(unexpected: Iterable[str]) -> str:
+    for prefix, wrapper in _WRAPPERS.items():
+        if any(key.startswith(prefix) or f".{prefix}" in key for key in unexpected):
+            return f"Their names begin as those of a model in {wrapper} do (`{prefix}`): unwrap it before saving"
+    return "Save the whole model again with `save_pretrained`, or name another folder"
+
+
+def _first(keys: list[str], count: int = 3) -> str:
+    more = f" and {len(keys) - count} more" if len(keys) > count else ""
+    return ", ".join(keys[:count]) + more
+
+
+def _shape(sizes: Iterable[int]) -> str:
+    return "×".join(map(str, sizes)) or "a number"
+
+
+def _local(name: str) -> str:
+    path = Path(name).expanduser()
+    return str(path) if path.is_dir() else name
+
+
+@contextlib.contextmanager
+def _one_message(name: str, refuse: Refuse) -> Iterator[None]:
+    """Whatever broken files and other people's code raise becomes one message."""
+    try:
+        yield
+    except ComalError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise refuse(
+            f"cannot load `{name}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
+            " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)"
+        ) from error

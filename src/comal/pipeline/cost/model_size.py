@@ -1,0 +1,89 @@
+"""How large a recipe's model is, from its configuration alone."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comal.errors import PolicyError
+from comal.recipes.settings import PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model that is at hand.
+
+    Attributes:
+        config: by Transformers.
+        parameters: of the model, without adapters.
+        adapters: parameters of one adapter; None where the whole model is trained.
+    """
+
+    config: Any
+    parameters: int
+    adapters: int | None
+
+
+def known_size(policy: PolicySettings) -> ModelSize | None:
+    """The model made on the meta device, where it takes no memory; None where a hub would have to be asked.
+
+    Raises:
+        PolicyError: a folder that holds no usable model.
+    """
+    import torch
+    import transformers
+
+    config = _config(policy)
+    if config is None:
+        return None
+    with torch.device("meta"):
+        model: Any = transformers.AutoModelForCausalLM.from_config(config)
+        parameters = sum(p.numel() for p in model.parameters())
+        adapters = None if policy.lora is None else _adapter_parameters(model, policy)
+    return ModelSize(config, int(parameters), adapters)
+
+
+def _config(policy: PolicySettings) -> Any:
+    import transformers
+
+    from comal.policies.loading import require_folder
+
+    if policy.from_scratch is not None:
+        s = policy.from_scratch
+        return transformers.LlamaConfig(
+            vocab_size=s.vocab_size,
+            hidden_size=s.hidden_size,
+            intermediate_size=s.intermediate_size,
+            num_hidden_layers=s.layers,
+            num_attention_heads=s.heads,
+            num_key_value_heads=s.heads,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    assert policy.model is not None
+    require_folder(policy.model)
+    if not Path(policy.model).expanduser().is_dir():
+        return None
+    try:
+        return transformers.AutoConfig.from_pretrained(policy.model)
+    except (OSError, ValueError) as error:
+        raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
+
+
+def _adapter_parameters(model: Any, policy: PolicySettings) -> int:
+    from comal.policies.adapters import LoraConfig, with_adapters
+
+    assert policy.lora is not None
+    lora = policy.lora
+    try:
+        with warnings.catch_warnings():
+            # PEFT with Transformers 5.23: harmless, and not ours to fix.
+            warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is", category=FutureWarning)
+            adapted = with_adapters(model, LoraConfig(lora.r, lora.alpha, lora.target_modules), seed=0)
+    except ValueError as error:
+        raise PolicyError("policy.lora", f"the model takes no such adapters: {error}") from error
+    return int(sum(p.numel() for p in adapted.parameters() if p.requires_grad))

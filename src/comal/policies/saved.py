@@ -1,0 +1,56 @@
+"""What was saved is what was trained: the files of a checkpoint against the model in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from comal.errors import PolicyError
+from comal.policies.adapters import TRAINED
+
+
+def require_saved(model: Any, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Check that a checkpoint holds the weights of the model that it was saved from, bit by bit.
+
+    Args:
+        model: whole, or with a trained adapter.
+        folder: that `save_pretrained` wrote.
+        state_dict: the model's weights, where it has only a shard of them itself.
+
+    Raises:
+        PolicyError: weights differ, or are missing.
+    """
+    if hasattr(model, "peft_config"):
+        from peft import get_peft_model_state_dict, load_peft_weights
+
+        given = None if state_dict is None else dict(state_dict)
+        wanted = get_peft_model_state_dict(model, state_dict=given, adapter_name=TRAINED)
+        found = load_peft_weights(str(folder), device="cpu")
+    else:
+        wanted = model.state_dict() if state_dict is None else state_dict
+        found = _tensors(folder)
+        if not found.keys() <= wanted.keys():
+            return  # Transformers stores this architecture under other names than it has in memory
+    different = [key for key, tensor in found.items() if not _equal(tensor, wanted[key])]
+    saved = {wanted[key].data_ptr() for key in found}
+    missing = [key for key, tensor in wanted.items() if key not in found and tensor.data_ptr() not in saved]
+    for what, keys in (("differ from the trained ones", different), ("are missing", missing)):
+        if keys:
+            raise PolicyError(
+                str(folder), f"the checkpoint that was just written is not the trained model: weights {what}"
+                f" ({', '.join(sorted(keys)[:3])}); look after the disk, and continue the run"
+            )  # fmt: skip
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return {key: tensor for file in sorted(folder.glob("*.safetensors")) for key, tensor in load_file(file).items()}
+
+
+def _equal(saved: torch.Tensor, wanted: torch.Tensor) -> bool:
+    # NaN is not equal to itself: a diverged model is refused as well.
+    return saved.shape == wanted.shape and torch.equal(saved, wanted.detach().to(saved.device))
