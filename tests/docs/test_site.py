@@ -104,13 +104,17 @@ def test_docstring_examples_hold(module: str) -> None:
     assert results.failed == 0
 
 
-@pytest.mark.skipif(
+needs_the_tools = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("mkdocs", "material", "mkdocstrings")),
     reason="the site's tools are not installed: pip install -c constraints.txt '.[docs]'",
 )
-def test_the_site_builds_strictly(tmp_path: Path) -> None:
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -118,9 +122,31 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
         check=False,
     )
     assert built.returncode == 0, built.stderr
+    return folder
+
+
+@needs_the_tools
+def test_the_site_builds_strictly(site: Path) -> None:
     fetched = r"<(?:script|img|link rel=\"stylesheet\")[^>]*(?:src|href)=\"https?://"
-    for page in tmp_path.glob("*.html"):
+    for page in site.glob("*.html"):
         assert not re.search(fetched, page.read_text(encoding="utf-8")), f"{page.name} needs the network"
+
+
+CLIPPED = (
+    "[...document.querySelectorAll('pre > code')].filter(c => c.scrollWidth > c.clientWidth).map(c => c.innerText)"
+)
+
+
+@needs_the_tools
+def test_no_code_is_clipped_at_1280_pixels(site: Path) -> None:
+    chromium = pytest.importorskip("chromium", reason="Playwright is not installed: `pip install playwright`")
+    if chromium.PATH is None:
+        pytest.skip(chromium.WHY_NOT)
+    with chromium.browser() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1500})
+        for file in sorted(site.glob("*.html")):
+            page.goto(file.as_uri())
+            assert page.evaluate(CLIPPED) == [], file.name
 
 
 def _environment() -> dict[str, str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 import yaml
 
 import scripted_server
@@ -29,8 +31,10 @@ CHAT: dict[str, tiny_models.Architecture] = {
     "llama3-8b": "llama",
     "qwen2.5-7b": "qwen2",
     "small-chat": "qwen2",
+    "one-gpu-7b": "qwen2",
 }
-PAPER = sorted(set(CHAT) - {"small-chat"})
+OURS = {"small-chat", "one-gpu-7b"}
+PAPER = sorted(set(CHAT) - OURS)
 STEPS, PROMPTS = 2, 8
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -63,11 +67,12 @@ def test_plan_of_a_shipped_recipe_asks_nobody(name: str, monkeypatch: pytest.Mon
         assert part in head
     # The head's figures are those of plan: a recipe that is changed must not keep its old bill.
     said = {"qwen2-1.5b": ("199,600", "8.4 million"), "small-chat": ("9,216", "13,440")}
+    said["one-gpu-7b"] = said["small-chat"]
     said |= dict.fromkeys(("llama3-8b", "qwen2.5-7b"), ("99,800", "1.8 million"))
     of_step, of_all = said[name]
     assert of_step in head
     assert of_all in head
-    if name == "small-chat":
+    if name in OURS:
         assert f"{questions:,}" == of_step
         assert f"{total['evaluation_comparisons'] * orders:,}" == of_all
     else:
@@ -88,6 +93,33 @@ def test_recipes_of_the_paper_have_its_settings(name: str) -> None:
     assert (training.loss, training.pairing) == ({"name": "pair", "target": "hard"}, "best-second")
     assert (training.epochs, training.learning_rate, training.warmup) == (3, 5e-7, 0.1)
     assert training.prompts_per_batch * training.gradient_accumulation * 8 == 32
+
+
+def test_the_memory_of_a_7b_model_on_one_gpu_is_plans_own(tmp_path: Path) -> None:
+    """By the published configuration of the recipe's model, without its weights."""
+    config = transformers.Qwen2Config(
+        vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+        num_key_value_heads=4, tie_word_embeddings=False,
+    )  # fmt: skip
+    config.save_pretrained(tmp_path / "model")
+    outcome = comal("plan", "one-gpu-7b", "--json", "--set", f"policy.model={tmp_path / 'model'}")
+    assert outcome.exit_code == 0, outcome.output
+    gib = {part: count / 2**30 for part, count in json.loads(outcome.stdout)["total"]["memory"].items()}
+    head = " ".join(recipe_text("one-gpu-7b").replace("#", " ").split())
+    page = " ".join((Path(__file__).parents[2] / "docs" / "one-gpu.md").read_text("utf-8").split())
+    assert f"about {gib['peak']:.1f} GiB: {gib['weights'] + gib['kept']:.1f} of weights" in head
+    assert f"{gib['gradients'] + gib['optimizer']:.1f} of the adapters' gradients" in head
+    assert f"{gib['activations']:.1f} of activations" in head
+    assert f"{gib['peak']:.1f} GiB" in page
+    assert gib["peak"] < 0.8 * 24
+
+
+def test_the_page_on_recipes_names_all_that_ship() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
+    table = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    shown = [name for cell in table for name in re.findall(r"`([^`]+)`", cell)]
+    assert set(recipe_names()) <= set(shown)
+    assert not re.search(r"\b(two|three|four|five|six|seven|eight) ship", page, re.IGNORECASE)
 
 
 @contextlib.contextmanager
