@@ -148,4 +148,4 @@ def test_adapters_on_layers_that_are_not_there_are_one_message(tmp_path: Path) -
     path = tiny_run.write(tmp_path, found.model_dump(mode="json"))
     outcome = comal("plan", path, "--set", "policy.lora.target_modules=[nowhere]")
     assert outcome.exit_code == 2
-    assert "policy.lora: the model takes no such adapters" in outcome.stderr
+    assert "policy.lora.target_modules: PEFT refuses them: Target modules" in outcome.stderr
