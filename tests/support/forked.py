@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from types import GenericAlias
-from typing import IO
 
 import tiny_run
 from waiting import LIMIT
@@ -40,16 +38,6 @@ class Started:
     def pid(self) -> int:
         assert self.process.pid is not None
         return self.process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self.process.exitcode
-
-    def poll(self) -> int | None:
-        return self.process.exitcode
-
-    def terminate(self) -> None:
-        self.process.terminate()
 
     def wait(self, timeout: float = LIMIT) -> int:
         """The exit code; negative: the signal that ended it."""
@@ -80,18 +68,6 @@ def start(
     )
     process.start()
     return Started(arguments, process, stdout)
-
-
-class AsSubprocess:
-    """Stands for the module `subprocess` where the package starts its workers."""
-
-    DEVNULL = subprocess.DEVNULL
-
-    class Popen:
-        __class_getitem__ = classmethod(GenericAlias)
-
-        def __new__(cls, arguments: Sequence[str], *, stdin: int, stdout: IO[bytes], stderr: IO[bytes]) -> Started:
-            return start(arguments, Path(stdout.name), Path(stderr.name))
 
 
 def call(

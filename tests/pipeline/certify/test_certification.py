@@ -27,7 +27,6 @@ from comal.pipeline.certify.settings import CertifySettings, defaults
 from comal.pipeline.disk.exploiter_look import ExploiterLook
 from comal.pipeline.disk.files import read_json, read_table, write_json
 from comal.pipeline.disk.progress import journal_entries
-from comal.pipeline.processes import pool
 from comal.pipeline.run.check import HARMLESS, refuse_other
 from comal.pipeline.run.resolved import resolve
 from comal.pipeline.step.sampler import sampler_of
@@ -194,8 +193,7 @@ def test_killed_at_every_kind_of_moment_the_certificate_is_that_of_an_uninterrup
     assert not list(folder.rglob(".*.tmp-*"))
 
 
-def test_exploiters_side_by_side_find_the_same(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "subprocess", forked.AsSubprocess)
+def test_exploiters_side_by_side_find_the_same(models: Path, tmp_path: Path) -> None:
     told = ["steps=2", "every=2", "evaluation.classes=null"]
     found = []
     for processes in (1, 2):
