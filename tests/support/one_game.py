@@ -24,7 +24,7 @@ P = np.asarray(paper().P)
 """b beats a .9, c beats b .9, a beats c .8."""
 ANSWERS = ("a", "b", "c")
 START = (0.5, 0.3, 0.2)
-PROMPTS = [f"question {i}" for i in range(24)]
+PROMPTS = [f"question {i}" for i in range(30)]
 SPLITS = {"train": PROMPTS[:12], "validation": PROMPTS[12:18], "test": PROMPTS[18:]}
 
 
@@ -54,7 +54,7 @@ def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
             "log_prob_batch": 96, "share_prompt": True, "keep_optimizer": True,
         },
         "evaluation": {
-            "every": 2, "validation_prompts": 6, "test_prompts": 6, "samples": 16, "best_of": [4], "pool_size": 1,
+            "every": 2, "validation_prompts": 6, "test_prompts": 12, "samples": 16, "best_of": [4], "pool_size": 1,
             "classes": "one_game:letter",
         },
         "threads": 1,

