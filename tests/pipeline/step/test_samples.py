@@ -13,6 +13,7 @@ from comal.errors import RunError
 from comal.pipeline.disk.files import read_table
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Completion, Prompt, derive_seed
+from comal.policies.door import Agreement, Gap
 
 PROMPTS = (Prompt.of_text("x"), Prompt.of_text("y"), Prompt.of_text("z"))
 COMPLETIONS = st.builds(Completion, st.text(), st.lists(st.integers(0, 9), max_size=4).map(tuple), st.booleans())
@@ -70,6 +71,8 @@ def test_answers_to_other_prompts_are_refused(tmp_path: Path, others) -> None:
 
 class Drawer:
     """A stand-in for a policy: answers say which call and prompt they come from."""
+
+    agreement = Agreement(1, Gap(0.0, 0.0), None, None, 1e-3)  # looked at before
 
     def __init__(self, batch_size: int) -> None:
         self.decoding = type("D", (), {"batch_size": batch_size})()
