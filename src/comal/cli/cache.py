@@ -217,14 +217,15 @@ def _writing(output: Path | None) -> Iterator[TextIO]:
 
         yield sys.stdout
         return
-    from comal.errors import ConfigError
-    from comal.pipeline.disk.files import atomic_path
+    from comal.errors import ConfigError, RunError
+    from comal.pipeline.disk.files import atomic_path, write_failure
 
     try:
         with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
             yield stream
-    except OSError as error:
-        raise ConfigError("--output", f"cannot write `{output}`: {error.strerror or error}") from error
+    except RunError as error:
+        reason = None if error.__cause__ is None else write_failure(error.__cause__)
+        raise ConfigError("--output", f"cannot write `{output}`: {reason or error.problem}") from error
 
 
 def _with_progress(rows: Iterator[dict[str, Any]], count: int, output: Path | None) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from comal.errors import RunError
 from comal.evaluation.estimates import Estimate
-from comal.pipeline.disk.files import atomic_path
+from comal.pipeline.disk.files import atomic_path, write_failure
 from comal.reports.html.plots.axes import ON_DARK, ON_LIGHT
 from comal.reports.html.wording import duration, pct, span
 
@@ -88,9 +88,10 @@ def write_page(path: Path, text: str) -> None:
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(text.encode("utf-8", errors="replace"))  # a model can utter half a surrogate pair
-    except OSError as error:
+    except RunError as error:
+        reason = None if error.__cause__ is None else write_failure(error.__cause__)
         raise RunError(
-            str(path), f"the page cannot be written here ({error.strerror}); choose another --output"
+            str(path), f"the page cannot be written here ({reason or error.problem}); choose another --output"
         ) from error
 
 
