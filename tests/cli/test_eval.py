@@ -58,8 +58,8 @@ def toy(tmp_path: Path) -> list[object]:
     return [*files, "--judge", judge_file(tmp_path), "--output-dir", tmp_path / "out", "--draws", DRAWS]
 
 
-def by_hand() -> np.ndarray:
-    """The matrix of every resample of the prompts, from per-prompt win rates.
+def rates_by_hand() -> np.ndarray:
+    """Per-prompt win rates, shape (4, 3, 3).
 
     A against B: .2 .2 .5 .2, mean .275.  A against C: .9 each.  B against C: .3 .3 .9 .3, mean .45.
     """
@@ -69,8 +69,28 @@ def by_hand() -> np.ndarray:
     rates[:, 1, 2] = [0.3, 0.3, 0.9, 0.3]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         rates[:, j, i] = 1 - rates[:, i, j]
-    drawn = np.random.default_rng(0).multinomial(4, [0.25] * 4, size=DRAWS)
-    return np.array([np.average(rates, axis=0, weights=counts) for counts in drawn])
+    return rates
+
+
+def by_hand() -> np.ndarray:
+    """The matrix of every resample of the four prompts and four invented ones, on which each pair is a toss-up."""
+    rates, rng = rates_by_hand(), np.random.default_rng(0)
+    counts = rng.multinomial(8, [1 / 8] * 8, size=DRAWS)
+    invented = counts[:, 4:].sum(axis=1)
+    won = rng.binomial(invented[:, None], 0.5, size=(DRAWS, 3))
+    found = np.full((DRAWS, 3, 3), 0.5)
+    for pair, (i, j) in enumerate(((0, 1), (0, 2), (1, 2))):
+        found[:, i, j] = (counts[:, :4] @ rates[:, i, j] + won[:, pair]) / 8
+        found[:, j, i] = 1 - found[:, i, j]
+    return found[invented < 8]  # a resample without any real prompt is none
+
+
+def ends_by_hand(values: np.ndarray, least: float = 0.0) -> tuple[float, float]:
+    """Student's t of the values and two invented at either bound."""
+    padded = np.array([*values, least, least, 1.0, 1.0])
+    reach = stats.t.ppf(0.975, len(padded) - 1) * padded.std(ddof=1) / math.sqrt(len(padded))
+    low, high = padded.mean() - reach, padded.mean() + reach
+    return max(least, min(values.mean(), low)), min(1.0, max(values.mean(), high))
 
 
 def test_every_number_of_a_toy_of_three_policies(toy, tmp_path: Path) -> None:
@@ -80,13 +100,13 @@ def test_every_number_of_a_toy_of_three_policies(toy, tmp_path: Path) -> None:
     resampled = by_hand()
     assert found["num_prompts"] == 4
 
-    # Win rates and their bootstrap intervals.
+    # Win rates and their intervals.
     assert np.array(found["matrix"]) == pytest.approx(
         np.array([[0.5, 0.275, 0.9], [0.725, 0.5, 0.45], [0.1, 0.55, 0.5]])
     )
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    assert np.array(found["low"]) == pytest.approx(low)
-    assert np.array(found["high"]) == pytest.approx(high)
+    rates = rates_by_hand()
+    for i, j in ((0, 1), (0, 2), (1, 2), (2, 0)):
+        assert (found["low"][i][j], found["high"][i][j]) == pytest.approx(ends_by_hand(rates[:, i, j]))
 
     # Counts: prompt 3 is a tie of A and B (both say rock). Wilson for 0 of 3: [0, z²/(3 + z²)].
     first, second, third = found["pairs"]
@@ -103,15 +123,12 @@ def test_every_number_of_a_toy_of_three_policies(toy, tmp_path: Path) -> None:
     # Means against the others: A (.275 + .9)/2, B (.725 + .45)/2, C (.1 + .55)/2.
     policies = found["policies"]
     assert [p["win_rate"]["value"] for p in policies.values()] == pytest.approx([0.5875, 0.5875, 0.325])
-    means = resampled[:, 2, :2].mean(axis=1)
-    assert policies["C"]["win_rate"]["high"] == pytest.approx(np.quantile(means, 0.975))
+    assert policies["C"]["win_rate"]["high"] == pytest.approx(ends_by_hand(rates[:, 2, :2].mean(axis=1))[1])
 
     # Differences against the baseline A: B .725, C .1 on the same prompts: .625, paired.
     (difference,) = found["differences"]
-    gap = resampled[:, 1, 0] - resampled[:, 2, 0]
-    assert difference["difference"] == pytest.approx(
-        {"value": 0.625, "low": np.quantile(gap, 0.025), "high": np.quantile(gap, 0.975)}
-    )
+    low, high = ends_by_hand(rates[:, 1, 0] - rates[:, 2, 0], least=-1.0)
+    assert difference["difference"] == pytest.approx({"value": 0.625, "low": low, "high": high})
 
     # Nash: B beats A by .225, A beats C by .4, C beats B by .05. Each share is as the edge between the other two.
     nash = np.array([0.05, 0.4, 0.225]) / 0.675
@@ -121,7 +138,11 @@ def test_every_number_of_a_toy_of_three_policies(toy, tmp_path: Path) -> None:
     assert found["game"]["nash_is_unique"] is True
     assert found["game"]["cycles"] == [["A", "C", "B"]]
     mixtures = np.array([nash_policy(PreferenceGame.symmetrised(P)) for P in resampled])
-    assert [p["in_support"] for p in policies.values()] == pytest.approx((mixtures > 1e-4).mean(axis=0), abs=0.01)
+    # Of several Nash mixtures the one with the largest support counts; there are several only where a pair is level.
+    level = np.mean([(np.isclose(P, 0.5).sum() > 3) for P in resampled])
+    more = np.array([p["in_support"] for p in policies.values()]) - (mixtures > 1e-4).mean(axis=0)
+    assert (more > -1e-9).all()
+    assert (more < level + 1e-9).all()
     game = PreferenceGame(np.array(found["matrix"]))
     gaps = [float(duality_gap(game, p)) for p in mixtures]
     assert found["game"]["gap"]["value"] == pytest.approx(0, abs=1e-9)
@@ -136,10 +157,7 @@ def test_every_number_of_a_toy_of_three_policies(toy, tmp_path: Path) -> None:
     assert [p["elo"]["value"] for p in policies.values()] == pytest.approx(
         [1000 + scale * r, 1000 + scale * r, 1000 - 2 * scale * r], abs=1e-4
     )
-    (wrong,) = found["elo"]["misleading"]
-    assert (wrong["winner"], wrong["loser"]) == ("B", "A"), "rated alike, but B is beyond doubt the better one"
-    assert (wrong["win_rate"]["value"], wrong["predicted"]) == pytest.approx((0.725, 0.5), abs=1e-6)
-    assert any(note.startswith("Elo misleads: B beats A") for note in found["notes"])
+    assert found["elo"]["misleading"] == [], "A and B are rated alike and B wins .725, but four prompts do not show it"
 
     # Lengths, the judge, and what is too small for a fit.
     assert policies["B"]["lengths"]["mean_characters"] == pytest.approx((5 * 3 + 4) / 4)

@@ -37,7 +37,7 @@ def test_broken_files(tmp_path, content, message):
 
 
 def test_a_judge_that_could_not_be_asked_is_told_at_once():
-    with pytest.raises(JudgeError, match="no function `nothing`"):
+    with pytest.raises(JudgeError, match="has no `nothing`"):
         build_judge("name=python function=judge_functions:nothing")
     with pytest.raises(ConfigError, match="cannot read"):
         build_judge("name=python function='x")

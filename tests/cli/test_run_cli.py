@@ -183,7 +183,9 @@ def test_status_before_and_after(tmp_path: Path, recipe: Path) -> None:
     assert "to do" in half.stdout
     assert "to continue" in half.stderr
     refused(
-        comal("run", recipe, "--output-dir", folder, "--set", "steps=2"), "steps was 1, is 2", "another configuration"
+        comal("run", recipe, "--output-dir", folder, "--set", "steps=1", "--set", "seed=7"),
+        "seed was 0, is 7",
+        "another configuration",
     )
 
 
