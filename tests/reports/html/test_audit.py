@@ -86,7 +86,7 @@ def test_labels_values_and_intervals(tmp_path: Path) -> None:
         (3, "expected an object, got 3"),
         (None, "expected an object, got null"),
         ({}, "`name` is missing"),
-        ({"verdict": "yes"}, "`verdict` is no one of transitive, cyclic"),
+        ({"verdict": "yes"}, "`verdict` is no one of unusable, too little data, transitive, cyclic"),
         ({"position": {"pairs": 3}}, "`position.flip_rate` is missing"),
         ({"advice": {"because": ["y"]}}, "`advice` is no list"),
         ({"structure": 4}, "`structure` is no object"),
