@@ -12,6 +12,9 @@ _RECIPES = (".yaml", ".yml")
 _JUDGES = (".yaml", ".yml", ".json")
 _GAMES = (".csv", ".json", ".npy")
 
+KINDS = ("algorithms", "judges", "losses", "games", "recipes")
+"""What `comal list` lists."""
+
 
 def recipes(incomplete: str) -> list[str]:
     """Recipes that ship, and YAML files."""
@@ -51,8 +54,6 @@ def starting_judges(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """What `comal list` lists."""
-    from comal.cli.listing import KINDS
-
     return _begin(KINDS, incomplete)
 
 

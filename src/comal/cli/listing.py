@@ -7,9 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from comal.cli.completion import kinds
-
-KINDS = ("algorithms", "judges", "losses", "games", "recipes")
+from comal.cli.completion import KINDS, kinds
 
 
 def list_(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from comal.evaluation.audit.consistency import self_consistency
 from comal.evaluation.audit.length import length_bias
-from comal.evaluation.audit.position import position_bias
+from comal.evaluation.audit.quality.consistency import self_consistency
+from comal.evaluation.audit.quality.position import position_bias
 from comal.evaluation.audit.verdicts import Row
 from drawn_verdicts import verdicts
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from comal.evaluation.audit.audit import audit_counts, audit_verdicts
-from comal.evaluation.audit.information import information
+from comal.evaluation.audit.quality.information import information
+from comal.evaluation.audit.quality.usability import more_prompts
 from comal.evaluation.audit.result import AuditResult
-from comal.evaluation.audit.usability import more_prompts
 from comal.evaluation.audit.verdicts import Row
 from drawn_verdicts import CIRCLE, drawn, exact, verdicts
 from simulated_judges import JUDGES, SimulatedJudge, audits

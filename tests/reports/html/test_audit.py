@@ -15,7 +15,7 @@ from comal.errors import RunError
 from comal.evaluation.audit.agreement import Agreement
 from comal.evaluation.audit.audit import audit_counts
 from comal.evaluation.audit.length import LengthBias
-from comal.evaluation.audit.position import PositionBias
+from comal.evaluation.audit.quality.position import PositionBias
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.estimates import Estimate
 from comal.pipeline.disk.files import write_json

@@ -1,7 +1,8 @@
 """From figures to a verdict, and from the verdict to what to do, in words.
 
 unusable, too little data
-                the verdicts say nothing of the answers, or too few to tell (`comal.evaluation.audit.usability`): these
+                the verdicts say nothing of the answers, or too few to tell (`comal.evaluation.audit.quality.usability`):
+                these
                 come first, since noise has no cycles worth finding and no order worth learning
 cyclic          the transitive null is rejected, of system averages or on single prompts
 transitive      it is not, and the data could have shown otherwise: one system is surely preferred to every other
@@ -17,9 +18,9 @@ import math
 from dataclasses import dataclass, replace
 
 from comal.evaluation.audit.prompt_cycles import PromptCycles
+from comal.evaluation.audit.quality.usability import WEAK, Evidence, doubts, judged
 from comal.evaluation.audit.result import Transitivity
 from comal.evaluation.audit.structure import LEVEL, Structure
-from comal.evaluation.audit.usability import WEAK, Evidence, doubts, judged
 
 FEW = 0.1
 """A share of cyclic prompts (triples) that is surely below this is let pass."""

@@ -12,15 +12,15 @@ from comal.errors import DataError
 from comal.evaluation.audit.advice import conclude
 from comal.evaluation.audit.agreement import Agreement, agreement, labels
 from comal.evaluation.audit.bounded import bounded_estimate, prompt_means
-from comal.evaluation.audit.consistency import self_consistency
-from comal.evaluation.audit.information import information
 from comal.evaluation.audit.length import length_bias
 from comal.evaluation.audit.pairwise import Pairwise
-from comal.evaluation.audit.position import position_bias
 from comal.evaluation.audit.prompt_cycles import prompt_cycles
+from comal.evaluation.audit.quality.consistency import self_consistency
+from comal.evaluation.audit.quality.information import information
+from comal.evaluation.audit.quality.position import position_bias
+from comal.evaluation.audit.quality.usability import Evidence
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.audit.structure import structure
-from comal.evaluation.audit.usability import Evidence
 from comal.evaluation.audit.verdicts import Verdicts
 
 _MOST_RATERS = 8  # of whom every two are compared

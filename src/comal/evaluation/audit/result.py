@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comal.evaluation.audit.agreement import Agreement
-from comal.evaluation.audit.consistency import SelfConsistency
-from comal.evaluation.audit.information import Information
 from comal.evaluation.audit.length import LengthBias
-from comal.evaluation.audit.position import PositionBias
 from comal.evaluation.audit.prompt_cycles import PromptCycles
+from comal.evaluation.audit.quality.consistency import SelfConsistency
+from comal.evaluation.audit.quality.information import Information
+from comal.evaluation.audit.quality.position import PositionBias
 from comal.evaluation.audit.structure import Structure
 from comal.records import from_json, read_plain, to_json
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from comal.errors import DataError, PolicyError
+from comal.pipeline.data.long_prompts import long_line
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptEncoder
@@ -48,18 +49,6 @@ class Fitted:
     def line(self) -> str | None:
         """One sentence; None where all prompts fitted."""
         return long_line(self.to_json())
-
-
-def long_line(kept: dict[str, Any]) -> str | None:
-    """One sentence about what `Fitted.to_json` gave; None where all prompts fitted."""
-    counted = [f"{count} {use}" for use, count in kept["long"].items() if count]
-    if not counted:
-        return None
-    done = {"cut": "their last message is cut at its end", "drop": "they are left out"}[kept["rule"]]
-    return (
-        f"{', '.join(counted)} prompts are longer than policy.max_prompt_tokens ({kept['max_prompt_tokens']}): {done}"
-        " (policy.long_prompts)"
-    )
 
 
 def encoder_of(policy: PolicySettings, folder: str | None = None) -> PromptEncoder:

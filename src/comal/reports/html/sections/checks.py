@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comal.pipeline.data.fit import long_line
+from comal.pipeline.data.long_prompts import long_line
 from comal.pipeline.disk.layout import RunFolder
 from comal.records import read_plain
 

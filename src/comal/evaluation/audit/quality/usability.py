@@ -11,7 +11,8 @@ unusable         - more than a fifth of the verdicts surely failed. A missing fi
                    position in all others flips in four fifths, and averaged over both orders its win rates stay within
                    WEAK of even, whatever the answers are;
                  - nothing shows that the answers matter, although half of the verdicts following them would have been
-                   seen: the share they explain (`comal.evaluation.audit.information`) is surely below a quarter;
+                   seen: the share they explain (`comal.evaluation.audit.quality.information`) is surely below a
+                   quarter;
                  - people's winner is surely named in less than 1/2 + WEAK of the pairs that they decided.
 
 too little data  nothing shows that the answers matter, and so few verdicts would not have shown it
@@ -34,9 +35,9 @@ from typing import Literal
 from scipy import stats
 
 from comal.evaluation.audit.agreement import Agreement
-from comal.evaluation.audit.consistency import SelfConsistency
-from comal.evaluation.audit.information import Information
-from comal.evaluation.audit.position import PositionBias
+from comal.evaluation.audit.quality.consistency import SelfConsistency
+from comal.evaluation.audit.quality.information import Information
+from comal.evaluation.audit.quality.position import PositionBias
 from comal.evaluation.estimates import Estimate
 
 LEVEL = 0.05

@@ -1,0 +1,1 @@
+"""How good verdicts are, before anything is concluded from them."""
