@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from comal.evaluation.audit.audit import audit_counts
 from comal.pipeline.disk.files import write_json
 from comal.reports.html.compare_report import write_comparison
 from comal.reports.html.page import _DARK, _LIGHT
@@ -57,15 +60,18 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     changed["policies"]["comal"]["adversaries"][f"only {ATTACKS[3]}"] = changed["policies"]["comal"]["worst_case"]
     write_json(folder / "result.json", changed)
-    write_json(folder / "audit.json", {"advice": ATTACKS[2], ATTACKS[1]: {"mean": 0.5, "low": 0.4, "high": 0.6}})
-    estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
-    write_json(
-        folder / "certify" / "comal" / "certificate.json",
-        {
-            "adversaries": [{"name": ATTACKS[3], "kind": ATTACKS[4]} | estimate],
-            "exploiters": [{"name": ATTACKS[1], "curve": [{"step": s} | estimate for s in (1, 2)]}],
-        },
-    )
+    wins = np.array([[0, 31, 9], [9, 0, 31], [31, 9, 0]])
+    audit = dataclasses.replace(audit_counts(wins, ["a", "b", ATTACKS[1]], "counts"), advice=(ATTACKS[2],))
+    write_json(folder / "audit.json", audit.to_json())
+    estimate = {"mean": 0.5, "low": 0.4, "high": 0.6, "prompts": 50, "missing": 0}
+    curve = [{"step": s} | estimate for s in (1, 2)]
+    certificate = {
+        "format": 1, "policy": "comal", "weights": "ab", "judge": {"name": ATTACKS[5]}, "prompts": 50, "seen": 0,
+        "worst_case": estimate | {"adversaries": [ATTACKS[3], ATTACKS[3]]}, "ceiling": 0.6, "spread": 0.2,
+        "adversaries": [{"name": ATTACKS[3], "kind": "another policy"} | estimate],
+        "exploiters": [{"name": ATTACKS[1], "start": "policy", "picked": 2, "comparisons": 9, "curve": curve}],
+    }  # fmt: skip
+    write_json(folder / "certify" / "comal" / "certificate.json", certificate)
     return write_report(folder)
 
 

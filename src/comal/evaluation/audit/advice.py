@@ -1,9 +1,8 @@
 """From figures to a verdict, and from the verdict to what to do, in words.
 
 unusable, too little data
-                the verdicts say nothing of the answers, or too few to tell (`comal.evaluation.audit.quality.usability`):
-                these
-                come first, since noise has no cycles worth finding and no order worth learning
+                the verdicts say nothing of the answers, or too few to tell (see `quality.usability`): these come
+                first, since noise has no cycles worth finding and no order worth learning
 cyclic          the transitive null is rejected, of system averages or on single prompts
 transitive      it is not, and the data could have shown otherwise: one system is surely preferred to every other
                 (whatever the rest does, the Nash policy is that one, and every score finds it), or the test would have
