@@ -15,7 +15,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, cast
 
-from comal.errors import ConfigError, near_match
+from comal.errors import ComalError, ConfigError, near_match
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,19 +134,28 @@ def _plain(value: object) -> Any:
     return value
 
 
-def load_object(path: str, place: str) -> Any:
+def load_object(path: str, place: str, refuse: type[ComalError] = ConfigError) -> Any:
     """The object at `package.module:name`.
 
+    Args:
+        path: where it is.
+        place: of the setting that names it.
+        refuse: the kind of error.
+
     Raises:
-        ConfigError: the module cannot be imported or has no such name.
+        ComalError: of this kind; the module cannot be imported, whatever it raises, or has no such name.
     """
     module_name, _, attribute = path.partition(":")
+    if not (module_name and attribute) or module_name.startswith("."):
+        raise refuse(place, f"need `package.module:name`, got `{path}`")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(place, f"cannot import `{module_name}` of `{path}`: {error}") from error
+    except Exception as error:
+        # A module of somebody's own may raise anything, and a file of another name may be no Python.
+        said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise refuse(place, f"cannot import `{module_name}` of `{path}`: {said}") from error
     if not hasattr(module, attribute):
-        raise ConfigError(place, f"`{module_name}` has no `{attribute}`.{near_match(attribute, vars(module))}")
+        raise refuse(place, f"`{module_name}` has no `{attribute}`.{near_match(attribute, vars(module))}")
     return getattr(module, attribute)
 
 

@@ -17,16 +17,18 @@ from odd_values import damaged, mutated
 from possible_results import audited, evaluated
 
 JUDGE = '{name: python, function: "judge_functions:longer"}'
-WORDS = ("a", "b b", "c c c", "é", "", " ", "🙂", "x" * 300, "None", "nan", "\u2028")
-NAMES = ("A", "B", "C", "a/b", "start")
+JUDGES = (JUDGE, JUDGE, JUDGE, JUDGE.replace("longer", "whatever"), JUDGE.replace("longer", "undecided"))
+WORDS = ("a", "b b", "c c c", "d", "é", "🙂", "x" * 300, "None", "nan", "\u2028", "a\0b", " a", "a\n", "\ufeffa", "[/]")
+NAMES = ("A", "B", "C", "a/b", "start", "[bold]", "a,b", "..", "A ", "\u202ex", "x" * 300, "=1+1", "a\nb", "now")
 
 
 @st.composite
 def outputs(draw: st.DrawFn, name: str = "A", prompts: int = 3) -> list[dict[str, Any]]:
     """Of one system, sometimes several to a prompt."""
     answers = draw(st.lists(st.sampled_from(WORDS), min_size=prompts, max_size=prompts + 2))
+    asked = draw(st.sampled_from(("prompt", "\u2028", "[bold]", "a\0b")))
     return [
-        {"instruction": f"prompt {n % prompts}", "output": answer, "generator": name}
+        {"instruction": f"{asked} {n % prompts}", "output": answer, "generator": name}
         for n, answer in enumerate(answers)
     ]
 
@@ -36,7 +38,7 @@ def output_files(draw: st.DrawFn) -> list[bytes]:
     """Of two systems or three to the same prompts, if nothing happened to them."""
     prompts = draw(st.integers(2, 12))
     names = draw(st.permutations(NAMES))[: draw(st.integers(2, 3))]
-    harmed = draw(st.sampled_from(names))
+    harmed = draw(st.sampled_from((*names, None)))
     files = []
     for name in names:
         rows = outputs(name, prompts)
@@ -54,9 +56,10 @@ def verdicts(draw: st.DrawFn) -> list[dict[str, Any]]:
     )
     said = draw(st.sampled_from(("preference", "probability")))
     texts = {"rater": "label", "output_1": "x", "output_2": "xy", "input": "z"}
+    names_of_systems = draw(st.permutations(NAMES))[: draw(st.integers(2, 4))]
     found = []
-    for _ in range(draw(st.integers(1, 12))):
-        first, second = draw(st.permutations(NAMES[:3]))[:2]
+    for _ in range(draw(st.integers(1, 20))):
+        first, second = draw(st.permutations(names_of_systems))[:2]
         row: dict[str, Any] = dict(zip(names, (f"prompt {draw(st.integers(0, 2))}", first, second), strict=True))
         row[said] = draw(st.sampled_from((1, 2, "tie", None, 1.3) if said == "preference" else (0, 1, 0.5, None, 0.2)))
         row |= {key: texts.get(key, draw(st.sampled_from((1, 2)))) for key in more}
@@ -119,16 +122,16 @@ def test_outputs_are_compared_or_refused(tier: Tier, tmp_path: Path, monkeypatch
     )  # fmt: skip
 
     @tier.share(0.12)
-    @given(output_files(), more, st.sampled_from(("eval", "eval", "eval", "audit")))
-    def holds(contents: list[bytes], options: list[str], command: str) -> None:
+    @given(output_files(), more, st.sampled_from(("eval", "eval", "eval", "audit")), st.sampled_from(JUDGES))
+    def holds(contents: list[bytes], options: list[str], command: str, judge: str) -> None:
         names = [f"{chr(ord('A') + n)}.json" for n in range(len(contents))]
         for name, content in zip(names, contents, strict=True):
             Path(name).write_bytes(content)
         if command == "audit":
-            sound(comal("audit", *names, "--json", "--judge", JUDGE), audited)
+            sound(comal("audit", *names, "--json", "--judge", judge), audited)
             return
         shutil.rmtree("evaluation", ignore_errors=True)
-        given = ("--judge", JUDGE, "--output-dir", "evaluation", "--draws", 20, "--json")
+        given = ("--judge", judge, "--output-dir", "evaluation", "--draws", 20, "--json")
         sound(comal("eval", *names, *given, *options), evaluated)
 
     holds()

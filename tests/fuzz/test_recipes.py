@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import tiny_models
 import tiny_run
-from command_line import comal
 from comal.recipes.load import recipe_names, recipe_text
+from command_line import comal
 from fuzzing import TIERS, Tier, sound
 from odd_values import damaged, mutated, texts
 from possible_results import planned
@@ -97,10 +97,11 @@ def test_a_recipe_is_planned_or_refused(tier: Tier, tmp_path: Path, monkeypatch:
     overrides = st.lists(st.builds("{}={}".format, st.sampled_from(SET), texts), max_size=2)
 
     @tier.share(0.24)
-    @given(damaged(mutated(bases(tmp_path), NEAR).map(written)), overrides)
-    def holds(content: bytes, settings: list[str]) -> None:
+    @given(damaged(mutated(bases(tmp_path), NEAR).map(written)), overrides, st.booleans())
+    def holds(content: bytes, settings: list[str], as_json: bool) -> None:
         path.write_bytes(content)
         options = [part for setting in settings for part in ("--set", setting)]
-        sound(comal("plan", path, "--json", *options), planned)
+        json_or_words = ("--json",) if as_json else ()
+        sound(comal("plan", path, *json_or_words, *options), planned if as_json else None)
 
     holds()

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command_line import comal
 from comal.errors import JudgeError
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison
 from comal.judges.chat import ledger, verdict
 from comal.judges.chat.api import ChatClient
 from comal.judges.openai import OpenAI
+from command_line import comal
 from fuzzing import TIERS, Tier, sound
 from odd_values import damaged, mutated
 from possible_results import audited

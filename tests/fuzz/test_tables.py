@@ -12,25 +12,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command_line import comal
 from comal.games import load_game
+from command_line import comal
 from fuzzing import TIERS, Tier, sound
 from odd_values import damaged, mutated, numbers
 from possible_results import audited, counts, probabilities
 
-LABELS = ("a", "b", "c d", "é", "None", "5")
+LABELS = ("a", "b", "c d", "é", "None", "5", "[/]")
+RATES = st.one_of(
+    st.integers(0, 20).map(lambda k: k / 20),
+    st.sampled_from((0.0, 1.0, 0.5, 1e-300, 5e-324, 1 - 2**-53, 0.5 + 1e-16, 0.5 + 1e-9, 1e-9, 0.1 + 0.2)),
+)
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[list[Any]]:
     """Win rates, percents, counts, or any numbers."""
-    n = draw(st.integers(1, 5))
-    kind = draw(st.sampled_from(("rates", "rates", "percent", "counts", "any")))
+    n = draw(st.integers(1, 6))
+    kind = draw(st.sampled_from(("rates", "rates", "rates", "percent", "counts", "any")))
     if kind == "any":
         return [[draw(numbers) for _ in range(n)] for _ in range(n)]
     if kind == "counts":
-        return [[0 if i == j else draw(st.integers(0, 9)) for j in range(n)] for i in range(n)]
-    total, cell = (1.0, st.integers(0, 20).map(lambda k: k / 20)) if kind == "rates" else (100.0, st.integers(0, 100))
+        cells = st.one_of(st.integers(0, 9), st.sampled_from((0, 0.5, 1e-300, 1e15, 1e300)))
+        return [[0 if i == j else draw(cells) for j in range(n)] for i in range(n)]
+    total, cell = (1.0, RATES) if kind == "rates" else (100.0, st.integers(0, 100))
     table = [[total / 2] * n for _ in range(n)]
     for i in range(n):
         for j in range(i):
@@ -88,12 +93,15 @@ SOLVE_OPTIONS = (
 )  # fmt: skip
 
 
+OPTIONS = st.one_of(st.just([]), st.lists(st.sampled_from(SOLVE_OPTIONS), max_size=2))
+
+
 @TIERS
 def test_a_table_is_solved_or_refused(tier: Tier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     @tier.share(0.13)
-    @given(FILES, st.lists(st.sampled_from(SOLVE_OPTIONS), max_size=2))
+    @given(FILES, OPTIONS)
     def holds(file: tuple[str, bytes], chosen: list[tuple[Any, ...]]) -> None:
         Path(file[0]).write_bytes(file[1])
         options = [part for option in chosen for part in option]

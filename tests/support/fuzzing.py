@@ -61,7 +61,8 @@ def sound(outcome: Result, holds: Callable[[Any], None] | None = None) -> None:
 
     Args:
         outcome: of the command, as typer's runner gives it.
-        holds: asserts what is true of the JSON of a command that ended well, or without convergence.
+        holds: asserts what is true of the JSON of a command that ended well, or without convergence; None where it
+            prints no JSON.
     """
     if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
@@ -73,9 +74,9 @@ def sound(outcome: Result, holds: Callable[[Any], None] | None = None) -> None:
         # Options that typer itself refuses have its own frame.
         assert len(errors) == 1 or "Usage:" in outcome.stderr, outcome.stderr
         return
-    plain = json.loads(outcome.stdout, parse_constant=_refuse)
-    _finite(plain)
     if holds is not None:
+        plain = json.loads(outcome.stdout, parse_constant=_refuse)
+        _finite(plain)
         holds(plain)
 
 

@@ -55,7 +55,7 @@ def audit(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of the bootstraps.", show_default="0, and a run's own for its answers")
+        int | None, typer.Option(min=0, help="Of the bootstraps.", show_default="0, and a run's own for its answers")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[

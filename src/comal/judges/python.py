@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from comal.errors import JudgeError, near_match
+from comal.errors import JudgeError
 from comal.judges.base import Comparison, Judge
+from comal.plugins import load_object
 
 _PLACE = "python.function"
 PreferenceFunction = Callable[[str, str, str], float | None]
@@ -70,11 +70,7 @@ class Python(Judge):
         return verdicts
 
     def _load(self) -> PreferenceFunction:
-        module_name, _, name = self.function.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise JudgeError(_PLACE, f"cannot import `{module_name}` of `{self.function}`: {error}") from error
-        if not callable(getattr(module, name, None)):
-            raise JudgeError(_PLACE, f"`{module_name}` has no function `{name}`.{near_match(name, vars(module))}")
-        return cast("PreferenceFunction", getattr(module, name))
+        found = load_object(self.function, _PLACE, JudgeError)
+        if not callable(found):
+            raise JudgeError(_PLACE, f"`{self.function}` is no function but {found!r:.60}")
+        return cast("PreferenceFunction", found)

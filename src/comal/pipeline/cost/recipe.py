@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from pathlib import Path
 from typing import Any
 
 from comal.errors import PolicyError
@@ -18,9 +17,12 @@ from comal.pipeline.disk.layout import RUNS
 from comal.pipeline.run.check import check
 from comal.pipeline.run.resolved import resolve
 from comal.plugins import describe
+from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings, Recipe
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 200  # characters of what a library said
 
 
 def recipe_cost(recipe: Recipe) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def _show_to_policy(recipe: Recipe) -> None:
         ComalError: the policy cannot be shown them.
     """
     policy = recipe.policy
-    if policy.model is None or not Path(policy.model).expanduser().is_dir():
+    if policy.model is None or not user_path(policy.model).is_dir():
         return
     encoder = encoder_of(policy)
     fitted = fit_prompts(split_prompts(recipe.prompts, recipe.seed), encoder, policy)
@@ -174,14 +176,19 @@ def count_parameters(policy: PolicySettings) -> int | None:
     else:
         assert policy.model is not None
         require_folder(policy.model)
-        if not Path(policy.model).expanduser().is_dir():
+        if not user_path(policy.model).is_dir():
             return None
         try:
             config = transformers.AutoConfig.from_pretrained(policy.model)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever Transformers makes of a file that is no configuration
             raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
-    with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config)
+    place = "policy.model" if policy.from_scratch is None else "policy.from_scratch"
+    try:
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # whatever torch makes of sizes that no tensor has, and Transformers of a strange config
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PolicyError(place, f"no model can be made of this configuration: {said[:_SHOWN]}") from error
     return int(sum(p.numel() for p in model.parameters()))
 
 
