@@ -1,4 +1,4 @@
-"""Files of prompts and answers with whatever cells: `comal plan` counts them as they are, or names the row it cannot."""
+"""Files of prompts and answers with whatever cells: `comal plan` counts them, or names the row that it cannot."""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ from odd_values import damaged, mutated, texts
 from possible_results import planned
 
 ALGORITHMS = (
-    tiny_run.INPO, tiny_run.COMAL, "comal", {"name": "mwu", "eta": 2.0}, {"name": "omwu"}, {"name": "nash_md", "eta": 2.0,
-    "tau": 0.2}, {"name": "mpo", "eta": 1.0, "tau": 0.1, "period": 2}, {"name": "online_grpo", "tau": 0.1},
+    tiny_run.INPO, tiny_run.COMAL, "comal", {"name": "mwu", "eta": 2.0}, {"name": "omwu"},
+    {"name": "nash_md", "eta": 2.0, "tau": 0.2}, {"name": "mpo", "eta": 1.0, "tau": 0.1, "period": 2},
+    {"name": "online_grpo", "tau": 0.1},
     {"name": "sppo", "eta": 2.0}, {"name": "iterative_dpo", "eta": 2.0}, {"name": "iterative_ipo", "eta": 2.0},
     {"name": "best_response", "eta": 2.0}, {"name": "comal_sampled"}, {"name": "egpo", "eta": 1.0, "tau": 0.2},
     {"name": "nash_mirror_prox", "eta": 1.0, "tau": 0.2}, {"name": "onpo", "eta": 1.0},
@@ -87,7 +88,8 @@ def written(recipe: Any) -> bytes:
 
 SET = ("steps", "seed", "policy.from_scratch.layers", "training.loss", "training.loss.name", "judge.name", "algorithm",
        "algorithm.eta", "algorithm.inner.tau", "evaluation.best_of", "prompts.train.source", "policy", "baselines.x",
-       "training.arguments.bf16", "", "a..b", "evaluation.judge", "verdict_cache", "name", "sampling.comparisons")  # fmt: skip
+       "training.arguments.bf16", "", "a..b", "evaluation.judge", "verdict_cache", "name",
+       "sampling.comparisons")  # fmt: skip
 
 
 @TIERS

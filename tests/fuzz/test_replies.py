@@ -25,8 +25,8 @@ from possible_results import audited
 from scripted_server import Send, completion, serving
 from waiting import LIMIT
 
-WORDS = ("A", "B", " A", "**B**", "", "C", "<think>hm</think>A", "<think>hm", "hm</think>B", "</think>", "\ud800", "A\0",
-         "Verdict: A", "reasons\nVerdict: B", "[[A]]", "▁A", "A" * 3000)  # fmt: skip
+WORDS = ("A", "B", " A", "**B**", "", "C", "<think>hm</think>A", "<think>hm", "hm</think>B", "</think>", "\ud800",
+         "A\0",          "Verdict: A", "reasons\nVerdict: B", "[[A]]", "▁A", "A" * 3000)  # fmt: skip
 QUESTIONS = [Comparison("p", "x", "yy"), Comparison("p", "yy", "zzz")]
 FAST = {"model": "m", "retries": 0, "backoff": 1e-3, "longest_wait": 0.002, "concurrency": 1, "timeout": LIMIT}
 
@@ -52,7 +52,8 @@ STATUSES = st.sampled_from((200, 200, 200, 200, 200, 201, 204, 301, 400, 401, 40
 HEADERS = st.one_of(
     st.just({}),
     st.sampled_from(
-        ("", "nan", "inf", "-1", "1e400", "0", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359",
+        ("", "nan", "inf", "-1", "1e400", "0", "soon", "Wed, 21 Oct 2015 07:28:00 GMT",
+         "Fri, 31 Dec 9999 23:59:59 -2359",
          "Wed, 21 Oct 2015 07:28:00 +999999", "Wed, 99 Oct 99999 07:28:00 GMT", "0x10", "1_0")
     ).map(lambda text: {"retry-after": text}),
 )  # fmt: skip
@@ -101,7 +102,7 @@ def test_every_reply_is_a_verdict_none_or_an_error(tier: Tier, tmp_path: Path, m
         try:
             found = oracle.win_probabilities(QUESTIONS)
         except JudgeError as error:
-            assert "\n" not in str(error)
+            refused_in_one_line(error)
             return
         for p in found:
             assert p is None or 0 <= p <= 1
@@ -109,6 +110,10 @@ def test_every_reply_is_a_verdict_none_or_an_error(tier: Tier, tmp_path: Path, m
         assert 0 <= stats.failures <= stats.questions <= stats.comparisons == len(QUESTIONS)
 
     holds()
+
+
+def refused_in_one_line(error: JudgeError) -> None:
+    assert "\n" not in str(error)
 
 
 def _round(replies: list[Any]) -> Iterator[Any]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import gzip
+import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
+
+T = TypeVar("T")
 
 TEXTS = (
     "", " ", "\n", "\0", "a\0b", "None", "NA", "null", "nan", "true", "no", "1e-8", "010", "1:30", "0b1", "2024-01-01",
     "-inf", "=", "~", "~nobody-of-that-name/x", ".", "..", "/", "//x", ".jsonl", "/dev/null", "a/b/c", ":", "a:", ":b",
     "json:dumps", "math:sqrt", "os:no", ".a:b", "task:", "task:docstrings?words=0", "task:docstrings?words=x", "\ufeff",
-    "\u2028", "\x85", "é", "🙂", "\ud83d", "\udc00", "‮abc", "x" * 5000, "{{ prompt }}", "{% for %}", "[bold]", "[/]",
-    "</think>", "<think>", "../x", "x" * 300, "%(x)s", "\\ud800", "a\nb", "-> x", "start", "a,b", '"', "'", "${x}", "%s", "-", "- a", "*a", "&a b", "!!python/object:os.system x",
+    "\u2028", "\x85", "é", "🙂", "\ud83d", "\udc00", "\u202eabc", "x" * 2000, "{{ prompt }}", "{% for %}", "[bold]",
+    "[/]", "</think>", "<think>", "../x", "x" * 300, "%(x)s", "\\ud800", "a\nb", "-> x", "start",
+    "a,b", '"', "'", "${x}", "%s", "-", "- a", "*a", "&a b", "!!python/object:os.system x",
     "<|im_end|>", "[{\"role\": \"user\", \"content\": \"x\"}]", "-1", "1_000", "0x10", "１２", "²",
 )  # fmt: skip
 NUMBERS = (
@@ -26,8 +30,20 @@ texts = st.one_of(st.sampled_from(TEXTS), st.text(max_size=8))
 numbers = st.one_of(st.sampled_from(NUMBERS), st.integers(-5, 20), st.floats())
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
 values = st.recursive(
-    scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)), max_leaves=5
-)  # fmt: skip
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+def some_of(options: Sequence[T], most: int = 2) -> st.SearchStrategy[tuple[T, ...]]:
+    """A few of the options or none; each number of them is as likely, and so is each of as many.
+
+    Hypothesis' own lists repeat what they began with: most of a thousand may be empty.
+    """
+    return st.integers(0, most).flatmap(
+        lambda count: st.sampled_from(list(itertools.permutations(options, count)) or [()])
+    )
 
 
 def mutated(plain: st.SearchStrategy[Any], more: Sequence[Any] = ()) -> st.SearchStrategy[Any]:
@@ -72,7 +88,7 @@ def damaged(content: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
             lambda: data + data,
             lambda: b"version https://git-lfs.github.com/spec/v1\n" + data,
             lambda: b"",
-            lambda: b"[" * 100_000,
+            lambda: b"[" * 3000,
         ]
         return draw(st.sampled_from(ways))()
 

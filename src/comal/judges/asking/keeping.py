@@ -43,8 +43,8 @@ def ask_and_keep(
         if bad:
             raise JudgeError(
                 name,
-                f"gave {_shown(bad[0].probability)}, which is no probability, on {_quote(bad[0].comparison)}; where there is no verdict give"
-                " None",
+                f"gave {_shown(bad[0].probability)}, which is no probability, on {_quote(bad[0].comparison)}; where"
+                " there is no verdict give None",
             )
         waiting.difference_update(verdict.comparison for verdict in good)
         yield good
