@@ -53,7 +53,9 @@ def mutated(plain: st.SearchStrategy[Any], more: Sequence[Any] = ()) -> st.Searc
         plain: what is changed.
         more: values that are likely to be somewhere near right, put in as they are.
     """
-    odd = st.one_of(values, numbers, st.sampled_from(more)) if more else st.one_of(values, numbers)
+    # Copies: a later change would otherwise change what the next case is given.
+    near = st.sampled_from(more).map(copy.deepcopy) if more else st.nothing()
+    odd = st.one_of(values, numbers, near)
 
     @st.composite
     def made(draw: st.DrawFn) -> Any:
@@ -135,7 +137,10 @@ def _near(draw: st.DrawFn, old: Any, odd: st.SearchStrategy[Any]) -> Any:
         return not old
     if isinstance(old, int):
         return draw(
-            st.one_of(st.integers(-1, 12), st.sampled_from((old + 1, old - 1, -old, float(old), 10**9, 10**30)))
+            st.one_of(
+                st.integers(-1, 12),
+                st.sampled_from((old + 1, old - 1, -old, old / 2 if abs(old) < 10**300 else 0.5, 10**9, 10**30)),
+            )
         )
     if isinstance(old, float):
         return draw(st.one_of(st.sampled_from((0.0, -old, old * 1e6, 1 / 3, 1, 1e-320)), st.floats()))

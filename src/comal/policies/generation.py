@@ -128,6 +128,6 @@ def _written(name: str, file: str, revision: str | None) -> dict[str, Any] | Non
     )  # fmt: skip
     try:
         content = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
