@@ -28,6 +28,6 @@ def test_retry_after_as_a_date_or_as_nonsense():
 
 def test_a_body_nested_without_end_is_unreadable_and_no_more():
     deep = "[" * 100_000
-    with pytest.raises(RequestError, match="^unreadable reply: "):
+    with pytest.raises(RequestError, match=r"^unreadable reply: "):
         read_reply(deep.encode())
     assert refused(500, {}, deep).reason == "server error (500)"
