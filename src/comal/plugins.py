@@ -134,13 +134,14 @@ def _plain(value: object) -> Any:
     return value
 
 
-def load_object(path: str, place: str, refuse: type[ComalError] = ConfigError) -> Any:
+def load_object(path: str, place: str, refuse: type[ComalError] = ConfigError, what: str = "") -> Any:
     """The object at `package.module:name`.
 
     Args:
         path: where it is.
         place: of the setting that names it.
         refuse: the kind of error.
+        what: it is, to be named where there is none of that name: `function`.
 
     Raises:
         ComalError: of this kind; the module cannot be imported, whatever it raises, or has no such name.
@@ -155,7 +156,8 @@ def load_object(path: str, place: str, refuse: type[ComalError] = ConfigError) -
         said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise refuse(place, f"cannot import `{module_name}` of `{path}`: {said}") from error
     if not hasattr(module, attribute):
-        raise refuse(place, f"`{module_name}` has no `{attribute}`.{near_match(attribute, vars(module))}")
+        near = near_match(attribute, vars(module))
+        raise refuse(place, f"`{module_name}` has no {what}{' ' * bool(what)}`{attribute}`.{near}")
     return getattr(module, attribute)
 
 

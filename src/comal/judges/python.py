@@ -70,7 +70,7 @@ class Python(Judge):
         return verdicts
 
     def _load(self) -> PreferenceFunction:
-        found = load_object(self.function, _PLACE, JudgeError)
+        found = load_object(self.function, _PLACE, JudgeError, "function")
         if not callable(found):
             raise JudgeError(_PLACE, f"`{self.function}` is no function but {found!r:.60}")
         return cast("PreferenceFunction", found)
