@@ -89,7 +89,8 @@ class PreferenceGame:
             where = _first(~known)
             raise GameError(
                 name,
-                f"wins{_cell(where, names)} is {counts[where]:g}; counts are finite and not negative, {MOST_WINS:g} at most",
+                f"wins{_cell(where, names)} is {counts[where]:g}; counts are finite and not negative, {MOST_WINS:g} at "
+                "most",
             )
         games = counts + np.swapaxes(counts, -1, -2) + 2 * prior
         games[..., np.arange(n), np.arange(n)] = 1.0
