@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Not compiled beforehand: half of the time of an installation, for modules that mostly are never imported.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: demo help test test-slow check format docs docs-site dist clean
+.PHONY: demo help test test-slow test-fuzz check format docs docs-site dist clean
 
 demo: $(VENV)/.installed  ## align a tiny language model to an intransitive committee, in minutes, without a GPU
 	$(BIN)/comal run
@@ -20,6 +20,10 @@ test: check  ## lint, types, import contract, the test suite, which builds the d
 
 test-slow: $(VENV)/.installed-dev  ## the minutes-long tests as well
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+CASES ?= 2000
+test-fuzz: $(VENV)/.installed-dev  ## throw odd input at the commands; `make test-fuzz CASES=20000` for more of it
+	OMP_NUM_THREADS=1 COMAL_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -m slow tests/fuzz
 
 check: $(VENV)/.installed-dev  ## format, lint, types and the import contract, without the tests
 	$(BIN)/ruff format --check --quiet

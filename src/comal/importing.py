@@ -61,6 +61,8 @@ def load_object(path: str, place: str, kind: type[ComalError] = ConfigError) -> 
             modules of this name.
     """
     module_name, _, attribute = path.partition(":")
+    if not (module_name and attribute) or module_name.startswith("."):
+        raise kind(place, f"need `package.module:name`, got `{path}`")
     module = _module(module_name, path, place, kind)
     if not hasattr(module, attribute):
         where = getattr(module, "__file__", None)

@@ -239,5 +239,11 @@ def test_a_step_that_would_overshoot_the_reference_is_refused():
         INPO(eta=500, tau=0.1)
 
 
+def test_a_step_size_without_an_inverse_is_refused():
+    """Or 1/eta, which plans and reports show, would be infinite."""
+    with pytest.raises(ValueError, match="need eta > 0, got 5e-324"):
+        INPO(eta=5e-324, tau=0.1)
+
+
 def test_comal_is_the_only_algorithm_without_required_options_but_omwu():
     assert COMAL() == build("comal")

@@ -87,6 +87,13 @@ def test_labelled_pairs(tmp_path):
     assert found["verdict"] == "cannot tell"
 
 
+def test_a_seed_below_0_is_refused(verdicts):
+    outcome = comal(verdicts, "--seed", -1)
+    assert outcome.exit_code == 2
+    assert "Traceback" not in outcome.stderr
+    assert "--seed" in outcome.stderr
+
+
 def test_tables_and_a_figure(tmp_path):
     (tmp_path / "t.csv").write_text(",[red]a,b,c\n[red]a,0.5,0.8,0.2\nb,0.2,0.5,0.8\nc,0.8,0.2,0.5\n")
     outcome = comal(tmp_path / "t.csv", "--plot", tmp_path / "t.png")

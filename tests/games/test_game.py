@@ -92,11 +92,17 @@ def test_counts_become_probabilities():
         ([[0, 0], [0, 0]], r"\[a, b\] were never compared; give a prior"),
         ([[0, -1], [2, 0]], r"wins\[a, b\] is -1"),
         ([[0, np.nan], [2, 0]], r"wins\[a, b\] is nan"),
+        ([[0, 1.7e308], [1.7e308, 0]], r"wins\[a, b\] is 1.7e\+308; .* 1e\+15 at most"),
     ],
 )
 def test_counts_that_say_nothing_are_refused(wins, message):
     with pytest.raises(GameError, match=message):
         PreferenceGame.from_counts(wins, ("a", "b"))
+
+
+def test_a_prior_beyond_counting_is_refused():
+    with pytest.raises(GameError, match="a prior of 1e\\+308 wins"):
+        PreferenceGame.from_counts([[0, 1], [2, 0]], prior=1e308)
 
 
 def test_pairs_never_compared_are_even_under_a_prior():

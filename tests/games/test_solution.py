@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
 from comal.algorithms.mwu import MWU
+from comal.algorithms.sppo import SPPO
 from comal.errors import GameError
 from comal.games import PreferenceGame, duality_gap, named_game, nash_policy, read_game, solve
 from random_games import games, random_policy, random_table
@@ -173,6 +174,14 @@ def test_what_was_recorded():
 def test_senseless_requests_are_refused(options, message):
     with pytest.raises(GameError, match=message):
         solve(named_game("paper"), **options)
+
+
+@pytest.mark.parametrize(
+    "rule", [COMAL(tau=1e-300), MWU(eta=1e308), SPPO(eta=1e300)], ids=["no curvature", "overflow", "log of zero"]
+)
+def test_options_beyond_what_floats_hold_are_an_error_and_no_policy(rule):
+    with pytest.raises(GameError, match=r"^paper: .* leaves the numbers that a computer holds \("):
+        solve(named_game("paper"), rule)
 
 
 def test_the_way_of_a_batch_is_not_recorded():

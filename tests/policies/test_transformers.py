@@ -150,6 +150,8 @@ def test_a_limit_that_leaves_no_room_for_the_prompt_is_refused(base: str) -> Non
     ("name", "message"),
     [
         ("./no/such/model", "there is no folder `./no/such/model`; give a model folder or a hub id"),
+        ("~nobody-of-that-name", "there is no folder `~nobody-of-that-name`; give a model folder or a hub id"),
+        ("task:docstrings", "there is no folder `task:docstrings`; give a model folder or a hub id"),
         ("/no/such/model", "there is no folder"),
         ("{tmp}", "holds no model \\(config.json is missing\\)"),
     ],

@@ -250,9 +250,9 @@ class SelfPlay(Algorithm):
 
 
 def require_positive(**values: float) -> None:
-    """Raise ValueError unless every value is finite and above 0."""
+    """Raise ValueError unless every value and its inverse are finite and above 0."""
     for name, value in values.items():
-        if not (isfinite(value) and value > 0):
+        if not (isfinite(value) and value > 0 and isfinite(1 / value)):
             raise ValueError(f"need {name} > 0, got {value}")
 
 

@@ -41,7 +41,7 @@ def audit(
         Path | None, typer.Option(metavar="FILE", help="Human verdicts on the same prompts and systems (JSONL).")
     ] = None,
     counts: Annotated[
-        int | None, typer.Option(min=1, help="Comparisons behind each cell of a table of win rates.")
+        int | None, typer.Option(min=1, max=10**15, help="Comparisons behind each cell of a table of win rates.")
     ] = None,
     wins: Annotated[bool, typer.Option("--wins", help="A table holds counts of wins: row against column.")] = False,
     prompts: Annotated[int | None, typer.Option(min=1, help="Ask about so many prompts at most.")] = None,
@@ -61,7 +61,7 @@ def audit(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of the bootstraps.", show_default="0, and a run's own for its answers")
+        int | None, typer.Option(min=0, help="Of the bootstraps.", show_default="0, and a run's own for its answers")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[

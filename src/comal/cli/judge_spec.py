@@ -13,6 +13,7 @@ from comal.judges.base import Judge
 from comal.pipeline.disk.layout import RunFolder
 from comal.plugins import JUDGES
 from comal.reading.json_text import parse_json
+from comal.reading.paths import user_path
 from comal.reading.text import decoded, read_bytes
 from comal.recipes.load import recipe_names, recipe_text
 from comal.recipes.overrides import parse_overrides
@@ -40,7 +41,7 @@ def load_judge(spec: str, option: str = "--judge") -> Judge:
     Raises:
         ConfigError: none of these, or a judge with wrong options.
     """
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if RunFolder(path).is_marked:
         recipe = RunFolder(path).recipe()
         return resolve_judge(recipe.evaluation.judge or recipe.judge, option)

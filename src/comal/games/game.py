@@ -15,6 +15,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 1e-9
 """How far P + Pᵀ may be from 1."""
+MOST_WINS = 1e15
+"""Of a pair; halves are told apart up to here, and nobody counts further."""
 _WINS = "--wins"
 
 
@@ -74,17 +76,22 @@ class PreferenceGame:
         """The game of win counts: P[i, j] = (wins[i, j] + prior) / (wins[i, j] + wins[j, i] + 2 prior).
 
         Raises:
-            GameError: a negative count, or a pair never compared while `prior` is 0.
+            GameError: a negative count or one of more than 10^15, or a pair never compared while `prior` is 0.
         """
-        if not 0 <= prior < np.inf:
-            raise GameError(name, f"a prior of {prior:g} wins; give 0 or more")
+        if not 0 <= prior <= MOST_WINS:
+            raise GameError(name, f"a prior of {prior:g} wins; give 0 or more, {MOST_WINS:g} at most")
         counts = as_table(wins, name)
         n = counts.shape[-1]
         names = tuple(labels) or tuple(str(i) for i in range(n))
         _check_labels(names, n, name)
-        if not (np.isfinite(counts).all() and (counts >= 0).all()):
-            where = _first(~(np.isfinite(counts) & (counts >= 0)))
-            raise GameError(name, f"wins{_cell(where, names)} is {counts[where]:g}; counts are finite and not negative")
+        known = (counts >= 0) & (counts <= MOST_WINS)  # false for NaN
+        if not known.all():
+            where = _first(~known)
+            raise GameError(
+                name,
+                f"wins{_cell(where, names)} is {counts[where]:g}; counts are finite and not negative, {MOST_WINS:g} at "
+                "most",
+            )
         games = counts + np.swapaxes(counts, -1, -2) + 2 * prior
         games[..., np.arange(n), np.arange(n)] = 1.0
         if (games == 0).any():

@@ -91,7 +91,8 @@ def solve(
         record: what to keep of the way there; for single games.
 
     Raises:
-        GameError: a start that is no policy, a gap or a number of products that makes no sense, or a recorded batch.
+        GameError: a start that is no policy, a gap or a number of products that makes no sense, a recorded batch, or
+            options so large or small that numbers overflow.
     """
     if not (math.isfinite(gap) and gap >= 0):
         raise GameError("gap", f"need a number ≥ 0, got {gap}")
@@ -122,7 +123,16 @@ def solve(
         prox_steps += isinstance(instruction, Step)
         return look()
 
-    steps = 0 if look() else run(algorithm or COMAL(), backend, MemoryJournal(), stop)
+    rule = algorithm or COMAL()
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            steps = 0 if look() else run(rule, backend, MemoryJournal(), stop)
+    except (FloatingPointError, np.linalg.LinAlgError) as error:
+        # What would follow is a policy of NaN, or one that a warning was all the sign of.
+        raise GameError(
+            game.name,
+            f"{rule} leaves the numbers that a computer holds ({error}); take options such as eta and tau nearer to 1",
+        ) from error
     gaps = backend.all_gaps()
     policies = backend.policies()
     return Solution(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from comal.errors import ComalError
+from comal.reading.paths import user_path
 
 Task = Literal["causal-lm", "sequence-classification"]
 
@@ -122,7 +122,7 @@ def _shape(sizes: Iterable[int]) -> str:
 
 
 def _local(name: str) -> str:
-    path = Path(name).expanduser()
+    path = user_path(name)
     return str(path) if path.is_dir() else name
 
 

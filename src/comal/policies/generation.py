@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from comal.errors import PolicyError
 from comal.policies.device import state
+from comal.reading.paths import user_path
 
 logger = logging.getLogger(__name__)
 
@@ -120,13 +121,13 @@ def _written(name: str, file: str, revision: str | None) -> dict[str, Any] | Non
     """The content of a JSON file of a model; None where there is none that can be read."""
     from transformers.utils import cached_file
 
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     path = folder / file if folder.is_dir() else cached_file(
         name, file, revision=revision, _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
     )  # fmt: skip
     try:
         content = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from comal.errors import PolicyError
 from comal.models import weights
 from comal.policies.generation import only_end_tokens
+from comal.reading.paths import user_path
 
 
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
@@ -45,6 +46,9 @@ def load_causal_lm(name: str, dtype: torch.dtype, revision: str | None = None, t
     return model
 
 
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
 def require_folder(name: str, *instead: str) -> None:
     """Refuse what can only be meant as a folder but is none, before a hub is asked for it.
 
@@ -52,9 +56,9 @@ def require_folder(name: str, *instead: str) -> None:
         name: folder or hub id.
         instead: files of which one does too, where config.json is missing.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_local and not path.is_dir():
+    if (looks_local or not _HUB_ID.fullmatch(name)) and not path.is_dir():
         raise PolicyError("policy.model", f"there is no folder `{name}`; give a model folder or a hub id (owner/name)")
     if path.is_dir() and not any((path / file).is_file() for file in ("config.json", *instead)):
         raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing)")

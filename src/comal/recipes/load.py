@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
 
 from comal.errors import ConfigError, near_match
 from comal.importing import search
+from comal.reading.paths import user_path
 from comal.reading.text import decoded, read_bytes
 from comal.recipes.overrides import parse_overrides
 from comal.recipes.settings import Recipe, Settings
 from comal.recipes.yaml_text import parse_yaml
 
 S = TypeVar("S", bound=Settings)
+_SHOWN = 120
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -33,7 +34,7 @@ def recipe_text(name: str) -> str:
     Raises:
         ConfigError: there is no such recipe.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.suffix in _SUFFIXES:
         if not path.is_file():
             raise ConfigError("recipe", f"there is no file `{name}`")
@@ -50,8 +51,8 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
         ConfigError: no such recipe, not YAML, an unknown key (with the nearest known), a wrong value.
     """
     values = parse_yaml(recipe_text(name), name)
-    if Path(name).suffix in _SUFFIXES:
-        search(Path(name).expanduser().parent)
+    if user_path(name).suffix in _SUFFIXES:
+        search(user_path(name).parent)
     if not isinstance(values, dict):
         raise ConfigError(name, "a recipe is a mapping of settings")
     return validate(_merged(values, parse_overrides(settings)))
@@ -107,7 +108,9 @@ def _explained(error: pydantic.ValidationError, model: type[Settings]) -> Config
     if first["type"] == "missing":
         return ConfigError(place, "this setting is needed")
     message = first["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
+    value = repr(first["input"])
+    value = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    shown = "" if isinstance(first["input"], Mapping) else f", got {value}"
     return ConfigError(place, f"{message[0].lower()}{message[1:]}{shown}")
 
 

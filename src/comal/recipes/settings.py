@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]  # beyond, products of counts are no numbers any more
 Spec: TypeAlias = Any
 """What a user writes for a plug-in: its name, or a mapping with `name` and options. `comal.resolve` makes it one."""
 
@@ -30,7 +31,7 @@ class ScratchModel(Settings):
     vocab_size: Count = 1024
     hidden_size: Count = 128
     intermediate_size: Count = 256
-    layers: Count = 3
+    layers: Annotated[int, Field(ge=1, le=1000)] = 3
     heads: Count = 4
     max_positions: Count = 256
 
@@ -158,7 +159,7 @@ class SamplingSettings(Settings):
     """
 
     prompts: Count = 64
-    samples: Annotated[int, Field(ge=2)] = 4
+    samples: Annotated[int, Field(ge=2, le=10**12)] = 4
     comparisons: Literal["all"] | int = "all"
     temperature: Positive = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -248,10 +249,10 @@ class EvaluationSettings(Settings):
     every: Count | None = None
     validation_prompts: Count = 64
     test_prompts: Count = 128
-    samples: Annotated[int, Field(ge=2)] = 4
+    samples: Annotated[int, Field(ge=2, le=10**12)] = 4
     best_of: tuple[Count, ...] = (8,)
     classes: str | None = None
-    pool_size: Annotated[int, Field(ge=0)] = 2
+    pool_size: Annotated[int, Field(ge=0, le=10**12)] = 2
 
 
 class Recipe(Settings):
@@ -269,20 +270,34 @@ class Recipe(Settings):
     """
 
     name: str
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # what NumPy and the Trainer take
     policy: PolicySettings
     prompts: PromptSettings
     supervised: SupervisedSettings | None = None
     judge: Spec
     verdict_cache: Annotated[str, Field(min_length=1)] = "run"
     algorithm: Spec
-    steps: Count
+    steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     baselines: dict[str, Spec] = {}
     processes: Count = 1
     threads: Count | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.strip() or "\0" in name or PurePath(name).is_absolute() or {".", ".."} & set(name.split("/")):
+            raise ValueError("need a name that a folder below `runs` can have")
+        return name
+
+    @field_validator("verdict_cache")
+    @classmethod
+    def _names_a_file(cls, path: str) -> str:
+        if "\0" in path:
+            raise ValueError("need `run`, `shared` or the path of a file")
+        return path
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

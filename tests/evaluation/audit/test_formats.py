@@ -179,6 +179,9 @@ def test_tables_with_and_without_counts(tmp_path):
     assert read_source(tmp_path / "t.json").table.rate.tolist() == [0.7]
     with pytest.raises(DataError, match="holds counts already"):
         read_source(tmp_path / "t.json", Table(counts=10))
+    (tmp_path / "t.json").write_text(json.dumps({"labels": ["a", "b"], "wins": [[0, 1e300], [3, 0]]}))
+    with pytest.raises(DataError, match=r"^counts: 1e\+300 wins are more than can be counted here, 1e\+15 at most$"):
+        read_source(tmp_path / "t.json")
     (tmp_path / "t.csv").write_text(",a,b\na,0.5,0.7\nb,0.4,0.5\n")
     with pytest.raises(GameError, match="must be 1"):
         read_source(tmp_path / "t.csv")

@@ -41,6 +41,9 @@ class Scripted(Judge):
             return float("nan")
         if "two" in (c.first, c.second):
             return 2.0
+        for word in ("text", "list", "huge"):
+            if word in (c.first, c.second):
+                return {"text": "0.7", "list": [0.5], "huge": 10**400}[word]
         return 0.5 + 0.2 * ((len(c.first) > len(c.second)) - (len(c.first) < len(c.second))) + self.bias
 
 
@@ -92,7 +95,9 @@ def test_too_many_failures_end_the_call_before_the_rest_is_paid_for(tmp_path):
     assert Oracle(Scripted(), max_failure_rate=0.08).win_probabilities(asked)[:3] == [None] * 3
 
 
-@pytest.mark.parametrize(("text", "said"), [("nan", "NaN"), ("two", "2")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("nan", "NaN"), ("two", "2"), ("text", "'0.7'"), ("list", r"\[0.5\]"), ("huge", "1000*")]
+)
 def test_what_is_no_probability_is_an_error_that_names_the_judge(text, said, tmp_path):
     oracle = Oracle(Scripted(), tmp_path / "v.sqlite")
     with pytest.raises(JudgeError, match=f"Scripted.*gave {said}, which is no probability"):

@@ -12,6 +12,7 @@ from scipy import stats
 from comal.errors import DataError
 from comal.evaluation.audit.bounded import mean_exceeds
 from comal.evaluation.audit.verdicts import Floats
+from comal.games.game import MOST_WINS
 
 _RESAMPLES = 1000
 
@@ -73,11 +74,13 @@ class Pairwise:
         """From independent comparisons: wins[i, j] times i was preferred to j; a tie is half a win of each.
 
         Raises:
-            DataError: a negative count or one that is no multiple of 1/2.
+            DataError: a negative count, one that is no multiple of 1/2, or one of more than 10^15.
         """
         table = np.asarray(wins, dtype=np.float64)
         if not np.isfinite(table).all() or (table < 0).any() or np.abs(2 * table - np.round(2 * table)).max() > 1e-6:
             raise DataError("counts", "wins are whole numbers, or halves for ties, and not negative")
+        if table.max(initial=0.0) > MOST_WINS:
+            raise DataError("counts", f"{table.max():g} wins are more than can be counted here, {MOST_WINS:g} at most")
         upper = np.triu_indices(len(labels), k=1)
         up, down = table[upper], table.T[upper]
         compared = up + down > 0

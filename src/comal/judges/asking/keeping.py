@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any, Final
 
 from comal.errors import JudgeError
 from comal.judges.base import Comparison, Judge, Records, Verdict
 from comal.judges.kept.cache import VerdictCache
 from comal.plugins import describe
+
+_SHOWN: Final = 60
 
 
 def open_cache(judge: Judge, records: Records, repeat: int = 0) -> VerdictCache | None:
@@ -40,20 +43,17 @@ def ask_and_keep(
     name = str(describe(judge)["name"])
     waiting = set(comparisons)
     for part in judge.compare_in_parts(comparisons, records):
-        good = [v for v in part if v.probability is None or 0.0 <= float(v.probability) <= 1.0]  # false for NaN
+        good = [v for v in part if v.probability is None or _is_probability(v.probability)]
         bad = [v for v in part if v not in good] if len(good) < len(part) else []
         if cache is not None:
             kept = cache.put({v.comparison: float(v.probability) for v in good if v.probability is not None})
             # Another process may have been faster; a continued run will be given its verdict, so go on with that.
             good = [replace(v, probability=kept.get(v.comparison)) for v in good]
         if bad:
-            p = bad[0].probability
-            assert p is not None
-            what = "NaN" if math.isnan(p) else f"{p:g}"
             raise JudgeError(
                 name,
-                f"gave {what}, which is no probability, on {_quote(bad[0].comparison)}; where there is no verdict give"
-                " None",
+                f"gave {_shown(bad[0].probability)}, which is no probability, on {_quote(bad[0].comparison)}; where"
+                " there is no verdict give None",
             )
         waiting.difference_update(verdict.comparison for verdict in good)
         yield good
@@ -61,7 +61,23 @@ def ask_and_keep(
         raise JudgeError(name, f"gave no answer, not even None, on {len(waiting)} of {len(comparisons)} comparisons")
 
 
-def _quote(comparison: Comparison, limit: int = 60) -> str:
+def _is_probability(value: Any) -> bool:
+    """Whether anybody's function gave a number from 0 to 1; a word is none, even if it spells one."""
+    if isinstance(value, (str, bytes)):
+        return False
+    try:
+        return 0.0 <= float(value) <= 1.0  # false for NaN
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return "NaN" if math.isnan(value) else f"{value:g}"
+    return repr(value)[:_SHOWN]
+
+
+def _quote(comparison: Comparison, limit: int = _SHOWN) -> str:
     def short(text: str) -> str:
         return repr(text if len(text) <= limit else text[: limit - 1] + "…")
 

@@ -264,7 +264,7 @@ def _error_of(text: str) -> dict[str, Any]:
     """The error object in a body, whichever of the usual shapes it has; empty without one."""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(body, dict):
         return {}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.models import weights
 from comal.models.weights import Task
+from comal.reading.paths import user_path
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def check_model(place: str, model: str) -> None:
     """Raise JudgeError unless `model` is a folder with a model, or could be a Hub id."""
-    folder = Path(model).expanduser()
+    folder = user_path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise JudgeError(place, f"the folder `{model}` has no config.json; name one written by `save_pretrained`")
@@ -27,7 +27,7 @@ def check_model(place: str, model: str) -> None:
 
 def state_of(model: str) -> list[tuple[str, int, int]]:
     """What tells one state of a local folder of weights from another: names, sizes, times; of a Hub id nothing."""
-    folder = Path(model).expanduser()
+    folder = user_path(model)
     files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
     return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
 
@@ -65,7 +65,7 @@ def tokenizer_at_hand(place: str, model: str, revision: str | None) -> Any:
     Raises:
         JudgeError: it cannot be loaded.
     """
-    if not Path(model).expanduser().is_dir():
+    if not user_path(model).is_dir():
         return None
     return weights.load_tokenizer(model, lambda problem: JudgeError(place, problem), revision=revision)
 

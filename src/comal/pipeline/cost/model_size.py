@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from comal.errors import PolicyError
+from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings
+
+_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,14 @@ def known_size(policy: PolicySettings) -> ModelSize | None:
     config = _config(policy)
     if config is None:
         return None
+    place = "policy.model" if policy.from_scratch is None else "policy.from_scratch"
+    try:
+        with torch.device("meta"):
+            model: Any = transformers.AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # whatever torch makes of sizes that no tensor has, and Transformers of a strange config
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PolicyError(place, f"no model can be made of this configuration: {said[:_SHOWN]}") from error
     with torch.device("meta"):
-        model: Any = transformers.AutoModelForCausalLM.from_config(config)
         parameters = sum(p.numel() for p in model.parameters())
         adapters = None if policy.lora is None else _adapter_parameters(model, policy)
     return ModelSize(config, int(parameters), adapters)
@@ -66,11 +74,11 @@ def _config(policy: PolicySettings) -> Any:
         )
     assert policy.model is not None
     require_folder(policy.model)
-    if not Path(policy.model).expanduser().is_dir():
+    if not user_path(policy.model).is_dir():
         return None
     try:
         return transformers.AutoConfig.from_pretrained(policy.model)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever Transformers makes of a file that is no configuration
         raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from pathlib import Path
 from typing import Any
 
 from comal.algorithms.base import PlayOnline
@@ -22,6 +21,7 @@ from comal.pipeline.run.resolved import ResolvedRecipe, resolve
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.pipeline.training.reach import optimizer_steps, too_short
 from comal.plugins import describe
+from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings, Recipe
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def _show_to_policy(recipe: Recipe) -> None:
         ComalError: the policy cannot be shown them.
     """
     policy = recipe.policy
-    if policy.model is None or not Path(policy.model).expanduser().is_dir():
+    if policy.model is None or not user_path(policy.model).is_dir():
         return
     encoder = encoder_of(policy)
     fitted = fit_prompts(split_prompts(recipe.prompts, recipe.seed), encoder, policy)

@@ -32,6 +32,7 @@ from comal.policies.encoder import PromptFormat
 from comal.policies.loading import require_folder
 from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Decoding
+from comal.reading.paths import user_path
 from comal.resolve import resolve_judge
 
 _FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
@@ -201,13 +202,13 @@ def _find(spec: str, allow_empty: bool) -> list[Source]:
     name, what = (named[1], named[2]) if named and not Path(spec).exists() else (None, spec)
     if what.lower().endswith(_FILES):
         return _files(what, name, allow_empty)
-    path = Path(what).expanduser()
+    path = user_path(what)
     if RunFolder(path).is_marked:
         prefix = "" if name is None else f"{name}/"
         return [_policy(path, which, f"{prefix}{which}") for which in (START, *method_names(RunFolder(path).recipe()))]
     head, colon, tail = what.rpartition(":")
-    if colon and RunFolder(Path(head).expanduser()).is_marked:
-        return [_policy(Path(head).expanduser(), tail, name or tail)]
+    if colon and RunFolder(user_path(head)).is_marked:
+        return [_policy(user_path(head), tail, name or tail)]
     if RunFolder(path.parent).is_marked:
         return [_policy(path.parent, path.name, name or path.name)]
     if (path / "adapter_config.json").is_file():
@@ -217,7 +218,7 @@ def _find(spec: str, allow_empty: bool) -> list[Source]:
 
 
 def _files(what: str, name: str | None, allow_empty: bool) -> list[Source]:
-    path = Path(what).expanduser()
+    path = user_path(what)
     if not path.is_file():
         near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
         raise DataError(what, f"there is no such file of model outputs.{near}")

@@ -14,6 +14,7 @@ from comal.errors import DataError, near_match
 from comal.policies.base import Prompt, derive_seed
 from comal.reading.csv_text import csv_table
 from comal.reading.json_text import parse_json, parse_json_lines
+from comal.reading.paths import user_path
 from comal.reading.questions import message_text, require_whole, with_input
 from comal.reading.text import decoded, read_bytes, read_text
 from comal.recipes.settings import DataSource, PromptSettings
@@ -101,7 +102,7 @@ def on_hub(source: DataSource) -> bool:
     """Whether a hub would be asked for the rows: the source is neither a path nor an embedded task."""
     name = source.source
     local = name.startswith(("task:", ".", "/", "~")) or name.lower().endswith(SUFFIXES)
-    return not (local or Path(name).expanduser().exists())
+    return not (local or user_path(name).exists())
 
 
 def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
@@ -191,7 +192,7 @@ def read_rows(path: Path) -> list[tuple[str, Any]]:
 def _rows(source: DataSource, place: str) -> list[tuple[str, Any]]:
     """Rows, each with the place to name when something is wrong with it."""
     name = source.source
-    path = Path(name).expanduser()
+    path = user_path(name)
     if name.lower().endswith((".jsonl", ".jsonl.gz")) and path.is_file():
         # Not `datasets`: it infers one schema, so that it cannot name the broken line, and a stray key breaks the rest.
         return parse_json_lines(read_text(path), str(path))
@@ -204,7 +205,7 @@ def _whole_rows(source: DataSource, place: str) -> list[Any]:
     name = source.source
     if name.startswith("task:"):
         return _task_rows(name.removeprefix("task:"), source.split, place)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if name.lower().endswith(SUFFIXES):
         if not path.is_file():
             near = near_match(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""

@@ -43,6 +43,7 @@ from comal.pipeline.disk.result import RunResult, read_result
 from comal.pipeline.disk.timing import read_timing
 from comal.pipeline.disk.work_folder import MarkedFolder, WorkFolder
 from comal.policies.base import Prompt
+from comal.reading.paths import user_path
 from comal.recipes.settings import Recipe
 
 RUNS = Path("runs")
@@ -234,7 +235,7 @@ class HomeFolder(WorkFolder):
         """The file that a recipe's `verdict_cache` names: `run` (in this folder), `shared`, or a path."""
         if setting == "run":
             return self.path / FILE_NAME
-        return shared_cache_path() if setting == "shared" else Path(setting).expanduser()
+        return shared_cache_path() if setting == "shared" else user_path(setting)
 
     @property
     def spend(self) -> Path:

@@ -1,0 +1,32 @@
+"""Objects named as `package.module:name`: found, or refused in one kind of error whatever their import raises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from comal.errors import ConfigError, JudgeError
+from comal.plugins import JUDGES, load_object
+
+
+@pytest.mark.parametrize("path", ["", ":", ":name", "module:", ".relative:name", "..:name"])
+def test_what_names_no_object(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"^here: need `package\.module:name`, got"):
+        load_object(path, "here")
+
+
+@pytest.mark.parametrize(("source", "said"), [("1 +", "SyntaxError"), ("raise KeyError('x')", "KeyError: 'x'")])
+def test_a_module_that_cannot_be_imported(
+    source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_ours.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=f"^here: cannot import `of_ours` of `of_ours:name`: {said}"):
+        load_object("of_ours:name", "here")
+
+
+@pytest.mark.parametrize("function", [".rules:better", "string:digits"])
+def test_the_function_of_a_judge_is_one(function: str) -> None:
+    with pytest.raises(JudgeError, match=r"need `package\.module:name`|is no function but '0123456789'"):
+        JUDGES.build({"name": "python", "function": function}, "judge").check()
