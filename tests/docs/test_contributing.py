@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -20,8 +21,12 @@ def read(name: str) -> Any:
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
-def test_help_explains_every_target() -> None:
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("level", ["0", "1"], ids=["by hand", "within make test"])
+def test_help_explains_every_target(level: str) -> None:
+    """Within another make it would say in which folder it works, before what was asked for."""
+    command = ["make", "--no-print-directory", "help"]
+    environment = {**os.environ, "MAKELEVEL": level, "MAKEFLAGS": ""}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
     assert set(shown) == TARGETS
     assert shown["test"].startswith("lint, types")
