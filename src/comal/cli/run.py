@@ -79,10 +79,11 @@ def run(
     print_result(result)
     typer.echo(f"\nreport   {left.report}", err=True)
     typer.echo(f"figures  {left.result_path}", err=True)
-    typer.echo(f"model    {left.model}", err=True)
-    adapter = (left.model / "adapter_config.json").is_file()
-    loader = "peft.AutoPeftModelForCausalLM" if adapter else "transformers.AutoModelForCausalLM"
-    typer.echo(f'         load it with {loader}.from_pretrained("{left.model}")', err=True)
+    if left.model.is_dir():
+        typer.echo(f"model    {left.model}", err=True)
+        typer.echo(f'         load it with transformers.AutoModelForCausalLM.from_pretrained("{left.model}")', err=True)
+    if left.adapter.is_dir():
+        typer.echo(f"adapter  {left.adapter}", err=True)
 
 
 def _what(name: str, plan: Recipe) -> str:
