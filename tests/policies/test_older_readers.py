@@ -50,6 +50,7 @@ def written(folder: Path, file: str) -> dict[str, Any]:
 def test_the_names_of_both_versions_are_written(saved: Path) -> None:
     tokenizer, config = written(saved, "tokenizer_config.json"), written(saved, "config.json")
     assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert tokenizer["model_input_names"] == ["input_ids", "attention_mask"]
     assert tokenizer["additional_special_tokens"] == EXTRA
     assert "extra_special_tokens" not in tokenizer, "Transformers 4 wants another type there"
     rope = config["rope_parameters"]
@@ -85,7 +86,7 @@ READ = """
 import sys, torch, transformers
 tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
 model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])
-print(transformers.__version__.split(".")[0], tokenizer("Return the <|tool|>")["input_ids"])
+print(transformers.__version__.split(".")[0], [*tokenizer("Return").keys()], tokenizer("Return the <|tool|>")["input_ids"])
 print(model(torch.tensor(eval(sys.argv[2]))).logits.log_softmax(-1)[0, -1, :5].tolist())
 """
 
@@ -102,6 +103,6 @@ def test_transformers_4_computes_the_same_model(saved: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = done.stdout.splitlines()
     tokens = transformers.AutoTokenizer.from_pretrained(saved)("Return the <|tool|>")["input_ids"]
-    assert first == f"4 {tokens}"
+    assert first == f"4 ['input_ids', 'attention_mask'] {tokens}"
     logits = transformers.AutoModelForCausalLM.from_pretrained(saved)(torch.tensor(IDS)).logits
     assert json.loads(second) == pytest.approx(logits.log_softmax(-1)[0, -1, :5].tolist(), abs=1e-5)

@@ -27,6 +27,8 @@ def add_former_names(folder: Path) -> None:
 def _tokenizer(config: dict[str, Any]) -> None:
     if config.get("tokenizer_class") == "TokenizersBackend":
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        # That class adds token_type_ids of its own accord, which most causal LMs refuse.
+        config.setdefault("model_input_names", ["input_ids", "attention_mask"])
     if isinstance(config.get("extra_special_tokens"), list):
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
 
