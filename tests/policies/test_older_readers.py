@@ -86,7 +86,8 @@ READ = """
 import sys, torch, transformers
 tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
 model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])
-print(transformers.__version__.split(".")[0], [*tokenizer("Return").keys()], tokenizer("Return the <|tool|>")["input_ids"])
+names = [*tokenizer("Return").keys()]
+print(transformers.__version__.split(".")[0], names, tokenizer("Return the <|tool|>")["input_ids"])
 print(model(torch.tensor(eval(sys.argv[2]))).logits.log_softmax(-1)[0, -1, :5].tolist())
 """
 
