@@ -97,8 +97,8 @@ def _what(name: str, plan: Recipe) -> str:
     named = ", ".join(cost["name"] for cost in methods)
     takes = re.search(r"^# Takes +(.+)$", recipe_text(name), re.MULTILINE)
     time = f"Takes {takes[1]}. " if takes else ""
-    plural = "" if plan.steps == 1 else "s"
+    steps = f"{plan.steps} proximal step" + "s" * (plan.steps != 1)
     return (
-        f"{plan.name}: {plan.steps} proximal step{plural} of {named}; at most {answers:,} sampled answers and {pairs:,} "
+        f"{plan.name}: {steps} of {named}; at most {answers:,} sampled answers and {pairs:,} "
         f"judged pairs, then the evaluation. {time}Stop it by Ctrl-C at any moment: the same command continues."
     )

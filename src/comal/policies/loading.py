@@ -67,15 +67,20 @@ def require_folder(name: str, *instead: str) -> None:
         raise PolicyError("policy.model", f"there is no folder `{name}`; give a model folder or a hub id (owner/name)")
     if path.is_dir() and not any((path / file).is_file() for file in ("config.json", *instead)):
         if is_adapter(name):
-            _require_base(read_adapter(name))
+            read_adapter(name).require_mergeable()
+            require_base(read_adapter(name))
             return
         within = path / "model"
         hint = f"; `{within}` does" if (within / "config.json").is_file() else ""
         raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing){hint}")
 
 
-def _require_base(adapter: AdapterFolder) -> None:
-    adapter.require_mergeable()
+def require_base(adapter: AdapterFolder) -> None:
+    """Refuse an adapter whose base cannot be found, as `require_folder` does.
+
+    Raises:
+        PolicyError: there is no such model, or it is an adapter itself.
+    """
     problem = "it is an adapter itself" if is_adapter(adapter.base) else None
     if problem is None:
         try:

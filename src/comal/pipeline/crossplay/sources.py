@@ -28,7 +28,7 @@ from comal.pipeline.run.resources import open_store
 from comal.policies.adapter_folder import is_adapter, read_adapter
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptFormat
-from comal.policies.loading import require_folder
+from comal.policies.loading import require_base, require_folder
 from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Decoding
 from comal.reading.paths import user_path
@@ -213,8 +213,8 @@ def _find(spec: str, allow_empty: bool) -> list[Source]:
     if RunFolder(path.parent).is_marked:
         return [_policy(path.parent, path.name, name or path.name)]
     if is_adapter(path):
-        require_folder(what)
         found = read_adapter(path)
+        require_base(found)
         return [Model(name or path.name, str(path), base=found.base, revision=found.revision)]
     require_folder(what)
     return [Model(name or (path.name if path.is_dir() else what), str(path) if path.is_dir() else what)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from comal.errors import PolicyError
+from comal.errors import PolicyError, RunError
 from comal.pipeline.disk.files import atomic_path, link_folder
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import ResolvedRecipe
@@ -58,7 +58,12 @@ def deliver(folder: Path, resolved: ResolvedRecipe) -> None:
 
 
 def _answered(run: RunFolder, method: str, resolved: ResolvedRecipe) -> Answered:
-    prompts = run.prompts().test[: resolved.recipe.evaluation.test_prompts]
-    samples = Samples.load(run.answers(method), prompts)
+    prompts, answers = run.prompts().test[: resolved.recipe.evaluation.test_prompts], run.answers(method)
+    if not answers.is_file():
+        raise RunError(
+            str(answers), "these answers are gone, and what is merged is checked on them; remove result.json to have "
+            "them drawn again"
+        )  # fmt: skip
+    samples = Samples.load(answers, prompts)
     pairs = zip(samples.prompts, samples.completions, strict=True)
     return [(prompt, group[0].token_ids) for prompt, group in list(pairs)[:_ANSWERS]]
