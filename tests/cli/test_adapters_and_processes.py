@@ -192,6 +192,11 @@ def test_adapters_and_merged_models_outside_their_run_are_evaluated_and_certifie
         refused(comal("certify", tmp_path / folder, "--recipe", plan, *settings, "--output-dir", tmp_path / "no"), said)
 
 
+def test_where_an_adapter_says_too_little_the_message_names_its_run(run: Path) -> None:
+    for command in ("audit", "certify"):
+        refused(comal(command, run / "adapter"), f"its run, `{run}`")
+
+
 @pytest.mark.slow
 def test_an_evaluation_by_two_processes_of_torchrun_finds_what_one_finds(run: Path, tmp_path: Path) -> None:
     with socket.socket() as free:

@@ -62,6 +62,7 @@ def test_an_adapters_folder_is_the_model_that_it_makes_of_its_base(
     model.save_pretrained(tmp_path)
     whole = load_whole(str(tmp_path), torch.float32)
     assert not hasattr(whole, "peft_config")
+    assert all(weights.requires_grad for weights in whole.parameters()), "it can be trained"
     assert torch.allclose(logits(whole), logits(model), atol=1e-4)
     assert not torch.allclose(logits(whole), logits(AutoModelForCausalLM.from_pretrained(base)), atol=0.1)
     assert load_tokenizer(str(tmp_path)).get_vocab() == load_tokenizer(base).get_vocab(), "the base's, for want of one"

@@ -97,7 +97,8 @@ def load_whole(name: str, dtype: torch.dtype, revision: str | None = None, trust
     base = Base(adapter.base, dtype, adapter.revision, trust_remote_code)
     encoder = PromptEncoder(load_tokenizer(name, None, trust_remote_code), False, None, len(_PROBE))
     ids = encoder.tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
-    return merged(base.adapted_by(name, encoder), [(ids[:1], [ids[1:]])], f"the adapter in `{name}`")
+    whole = merged(base.adapted_by(name, encoder), [(ids[:1], [ids[1:]])], f"the adapter in `{name}`")
+    return whole.requires_grad_()  # PEFT had frozen the base
 
 
 def merged(policy: TransformersPolicy, groups: Sequence[Group], what: str = "the adapter") -> Any:
