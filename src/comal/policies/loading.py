@@ -70,8 +70,8 @@ def require_folder(name: str, *instead: str) -> None:
             read_adapter(name).require_mergeable()
             require_base(read_adapter(name))
             return
-        within = path / "model"
-        hint = f"; `{within}` does" if (within / "config.json").is_file() else ""
+        within = next((inside for inside in sorted(path.iterdir()) if (inside / "config.json").is_file()), None)
+        hint = "" if within is None else f"; `{within}` does"
         raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing){hint}")
 
 

@@ -177,8 +177,8 @@ def require_kind(folder: Path, recipe: Recipe) -> None:
     elif not (folder / "config.json").is_file():
         raise PolicyError(str(folder), "holds no model (config.json is missing)")
     elif recipe.policy.lora is not None:
-        beside = folder.parent / "adapter"
-        hint = f"; name `{beside}`" if is_adapter(beside) else ""
+        beside = next(filter(is_adapter, sorted(folder.resolve().parent.iterdir())), None)
+        hint = "" if beside is None else f"; name `{beside}`"
         raise PolicyError(
             str(folder),
             f"holds no adapter (adapter_config.json is missing), but the recipe's policy.lora trains some{hint}",

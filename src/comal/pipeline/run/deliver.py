@@ -61,9 +61,10 @@ def _answered(run: RunFolder, method: str, resolved: ResolvedRecipe) -> Answered
     prompts, answers = run.prompts().test[: resolved.recipe.evaluation.test_prompts], run.answers(method)
     if not answers.is_file():
         raise RunError(
-            str(answers), "these answers are gone, and what is merged is checked on them; remove result.json to have "
-            "them drawn again"
-        )  # fmt: skip
+            str(answers),
+            f"these answers are gone, and what is merged is checked on them; remove {run.result_path.name} to have them"
+            " drawn again",
+        )
     samples = Samples.load(answers, prompts)
     pairs = zip(samples.prompts, samples.completions, strict=True)
     return [(prompt, group[0].token_ids) for prompt, group in list(pairs)[:_ANSWERS]]
