@@ -1,6 +1,6 @@
 """The page "Your first own run": its files and its commands, in its order, in an empty folder.
 
-`COMAL_VLLM` names a Python that has vLLM; without it the page's last step is passed over, as the slow test says.
+`COMAL_VLLM_PYTHON` names a Python that has vLLM; without it the page's last step is passed over, as the slow test says.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def test_vllm_loads_the_model_and_computes_the_same(
     walked: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Greedy log-probabilities of vLLM in float32 against those of Transformers, on the page's own prompt."""
-    if (python := os.environ.get("COMAL_VLLM")) is None:
-        pytest.skip("COMAL_VLLM names no Python that has vLLM")
+    if (python := os.environ.get("COMAL_VLLM_PYTHON")) is None:
+        pytest.skip("COMAL_VLLM_PYTHON names no Python that has vLLM")
     monkeypatch.chdir(walked[0])
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     Path("score_vllm.py").write_text(SCORE, encoding="utf-8")
@@ -104,7 +104,7 @@ import json
 from vllm import LLM, SamplingParams
 
 if __name__ == "__main__":
-    llm = LLM("runs/mine/model", max_model_len=128, enforce_eager=True, dtype="float32")
+    llm = LLM("runs/mine/model", max_model_len=128, kv_cache_memory_bytes=2**28, enforce_eager=True, dtype="float32")
     how = SamplingParams(max_tokens=12, logprobs=0, temperature=0)
     (answer,) = llm.generate(["Name something that has 7 parts."], how)
     tokens = list(answer.outputs[0].token_ids)

@@ -1,6 +1,6 @@
 """What is saved is read by Transformers 4 as well, and as the same model.
 
-`COMAL_TRANSFORMERS_4` names a Python that has it; the slow test there loads what the quick ones only look at.
+`COMAL_TRANSFORMERS_4_PYTHON` names a Python that has it; the slow test there loads what the quick ones only look at.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ print(model(torch.tensor(eval(sys.argv[2]))).logits.log_softmax(-1)[0, -1, :5].t
 
 @pytest.mark.slow
 def test_transformers_4_computes_the_same_model(saved: Path) -> None:
-    python = os.environ.get("COMAL_TRANSFORMERS_4")
+    python = os.environ.get("COMAL_TRANSFORMERS_4_PYTHON")
     if python is None:
-        pytest.skip("COMAL_TRANSFORMERS_4 names no Python that has Transformers 4")
+        pytest.skip("COMAL_TRANSFORMERS_4_PYTHON names no Python that has Transformers 4")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [python, "-c", READ, str(saved), str(IDS)], capture_output=True, text=True, env=environment, check=False
