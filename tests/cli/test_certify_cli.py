@@ -84,7 +84,7 @@ def test_mistakes_are_one_message_each(run: Path, tmp_path: Path) -> None:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
     (adapter / "adapter_model.safetensors").write_bytes(b"x")
-    refused(comal("certify", adapter, "--recipe", recipe), "holds an adapter; give the recipe its policy.lora")
+    refused(comal("certify", adapter, "--recipe", recipe), "adapter_config.json names no base model")
     assert not (run / "certify").exists(), "nothing was made"
 
 

@@ -132,9 +132,15 @@ def _file(path: Path) -> Path:
     """Of a `comal eval`'s folder the file of verdicts."""
     from comal.errors import DataError
     from comal.pipeline.disk.evaluation_folder import EvaluationFolder
+    from comal.pipeline.disk.layout import RunFolder
 
     evaluation = EvaluationFolder(path)
     if not evaluation.is_marked:
+        if any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+            run = f"its run, `{path.parent}`, or " if RunFolder(path.parent).is_marked else ""
+            raise DataError(
+                str(path), f"this is a model, and an audit reads answers; name {run}the folder of a `comal eval` of it"
+            )
         return path
     if not evaluation.annotations.is_file():
         raise DataError(str(path), "this evaluation has not come to its end; continue it with `comal eval`")

@@ -106,7 +106,8 @@ def _prepare(
 
     if recipe is None:
         if not RunFolder(policy).is_marked and (policy / "tokenizer_config.json").is_file():
-            raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts")
+            whose = f", or its run, `{policy.parent}`, instead" if RunFolder(policy.parent).is_marked else ""
+            raise ConfigError("--recipe", f"`{policy}` is a model: name the recipe with its judge and prompts{whose}")
         resolved = resolve(recipe_of_run(policy))
         told = changed(CertifySettings, defaults(resolved), settings)
         pool = policies_of_run(policy, resolved.recipe, told.evaluation.pool_size)

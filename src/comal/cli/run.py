@@ -79,10 +79,11 @@ def run(
     print_result(result)
     typer.echo(f"\nreport   {left.report}", err=True)
     typer.echo(f"figures  {left.result_path}", err=True)
-    typer.echo(f"model    {left.model}", err=True)
-    adapter = (left.model / "adapter_config.json").is_file()
-    loader = "peft.AutoPeftModelForCausalLM" if adapter else "transformers.AutoModelForCausalLM"
-    typer.echo(f'         load it with {loader}.from_pretrained("{left.model}")', err=True)
+    if left.model.is_dir():
+        typer.echo(f"model    {left.model}", err=True)
+        typer.echo(f'         load it with transformers.AutoModelForCausalLM.from_pretrained("{left.model}")', err=True)
+    if left.adapter.is_dir():
+        typer.echo(f"adapter  {left.adapter}", err=True)
 
 
 def _what(name: str, plan: Recipe) -> str:
@@ -96,7 +97,8 @@ def _what(name: str, plan: Recipe) -> str:
     named = ", ".join(cost["name"] for cost in methods)
     takes = re.search(r"^# Takes +(.+)$", recipe_text(name), re.MULTILINE)
     time = f"Takes {takes[1]}. " if takes else ""
+    steps = f"{plan.steps} proximal step" + "s" * (plan.steps != 1)
     return (
-        f"{plan.name}: {plan.steps} proximal steps of {named}; at most {answers:,} sampled answers and {pairs:,} "
+        f"{plan.name}: {steps} of {named}; at most {answers:,} sampled answers and {pairs:,} "
         f"judged pairs, then the evaluation. {time}Stop it by Ctrl-C at any moment: the same command continues."
     )

@@ -42,7 +42,7 @@ def with_adapters(model: Any, lora: LoraConfig, seed: int) -> Any:
         target_modules=target if isinstance(target, str) else list(target),
         task_type="CAUSAL_LM",
     )
-    tied = _is_tied(model)
+    tied = is_tied(model)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")  # refused below, with a way out
         torch.manual_seed(seed)
@@ -76,7 +76,8 @@ def refuse_tied(adapted: Any, tied: bool, place: str) -> None:
         )
 
 
-def _is_tied(model: Any) -> bool:
+def is_tied(model: Any) -> bool:
+    """Whether a model's embedding and head are one matrix."""
     head = model.get_output_embeddings()
     return head is not None and getattr(head, "weight", None) is model.get_input_embeddings().weight
 

@@ -324,6 +324,11 @@ def _head(gap: Gap, tolerance: float) -> str:
     return f"the sampler does not draw from the policy that is scored ({amount}, {tolerance:g} allowed)"
 
 
+def difference(before: torch.Tensor, after: torch.Tensor) -> Gap:
+    """Of two lists of tokens' log-probabilities, in nats a token."""
+    return _gap((before - after).abs())
+
+
 def tolerance_of(dtype: torch.dtype) -> float:
     """The mean difference that rounding can make with weights of a format, in nats a token."""
     return TOLERANCE.get(dtype, TOLERANCE[torch.float32])

@@ -20,7 +20,7 @@ class PromptFormat:
     Attributes:
         chat_template: `auto` uses the tokenizer's template when it has one, `none` gives the prompt as plain text.
         system_prompt: put before every prompt by the chat template.
-        max_tokens: longer prompts lose their beginning.
+        max_tokens: longer prompts lose the end of their last message.
     """
 
     chat_template: Literal["auto", "none"] = "auto"

@@ -9,16 +9,19 @@ import torch
 
 from comal.errors import PolicyError
 from comal.models import weights
+from comal.policies.adapter_folder import AdapterFolder, is_adapter, read_adapter
 from comal.policies.generation import only_end_tokens
 from comal.reading.paths import user_path
 
 
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a folder or hub id.
+    """The tokenizer of a folder or hub id; of an adapter's folder its own, or else its base's.
 
     Raises:
         PolicyError: it cannot be found or read.
     """
+    if is_adapter(name) and not (adapter := read_adapter(name)).has_tokenizer:
+        name, revision = adapter.base, adapter.revision
     require_folder(name, "tokenizer_config.json")
     return weights.load_tokenizer(name, _refuse, revision=revision, trust_remote_code=trust_remote_code)
 
@@ -52,6 +55,8 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 def require_folder(name: str, *instead: str) -> None:
     """Refuse what can only be meant as a folder but is none, before a hub is asked for it.
 
+    An adapter's folder will do where its base does.
+
     Args:
         name: folder or hub id.
         instead: files of which one does too, where config.json is missing.
@@ -61,7 +66,33 @@ def require_folder(name: str, *instead: str) -> None:
     if (looks_local or not _HUB_ID.fullmatch(name)) and not path.is_dir():
         raise PolicyError("policy.model", f"there is no folder `{name}`; give a model folder or a hub id (owner/name)")
     if path.is_dir() and not any((path / file).is_file() for file in ("config.json", *instead)):
-        raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing)")
+        if is_adapter(name):
+            read_adapter(name).require_mergeable()
+            require_base(read_adapter(name))
+            return
+        within = next((inside for inside in sorted(path.iterdir()) if (inside / "config.json").is_file()), None)
+        hint = "" if within is None else f"; `{within}` does"
+        raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing){hint}")
+
+
+def require_base(adapter: AdapterFolder) -> None:
+    """Refuse an adapter whose base cannot be found, as `require_folder` does.
+
+    Raises:
+        PolicyError: there is no such model, or it is an adapter itself.
+    """
+    problem = "it is an adapter itself" if is_adapter(adapter.base) else None
+    if problem is None:
+        try:
+            require_folder(adapter.base)
+        except PolicyError as error:
+            problem = error.problem
+    if problem is not None:
+        raise PolicyError(
+            str(adapter.path),
+            f"the model that this adapter belongs to, `{adapter.base}`, cannot be used: {problem}. Name it in "
+            "adapter_config.json (base_model_name_or_path) by its whole path or hub id",
+        )
 
 
 def _refuse(problem: str) -> PolicyError:

@@ -1,4 +1,4 @@
-"""What was saved is what was trained: the files of a checkpoint against the model in memory."""
+"""Checkpoints as they are written: what was saved is what was trained, file against memory, and is widely read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,33 @@ from typing import Any
 import torch
 
 from comal.errors import PolicyError
+from comal.models.older_readers import add_former_names
 from comal.policies.adapters import TRAINED
+
+
+def save_checkpoint(
+    model: Any, tokenizer: Any, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Write a model, or its trained adapter, with a tokenizer as a standard checkpoint, and check what was written.
+
+    Args:
+        model: whole, or with a trained adapter.
+        tokenizer: its own.
+        folder: to write.
+        state_dict: the model's weights, where it has only a shard of them itself.
+
+    Raises:
+        PolicyError: what lies there afterwards is not what was trained.
+    """
+    given = {} if state_dict is None else {"state_dict": state_dict}
+    if hasattr(model, "peft_config"):
+        model.save_pretrained(folder, selected_adapters=[TRAINED], **given)
+        (folder / "README.md").unlink(missing_ok=True)  # a model card with placeholders helps nobody
+    else:
+        model.save_pretrained(folder, **given)
+    require_saved(model, folder, state_dict)
+    tokenizer.save_pretrained(folder)
+    add_former_names(folder)
 
 
 def require_saved(model: Any, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:

@@ -23,8 +23,9 @@ from comal.policies.adapters import (
 from comal.policies.base import derive_seed
 from comal.policies.device import state
 from comal.policies.encoder import PromptEncoder, PromptFormat
-from comal.policies.loading import load_causal_lm, load_tokenizer
-from comal.policies.saved import require_saved
+from comal.policies.loading import load_tokenizer
+from comal.policies.merging import Answered, Base, load_whole, write_merged
+from comal.policies.saved import save_checkpoint
 from comal.policies.transformers import Batching, Decoding, TransformersPolicy
 
 
@@ -164,14 +165,18 @@ class PolicyStore:
         Raises:
             PolicyError: what lies there afterwards is not what was trained.
         """
-        given = {} if state_dict is None else {"state_dict": state_dict}
-        if self.lora is None:
-            model.save_pretrained(folder, **given)
-        else:
-            model.save_pretrained(folder, selected_adapters=[TRAINED], **given)
-            (folder / "README.md").unlink(missing_ok=True)  # a model card with placeholders helps nobody
-        require_saved(model, folder, state_dict)
-        self.tokenizer.save_pretrained(folder)
+        save_checkpoint(model, self.tokenizer, folder, state_dict)
+
+    def save_merged(self, folder: Path, adapter: Path, answered: Answered) -> None:
+        """Write the whole model that an adapter of this store makes, see `comal.policies.merging.write_merged`.
+
+        Raises:
+            PolicyError: what lies there afterwards is not what was trained.
+        """
+        source = self.model
+        dtype = getattr(torch, source.dtype)
+        base = Base(self.base, dtype, source.revision, source.trust_remote_code)
+        write_merged(folder, adapter, base, self.encoder, answered)
 
     def adopt(self, model: Any, checkpoint: str | Path) -> None:
         """Keep a just trained whole model in memory under the name of its checkpoint, sparing the reload."""
@@ -216,7 +221,7 @@ class PolicyStore:
     def _load_model(self, key: str) -> Any:
         revision = self.model.revision if key == self.base else None
         dtype = getattr(torch, self.model.dtype)
-        model = load_causal_lm(key, dtype, revision, self.model.trust_remote_code)
+        model = load_whole(key, dtype, revision, self.model.trust_remote_code)
         return model.to(self.device)
 
     def _lora_host(self) -> Any:

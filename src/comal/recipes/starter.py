@@ -105,7 +105,7 @@ class Starter:
             yield "  lora:", "train adapters; without this key the whole model, at a rate near 1.0e-5"
             yield f"    r: {LORA_RANK}", "their rank"
             yield f"    alpha: {2 * LORA_RANK}", "their scale: alpha / r times what an adapter says is added"
-        yield "  max_prompt_tokens: 512", "a longer prompt loses its beginning"
+        yield "  max_prompt_tokens: 512", "a longer prompt is cut at the end of its last message"
         yield "  max_new_tokens: 256", "a longer answer is cut, and counts as unfinished"
         yield "prompts:", "what is asked; answers are sampled"
         yield "  train:", "prompts to train on"

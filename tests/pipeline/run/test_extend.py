@@ -101,7 +101,7 @@ def test_while_it_is_extended_it_is_not_done_and_a_kill_costs_nothing(
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    for name in ("record", "evaluate", "link_folder"):
+    for name in ("record", "evaluate", "deliver"):
         place = f"comal.pipeline.run.run.{name}"
         with monkeypatch.context() as patched:
             patched.setattr(place, killed)
@@ -109,7 +109,7 @@ def test_while_it_is_extended_it_is_not_done_and_a_kill_costs_nothing(
                 run(tmp_path / "run", values | {"steps": 4})
         folder = RunFolder(tmp_path / "run")
         state = read_state(folder.path, ["comal"], folder.recipe().steps)
-        assert state.evaluated == (name == "link_folder")
+        assert state.evaluated == (name == "deliver")
         assert state.methods[0].done == (name != "record")
         assert not folder.model.exists()
     run(tmp_path / "run", values | {"steps": 4})

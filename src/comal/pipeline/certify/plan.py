@@ -20,6 +20,8 @@ from comal.pipeline.run.final_evaluation import picked_policy, pool_checkpoints
 from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
 from comal.pipeline.run.resources import open_resources
 from comal.pipeline.step.resources import Resources
+from comal.policies.adapter_folder import AdapterFolder, is_adapter, read_adapter
+from comal.policies.loading import require_folder
 from comal.recipes.settings import Recipe
 
 _TAKEN = CERTIFICATION_FOLDERS | {START}
@@ -163,18 +165,37 @@ def weights_digest(folder: Path) -> str:
 def require_kind(folder: Path, recipe: Recipe) -> None:
     """Refuse a model folder of another kind than the recipe trains: exploiters start from it too.
 
+    Where whole models are trained an adapter is opened as the whole model that it makes.
+
     Raises:
-        PolicyError: whole model and adapter mixed up, or no model.
+        PolicyError: a whole model where adapters are trained, an adapter of another model, or no model.
     """
     weights_digest(folder)
-    adapter = (folder / "adapter_config.json").is_file()
-    if recipe.policy.lora is not None and not adapter:
+    if is_adapter(folder):
+        require_folder(str(folder))
+        _require_own_base(read_adapter(folder), recipe)
+    elif not (folder / "config.json").is_file():
+        raise PolicyError(str(folder), "holds no model (config.json is missing)")
+    elif recipe.policy.lora is not None:
+        beside = next(filter(is_adapter, sorted(folder.resolve().parent.iterdir())), None)
+        hint = "" if beside is None else f"; name `{beside}`"
         raise PolicyError(
-            str(folder), "holds no adapter (adapter_config.json is missing), but the recipe's policy.lora trains some"
+            str(folder),
+            f"holds no adapter (adapter_config.json is missing), but the recipe's policy.lora trains some{hint}",
         )
-    if recipe.policy.lora is None and not (folder / "config.json").is_file():
-        what = "an adapter; give the recipe its policy.lora, or merge it into a whole model" if adapter else "no model"
-        raise PolicyError(str(folder), f"holds {what} (config.json is missing)")
+
+
+def _require_own_base(adapter: AdapterFolder, recipe: Recipe) -> None:
+    """With policy.lora all policies are adapters of one model; beside another one, this one would be another policy."""
+    start = recipe.policy.model
+    if recipe.policy.lora is None or recipe.supervised is not None or start is None or is_adapter(start):
+        return  # merged by itself, or with a start that is made as the adapter's own was
+    if whole_path(start) != whole_path(adapter.base):
+        raise PolicyError(
+            str(adapter.path),
+            f"is an adapter of `{adapter.base}`, but the recipe's adapters are of `{start}`; name the recipe that it "
+            "was trained by, or leave the recipe's policy.lora out",
+        )
 
 
 def start_of(plan: Plan) -> str:

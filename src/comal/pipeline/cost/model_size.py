@@ -56,6 +56,7 @@ def known_size(policy: PolicySettings) -> ModelSize | None:
 def _config(policy: PolicySettings) -> Any:
     import transformers
 
+    from comal.policies.adapter_folder import architecture_of
     from comal.policies.loading import require_folder
 
     if policy.from_scratch is not None:
@@ -74,12 +75,13 @@ def _config(policy: PolicySettings) -> Any:
         )
     assert policy.model is not None
     require_folder(policy.model)
-    if not user_path(policy.model).is_dir():
+    name = architecture_of(policy.model)
+    if not user_path(name).is_dir():
         return None
     try:
-        return transformers.AutoConfig.from_pretrained(policy.model)
+        return transformers.AutoConfig.from_pretrained(name)
     except Exception as error:  # whatever Transformers makes of a file that is no configuration
-        raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
+        raise PolicyError("policy.model", f"cannot read the configuration of `{name}`: {error}") from error
 
 
 def _adapter_parameters(model: Any, policy: PolicySettings) -> int:

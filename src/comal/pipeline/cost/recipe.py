@@ -21,6 +21,7 @@ from comal.pipeline.run.resolved import ResolvedRecipe, resolve
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.pipeline.training.reach import optimizer_steps, too_short
 from comal.plugins import describe
+from comal.policies.adapter_folder import architecture_of, is_adapter, read_adapter
 from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings, Recipe
 
@@ -67,9 +68,9 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     unknown = list(known.unknown)
     if known.available is None and any(cost is not None for cost in metered.values()):
         unknown.append(f"how long the prompts are: what a paid judge costs takes {longest:,} bytes for each")
-    size = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
-    if size is not None and recipe.policy.lora is not None:
-        size //= 50
+    whole = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
+    adapted = recipe.policy.lora is not None
+    merged_start = recipe.supervised is None and recipe.policy.model is not None and is_adapter(recipe.policy.model)
     short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
     return {
@@ -92,7 +93,9 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "evaluation_comparisons": evaluation_comparisons,
             "judge_spend": {use: cost for use, cost in metered.items() if cost is not None},
             "checkpoints": checkpoints,
-            "disk_bytes": None if size is None else size * checkpoints,
+            "disk_bytes": None
+            if whole is None
+            else (whole // 50 if adapted else whole) * checkpoints + whole * (adapted + merged_start),
             "memory": None if known_model is None else _memory(recipe, known_model),
             "unknown": unknown,
             "warnings": [] if short is None else [short],
@@ -109,9 +112,13 @@ def _show_to_policy(recipe: Recipe) -> None:
     policy = recipe.policy
     if policy.model is None or not user_path(policy.model).is_dir():
         return
+    if is_adapter(policy.model):
+        adapter = read_adapter(policy.model)
+        if not adapter.has_tokenizer and not user_path(adapter.base).is_dir():
+            return
     encoder = encoder_of(policy)
     fitted = fit_prompts(split_prompts(recipe.prompts, recipe.seed), encoder, policy)
-    require_positions(fitted.longest, policy, policy.model)
+    require_positions(fitted.longest, policy, architecture_of(policy.model))
     if recipe.supervised is not None and not on_hub(recipe.supervised.data):
         fit_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed), encoder, policy)
     if (line := fitted.line()) is not None:

@@ -10,7 +10,6 @@ NAME=any of these      the same under another name
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,13 +22,13 @@ from comal.evaluation.crossplay.alpaca_eval import Outputs, parse_outputs
 from comal.evaluation.exploitability.scoreboard import START
 from comal.judges.words.models import state_of
 from comal.pipeline.data.prompts import PromptSplits, read_rows
-from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import method_names
 from comal.pipeline.run.resources import open_store
+from comal.policies.adapter_folder import is_adapter, read_adapter
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptFormat
-from comal.policies.loading import require_folder
+from comal.policies.loading import require_base, require_folder
 from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Decoding
 from comal.reading.paths import user_path
@@ -61,12 +60,14 @@ class Model:
         checkpoint: folder or hub id.
         run: the run it comes from.
         base: the model that an adapter outside a run belongs to.
+        revision: of the base.
     """
 
     name: str
     checkpoint: str
     run: Path | None = None
     base: str | None = None
+    revision: str | None = None
 
     @property
     def origin(self) -> str:
@@ -115,7 +116,7 @@ class Stores:
 
     def _open(self, model: Model) -> PolicyStore:
         adapter = None if model.base is None else model.checkpoint
-        source = ModelSource(model.base or model.checkpoint, adapter=adapter)
+        source = ModelSource(model.base or model.checkpoint, model.revision, adapter=adapter)
         return PolicyStore(source, self.prompts, self._decoding(Decoding()))
 
     def _decoding(self, own: Decoding) -> Decoding:
@@ -211,8 +212,10 @@ def _find(spec: str, allow_empty: bool) -> list[Source]:
         return [_policy(user_path(head), tail, name or tail)]
     if RunFolder(path.parent).is_marked:
         return [_policy(path.parent, path.name, name or path.name)]
-    if (path / "adapter_config.json").is_file():
-        return [_adapter(path, name or path.name)]
+    if is_adapter(path):
+        found = read_adapter(path)
+        require_base(found)
+        return [Model(name or path.name, str(path), base=found.base, revision=found.revision)]
     require_folder(what)
     return [Model(name or (path.name if path.is_dir() else what), str(path) if path.is_dir() else what)]
 
@@ -236,11 +239,13 @@ def _policy(run: Path, which: str, name: str) -> Model:
     recipe = folder.recipe()
     main = next(iter(method_names(recipe)))
     method, at, step = which.partition("@")
-    method = {"supervised": START, "model": main}.get(method, method)
+    method = {"supervised": START, "model": main, "adapter": main}.get(method, method)
     initial = str(folder.start(recipe))
     if method == START and not at:
         if recipe.supervised is not None and not folder.supervised.is_made:
             raise RunError(f"{run}/{which}", "the run has not finished its supervised stage yet")
+        if initial == str(folder.merged_start) and not folder.merged_start.is_dir():
+            raise RunError(f"{run}/{which}", "the run has not made its starting model yet")
         return Model(name, initial, run)
     known = list(method_names(recipe))
     if method not in known:
@@ -260,12 +265,3 @@ def _policy(run: Path, which: str, name: str) -> Model:
     if where != initial and not Path(where).is_dir():
         raise RunError(f"{run}/{which}", f"its checkpoint is gone ({where})")
     return Model(name, str(where), run)
-
-
-def _adapter(path: Path, name: str) -> Model:
-    try:
-        base = read_json(path / "adapter_config.json")["base_model_name_or_path"]
-    except (json.JSONDecodeError, KeyError) as error:
-        raise PolicyError(str(path), "adapter_config.json names no base model") from error
-    require_folder(str(base))
-    return Model(name, str(path), base=str(base))

@@ -8,10 +8,12 @@ progress.json          what it is doing right now
 door.json              how well sampler and scorer of its policies agree
 data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
+start/                 the starting policy's checkpoint where the recipe brings an adapter: merged into its base
 .supervised-trainer/   what its training goes on from, while it lasts
 <method>/              see `comal.pipeline.disk.method_folder`
 evaluation/            answers to the test prompts, and the start's to the validation prompts
 model/                 the aligned model
+adapter/               what was trained of it, where that is an adapter
 verdicts.sqlite        verdicts of an expensive judge, unless they are kept elsewhere
 spend.sqlite           what a metered judge has cost
 result.json, report.html
@@ -42,6 +44,7 @@ from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.result import RunResult, read_result
 from comal.pipeline.disk.timing import read_timing
 from comal.pipeline.disk.work_folder import MarkedFolder, WorkFolder
+from comal.policies.adapter_folder import is_adapter
 from comal.policies.base import Prompt
 from comal.reading.paths import user_path
 from comal.recipes.settings import Recipe
@@ -51,14 +54,15 @@ RUNS = Path("runs")
 COMPARISON = Path("comparison.html")
 """Where the page that compares several runs goes then."""
 
-_DATA, _EVALUATION, _MODEL, _SUPERVISED = "data", "evaluation", "model", "supervised"
+_DATA, _EVALUATION, _MODEL, _ADAPTER = "data", "evaluation", "model", "adapter"
+_SUPERVISED, _START = "supervised", "start"
 ANSWERS = "answers"
 """Folder of a certification with the answers to its fresh prompts."""
 _SPLITS = ("train", "validation", "test")
 
-RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _SUPERVISED})
+RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _ADAPTER, _SUPERVISED, _START})
 """Names of folders in a run's that are no methods'."""
-HOME_FOLDERS = frozenset({_DATA, _SUPERVISED})
+HOME_FOLDERS = frozenset({_DATA, _SUPERVISED, _START})
 """Those of them that any folder with prompts and a starting model has."""
 
 
@@ -161,8 +165,9 @@ class HomeFolder(WorkFolder):
         return any(found for pattern in drawn for found in self.path.glob(pattern))
 
     def forget_preparations(self) -> None:
-        """Remove the prompts and pairs, so that they are prepared anew."""
-        shutil.rmtree(self.path / _DATA, ignore_errors=True)
+        """Remove the prompts and pairs, and a start that was merged, so that they are prepared anew."""
+        for name in (_DATA, _START):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     # The starting model.
 
@@ -171,11 +176,18 @@ class HomeFolder(WorkFolder):
         """The starting model, where a supervised stage makes it."""
         return SupervisedFolder(self.path / _SUPERVISED)
 
+    @property
+    def merged_start(self) -> Path:
+        """The starting model, where the recipe names an adapter."""
+        return self.path / _START
+
     def start(self, recipe: Recipe) -> str | Path:
         """The starting model of a recipe: made here, or what the recipe names."""
         if recipe.supervised is not None:
             return self.supervised.path
         assert recipe.policy.model is not None
+        if self.merged_start.is_dir() or is_adapter(recipe.policy.model):
+            return self.merged_start
         return recipe.policy.model
 
     # Modules of the user's own.
@@ -302,6 +314,11 @@ class RunFolder(HomeFolder, MarkedFolder):
     def model(self) -> Path:
         """The aligned model."""
         return self.path / _MODEL
+
+    @property
+    def adapter(self) -> Path:
+        """What was trained of it, where that is an adapter."""
+        return self.path / _ADAPTER
 
     # What comes of it.
 

@@ -87,6 +87,7 @@ def set_aside(run: RunFolder, methods: Sequence[str], steps: int) -> int | None:
     former = min(behind.values())
     if run.is_finished:
         remove_folder(run.model)
+        remove_folder(run.adapter)
         _set_certificates_aside(run, former)
         run.result_path.replace(run.earlier_result(former))
     return former

@@ -24,10 +24,11 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
     """
     policy, sampling = recipe.policy, recipe.sampling
     lora = policy.lora
+    start = str(HomeFolder(folder).start(recipe))
     return PolicyStore(
         ModelSource(
-            str(HomeFolder(folder).start(recipe)),
-            revision=policy.revision if recipe.supervised is None else None,
+            start,
+            revision=policy.revision if start == policy.model else None,
             dtype=policy.dtype,
             trust_remote_code=policy.trust_remote_code,
             lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),

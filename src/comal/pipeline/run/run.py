@@ -9,7 +9,6 @@ import comal
 from comal.errors import ConfigError
 from comal.importing import folders_of
 from comal.pipeline.disk.claim import claim
-from comal.pipeline.disk.files import link_folder
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.provenance import record
@@ -19,6 +18,7 @@ from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.processes.pool import side_by_side, worker_lock
 from comal.pipeline.run.check import check, refuse_other_processes
+from comal.pipeline.run.deliver import deliver
 from comal.pipeline.run.door import check_start
 from comal.pipeline.run.extend import refuse_changed, set_aside
 from comal.pipeline.run.final_evaluation import answer_test_prompts, evaluate
@@ -86,7 +86,7 @@ class Run:
                 if result is not None:
                     run.write_result(result)
                 state().wait_for_everyone()
-        on_main(self._deliver)
+        on_main(lambda: deliver(self.folder, self.resolved))
         return run.result()
 
     def _methods(self) -> None:
@@ -99,13 +99,6 @@ class Run:
             return
         for name in left:
             run_method(self.folder, self.resolved, name, parent=None)
-
-    def _deliver(self) -> None:
-        run = RunFolder(self.folder)
-        main = run.method(next(iter(self.resolved.methods)))
-        source = Path(main.policy(main.final().checkpoint, run.supervised.path))
-        if source.is_dir() and not run.model.is_dir():
-            link_folder(source, run.model)
 
 
 def run_method(folder: Path, resolved: ResolvedRecipe, name: str, parent: int | None) -> None:

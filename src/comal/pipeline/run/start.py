@@ -8,12 +8,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.prompts import load_pairs, split_prompts
-from comal.pipeline.disk.files import remove_folder
+from comal.pipeline.disk.files import atomic_path, remove_folder
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import on_main, state
+from comal.policies.adapter_folder import architecture_of
+from comal.policies.loading import load_tokenizer
+from comal.policies.saved import save_checkpoint
 from comal.recipes.settings import Recipe
 
 logger = logging.getLogger(__name__)
@@ -32,6 +37,8 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
             progress.stage("supervised", 0)
             make_supervised(home.supervised.path, home.pairs(), recipe)
         on_main(lambda: remove_folder(home.supervised.state))
+    if home.start(recipe) == home.merged_start:
+        on_main(lambda: _merge_start(home, recipe))
     if recipe.policy.from_scratch is not None:  # its tokenizer has just been made
         on_main(lambda: _fit_data(home, recipe, home.supervised.path))
 
@@ -43,6 +50,19 @@ def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
         home.write_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed))
 
 
+def _merge_start(home: HomeFolder, recipe: Recipe) -> None:
+    """Make a whole model of the adapter that the recipe starts from: what is trained is a model of its own."""
+    from comal.policies.merging import load_whole
+
+    if home.merged_start.is_dir():
+        return
+    policy = recipe.policy
+    assert policy.model is not None
+    model = load_whole(policy.model, getattr(torch, policy.dtype), policy.revision, policy.trust_remote_code)
+    with atomic_path(home.merged_start) as temporary:
+        save_checkpoint(model, load_tokenizer(policy.model, None, policy.trust_remote_code), temporary)
+
+
 def _fit_data(home: HomeFolder, recipe: Recipe, tokenizer: Path | None) -> None:
     """Bring prompts that the policy cannot be shown whole into shape, once, before anything is drawn."""
     if home.long_prompts() is not None or home.drew_answers:
@@ -51,7 +71,7 @@ def _fit_data(home: HomeFolder, recipe: Recipe, tokenizer: Path | None) -> None:
     encoder = encoder_of(policy, None if tokenizer is None else str(tokenizer))
     splits = home.prompts()
     fitted = fit_prompts(splits, encoder, policy)
-    require_positions(fitted.longest, policy, tokenizer or str(policy.model))
+    require_positions(fitted.longest, policy, tokenizer or architecture_of(str(policy.model)))
     if recipe.supervised is not None and tokenizer is None:
         pairs = home.pairs()
         kept = fit_pairs(pairs, encoder, policy)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 
 from comal.errors import ConfigError, PolicyError
 from comal.pipeline.data.prompts import Pair
@@ -20,12 +18,12 @@ from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
-from comal.policies import door
 from comal.policies.adapters import TRAINED, LoraConfig, with_adapters
 from comal.policies.base import derive_seed
 from comal.policies.encoder import PromptEncoder
-from comal.policies.loading import load_causal_lm, load_tokenizer
-from comal.policies.saved import require_saved
+from comal.policies.loading import load_tokenizer
+from comal.policies.merging import load_whole, merged
+from comal.policies.saved import save_checkpoint
 from comal.policies.sequences import TokenBatch
 from comal.policies.transformers import Decoding, TransformersPolicy
 from comal.recipes.settings import PolicySettings, Recipe, ScratchModel, SupervisedSettings
@@ -159,32 +157,14 @@ def _answer_ids(policy: TransformersPolicy, answer: str) -> tuple[int, ...]:
     return policy.encode_answer(answer)[: policy.decoding.max_new_tokens]
 
 
-def merged(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> Any:
+def _whole(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> Any:
     """A model with an adapter as the whole model that it is.
 
     Raises:
         PolicyError: the whole model has other log-probabilities, measured on some of the pairs.
     """
-    before = _mean_log_probs(model, encoder, pairs)
-    whole = model.merge_and_unload()
-    gap = float(np.abs(_mean_log_probs(whole, encoder, pairs) - before).max())
-    tolerance = door.tolerance_of(whole.dtype)
-    if not gap <= tolerance:
-        raise PolicyError(
-            "policy.lora",
-            f"merging the adapter changes log-probabilities by {gap:.2g} nats a token ({tolerance:g} allowed), so the"
-            " saved model would not be the trained one; name other target_modules",
-        )
-    return whole
-
-
-def _mean_log_probs(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-    adapter = TRAINED if hasattr(model, "peft_config") else None
-    policy = TransformersPolicy(model, encoder, Decoding(), score_batch=1, adapter=adapter)
-    answers = [policy.encode_answer(pair.answer) for pair in pairs[:4]]
-    groups = [(encoder(pair.prompt), [answer]) for pair, answer in zip(pairs, answers, strict=False)]
-    logp = np.array([float(policy.score_groups([group])[0][0]) for group in groups])
-    return logp / [len(answer) for answer in answers]
+    policy = TransformersPolicy(model, encoder, Decoding(), score_batch=1, adapter=TRAINED)
+    return merged(policy, [(encoder(pair.prompt), [policy.encode_answer(pair.answer)]) for pair in pairs[:4]])
 
 
 def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None:
@@ -202,7 +182,7 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
         assert policy.model is not None
         tokenizer = load_tokenizer(policy.model, policy.revision, policy.trust_remote_code)
         dtype = getattr(torch, policy.dtype)
-        model = load_causal_lm(policy.model, dtype, policy.revision, policy.trust_remote_code)
+        model = load_whole(policy.model, dtype, policy.revision, policy.trust_remote_code)
     if policy.lora is not None:
         lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
         model = with_adapters(model, lora, derive_seed(recipe.seed, "supervised-lora"))
@@ -214,11 +194,9 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
 
     def save() -> None:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.
-        whole = merged(model, encoder, pairs) if policy.lora is not None else model
+        whole = _whole(model, encoder, pairs) if policy.lora is not None else model
         with atomic_path(folder) as temporary:
-            whole.save_pretrained(temporary)
-            require_saved(whole, temporary)
-            tokenizer.save_pretrained(temporary)
+            save_checkpoint(whole, tokenizer, temporary)
             summary = json.dumps({"loss": loss, "pairs": len(pairs)})
             SupervisedFolder(temporary).summary.write_text(summary + "\n")
 
