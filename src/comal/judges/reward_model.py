@@ -22,6 +22,7 @@ from comal.judges.words.models import (
     load,
     longest_input,
     pad,
+    require_shown,
     state_of,
     tokenizer_at_hand,
 )
@@ -84,7 +85,7 @@ class RewardModel(Judge):
             check_model(_PLACE, model)
             tokenizer = tokenizer_at_hand(_PLACE, model, self.revision)
             if tokenizer is not None:  # a chat template that refuses such messages is found before anything is asked
-                self._encode(tokenizer, "a prompt", "an answer")
+                require_shown(_PLACE, tokenizer, _messages("a prompt", "an answer"), answer_next=False)
 
     @property
     def harmless(self) -> frozenset[str]:
@@ -117,6 +118,7 @@ class RewardModel(Judge):
         import torch
 
         network, tokenizer = load(_PLACE, "sequence-classification", model, self.revision, self.dtype, self.device)
+        require_shown(_PLACE, tokenizer, _messages("a prompt", "an answer"), answer_next=False)
         if network.config.num_labels != 1:
             raise JudgeError(_PLACE, f"`{model}` has {network.config.num_labels} outputs; a reward model has one")
         limit = longest_input(network, self.max_length)
@@ -140,8 +142,11 @@ class RewardModel(Judge):
     def _encode(self, tokenizer: Any, prompt: str, answer: str) -> list[int]:
         if tokenizer.chat_template is None:
             return list(tokenizer(f"{prompt}\n{answer}")["input_ids"])
-        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        return chat_ids(_PLACE, tokenizer, messages, answer_next=False)
+        return chat_ids(_PLACE, tokenizer, _messages(prompt, answer), answer_next=False)
+
+
+def _messages(prompt: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 
 
 def _sigmoid(x: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.models import weights
+from comal.models.chat import left_out
 from comal.models.weights import Task
 from comal.reading.paths import user_path
 
@@ -98,6 +99,26 @@ def chat_ids(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, 
             ' out (system_prompt: ""), or take a judge whose template has such roles',
         ) from error
     return list(ids)
+
+
+def require_shown(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> None:
+    """Refuse a chat template that leaves one of the messages out: the judge would be asked something else.
+
+    Raises:
+        JudgeError: it does, or refuses them.
+    """
+    if tokenizer.chat_template is None:
+        return
+    chat_ids(place, tokenizer, messages, answer_next=answer_next)  # refuses what the template refuses
+    rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=answer_next, tokenize=False)
+    lost = left_out(messages, rendered)
+    if lost is not None:
+        hint = ' (system_prompt: "")' if lost["role"] == "system" else ""
+        raise JudgeError(
+            place,
+            f"the judge's chat template leaves the {lost['role']}'s message out; leave it out yourself{hint}, or take a"
+            " judge whose template shows it",
+        )
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"], device: Any) -> tuple[Any, Any]:

@@ -10,7 +10,6 @@ NAME=any of these      the same under another name
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,7 +22,6 @@ from comal.evaluation.crossplay.alpaca_eval import Outputs, parse_outputs
 from comal.evaluation.exploitability.scoreboard import START
 from comal.judges.words.models import state_of
 from comal.pipeline.data.prompts import PromptSplits, read_rows
-from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import method_names
 from comal.pipeline.run.resources import open_store
@@ -32,7 +30,9 @@ from comal.policies.encoder import PromptFormat
 from comal.policies.loading import require_folder
 from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Decoding
+from comal.reading.json_text import parse_json
 from comal.reading.paths import user_path
+from comal.reading.text import read_text
 from comal.resolve import resolve_judge
 
 _FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
@@ -61,12 +61,14 @@ class Model:
         checkpoint: folder or hub id.
         run: the run it comes from.
         base: the model that an adapter outside a run belongs to.
+        revision: of that model, where it is a hub id.
     """
 
     name: str
     checkpoint: str
     run: Path | None = None
     base: str | None = None
+    revision: str | None = None
 
     @property
     def origin(self) -> str:
@@ -75,7 +77,8 @@ class Model:
 
     def identity(self) -> list[Any]:
         """What tells its answers from those of any other model, or of another state of its files."""
-        return [self.checkpoint, state_of(self.checkpoint), self.base]
+        revision = [] if self.revision is None else [self.revision]
+        return [self.checkpoint, state_of(self.checkpoint), self.base, *revision]
 
 
 Source = OutputFile | Model
@@ -115,7 +118,7 @@ class Stores:
 
     def _open(self, model: Model) -> PolicyStore:
         adapter = None if model.base is None else model.checkpoint
-        source = ModelSource(model.base or model.checkpoint, adapter=adapter)
+        source = ModelSource(model.base or model.checkpoint, model.revision, adapter=adapter)
         return PolicyStore(source, self.prompts, self._decoding(Decoding()))
 
     def _decoding(self, own: Decoding) -> Decoding:
@@ -263,9 +266,16 @@ def _policy(run: Path, which: str, name: str) -> Model:
 
 
 def _adapter(path: Path, name: str) -> Model:
-    try:
-        base = read_json(path / "adapter_config.json")["base_model_name_or_path"]
-    except (json.JSONDecodeError, KeyError) as error:
-        raise PolicyError(str(path), "adapter_config.json names no base model") from error
-    require_folder(str(base))
-    return Model(name, str(path), base=str(base))
+    file = path / "adapter_config.json"
+    config = parse_json(read_text(file), str(file), PolicyError)
+    base, revision = (
+        config.get(key) if isinstance(config, dict) else None for key in ("base_model_name_or_path", "revision")
+    )
+    if not isinstance(base, str) or not base.strip():
+        raise PolicyError(
+            str(file), f"names no base model (base_model_name_or_path is {base!r}); write its folder or hub id there"
+        )
+    if revision is not None and not isinstance(revision, str):
+        raise PolicyError(str(file), f"`revision` should be a text or null, got {revision!r}")
+    require_folder(base)
+    return Model(name, str(path), base=base, revision=revision)
