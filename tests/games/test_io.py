@@ -149,7 +149,7 @@ def test_pairs_that_never_met_are_even_under_a_prior(tmp_path):
         ("a,0.5,1.4\nb,0.9,0.5\n", "not a probability"),
         ("a,0,0\nb,0,0\n", "wins are read with --wins"),
         ("a,0.5,0.7\nb,0,0.5\n", "one half of the table is all zeros"),
-        ("a,0,0.7\nb,0.2,\n", "a cell is empty; .* an answer against itself is 0.5"),
+        ("a,0,0.7\nb,0.2,\n", "a cell is empty; .*an answer against itself is 0.5"),
         ("a,-,0.7\nb,0.2,-\n", "`-` is no number"),
         ('a,"0,5","0,7"\nb,0.3,0.5\n', "`0,5` is no number; .* with a point for decimals"),
     ],

@@ -117,6 +117,19 @@ def test_an_adapter_that_does_not_fit_is_one_message(base: str, tmp_path: Path, 
         stores.store(base, adapter=folder).open(folder)
 
 
+def test_an_adapter_beside_a_model_is_not_taken_for_it(base: str, tmp_path: Path) -> None:
+    """Transformers would put the adapter on top of the model, whatever base it names."""
+    adapter(base, tmp_path / "adapter")
+    with pytest.raises(PolicyError, match="holds an adapter and no model"):
+        stores.store(str(tmp_path / "adapter"))
+    folder = damaged(base, tmp_path / "both", lambda weights: weights)
+    shutil.copytree(tmp_path / "adapter", folder, dirs_exist_ok=True)
+    with pytest.raises(PolicyError, match=r"holds an adapter \(adapter_config.json\) beside a model"):
+        stores.store(folder).open(folder)
+    with pytest.raises(JudgeError, match=r"holds an adapter \(adapter_config.json\) beside a model"):
+        judge_models.load("judge", "causal-lm", folder, None, "auto", "cpu")
+
+
 @pytest.mark.filterwarnings("ignore:Setting .save_embedding_layers.:UserWarning")
 def test_an_adapter_from_elsewhere_brings_its_tokenizer_and_its_rows(tmp_path: Path) -> None:
     """What plain PEFT computes, with two added tokens in a chat template that the base does not have."""

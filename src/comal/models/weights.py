@@ -42,10 +42,17 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         options: of `from_pretrained`.
 
     Raises:
-        ComalError: it cannot be found or read; weights are missing, left over, or of another shape.
+        ComalError: it cannot be found or read; weights are missing, left over, or of another shape; there is an adapter
+            beside them.
     """
     import transformers
 
+    if (user_path(name) / "adapter_config.json").is_file():
+        # Transformers would put the adapter on top of the model, whatever it was trained on, without a word.
+        raise refuse(
+            f"the folder `{name}` holds an adapter (adapter_config.json) beside a model, and which of the two is meant"
+            " cannot be told; keep them in folders of their own"
+        )
     auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
     with _one_message(name, refuse):
         # Of other shapes it would only say that they are; with this they are listed with the rest.

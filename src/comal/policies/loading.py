@@ -61,7 +61,8 @@ def require_folder(name: str, *instead: str) -> None:
     if (looks_local or not _HUB_ID.fullmatch(name)) and not path.is_dir():
         raise PolicyError("policy.model", f"there is no folder `{name}`; give a model folder or a hub id (owner/name)")
     if path.is_dir() and not any((path / file).is_file() for file in ("config.json", *instead)):
-        raise PolicyError("policy.model", f"the folder `{name}` holds no model (config.json is missing)")
+        what = "an adapter and no model" if (path / "adapter_config.json").is_file() else "no model"
+        raise PolicyError("policy.model", f"the folder `{name}` holds {what} (config.json is missing)")
 
 
 def _refuse(problem: str) -> PolicyError:
