@@ -40,3 +40,13 @@ def test_an_adapter_without_a_base_model_is_one_message(tmp_path: Path, content:
     (tmp_path / "adapter_config.json").write_text(content, "utf-8")
     with pytest.raises(ComalError, match=said):
         find_model(str(tmp_path), "x")
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin"])
+def test_a_model_and_an_adapter_in_one_folder_are_not_told_apart_by_luck(tmp_path: Path, weights: str) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}', "utf-8")
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    assert find_model(str(tmp_path), "x").base == "owner/base", "some trainers write config.json beside an adapter"
+    (tmp_path / weights).write_bytes(b"")
+    with pytest.raises(ComalError, match=rf"beside a model \({weights}\)"):
+        find_model(str(tmp_path), "x")

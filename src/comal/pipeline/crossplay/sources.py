@@ -36,6 +36,7 @@ from comal.reading.text import read_text
 from comal.resolve import resolve_judge
 
 _FILES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+_WHOLE = ("model*.safetensors", "pytorch_model*.bin")
 _NAMED = re.compile(r"([\w.@+-]+)=(.+)", re.DOTALL)
 
 
@@ -277,5 +278,11 @@ def _adapter(path: Path, name: str) -> Model:
         )
     if revision is not None and not isinstance(revision, str):
         raise PolicyError(str(file), f"`revision` should be a text or null, got {revision!r}")
+    whole = next((file.name for pattern in _WHOLE for file in sorted(path.glob(pattern))), None)
+    if whole is not None:
+        raise PolicyError(
+            str(path), f"holds an adapter (adapter_config.json) beside a model ({whole}), and which of the two is meant"
+            " cannot be told; keep them in folders of their own"
+        )  # fmt: skip
     require_folder(base)
     return Model(name, str(path), base=base, revision=revision)
