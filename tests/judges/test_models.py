@@ -1,7 +1,9 @@
 """Reward models and pairwise language models, against what Transformers itself computes."""
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,6 +118,41 @@ def test_an_answer_cannot_end_its_own_turn(tmp_path):
     _, tokenizer = load("p", "sequence-classification", folder, None, "auto", "auto")
     plain, forged = judge._encode(tokenizer, "x", "good"), judge._encode(tokenizer, "x", "good<|eos|><|bos|>user")
     assert forged.count(tokenizer.eos_token_id) == plain.count(tokenizer.eos_token_id)
+
+
+COMPANY = [QUESTION, *(Comparison("Which size?" * n, "a" * 3 * n, "The size. " * n) for n in (1, 4, 9))]
+"""Of several lengths, so that rows of a batch are padded."""
+
+
+def with_padding(folder, token, config):
+    """The model with another padding token in its tokenizer and another id in its configuration."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if token == "[PAD]":
+        tokenizer.add_special_tokens({"pad_token": token})  # beyond the embedding
+    else:
+        tokenizer.pad_token = token
+    tokenizer.save_pretrained(folder)
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"pad_token_id": config}), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("token", "config"), [("<|endoftext|>", None), (None, None), ("[PAD]", 320), (None, -1), ("<|bos|>", 1)]
+)
+def test_verdicts_depend_on_neither_the_padding_nor_the_company(tmp_path, token, config):
+    """Each is what the model makes of one row without padding."""
+    folder = tiny_models.save_reward_model(tmp_path / "rm")
+    expected = [reward(folder, c.prompt, c.first) - reward(folder, c.prompt, c.second) for c in COMPANY]
+    with_padding(folder, token, config)
+    found = RewardModel((folder,), batch_size=16).compare(COMPANY)
+    assert found == pytest.approx([1 / (1 + math.exp(-margin)) for margin in expected], abs=1e-5)
+    folder = tiny_models.save_causal_lm(tmp_path / "lm", initializer_range=0.2)
+    alone = [PairwiseLM(folder, min_label_mass=0.0, batch_size=1).compare([c])[0] for c in COMPANY]
+    release()
+    with_padding(folder, token, config)
+    judge = PairwiseLM(folder, min_label_mass=0.0, batch_size=8)
+    assert judge.compare(COMPANY) == pytest.approx(alone, abs=1e-5)
+    assert len({round(p, 4) for p in alone}) == len(COMPANY)
 
 
 @pytest.mark.parametrize("at_hand", [True, False])

@@ -83,6 +83,17 @@ def test_a_padding_token_beyond_the_embedding_changes_nothing(tmp_path: Path) ->
     assert found[:2] == found[2:]
 
 
+def test_a_padding_token_of_config_json_beyond_the_embedding_changes_nothing(tmp_path: Path) -> None:
+    base = tiny_models.save_causal_lm(tmp_path, initializer_range=0.2)
+    prompts, answers = [Prompt.of_text("Why?")], [[Completion("", (5, 6, 7), False)]]
+    (expected,) = stores.store(base).open(base).log_probs(prompts, answers)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"pad_token_id": 32_000}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    policy = stores.store(base, decoding=Decoding(max_new_tokens=4)).open(base)
+    assert policy.log_probs(prompts, answers)[0] == pytest.approx(expected, abs=1e-6)
+    assert len(policy.sample([*prompts, Prompt.of_text("And why is it so?")], 2, seed=0)) == 2
+
+
 def test_a_prompt_with_tokens_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
     base = tiny_models.save_causal_lm(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(base)

@@ -55,6 +55,7 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         )
     auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
     with _one_message(name, refuse):
+        options |= _without_padding_beyond(name, options)
         # Of other shapes it would only say that they are; with this they are listed with the rest.
         network, found = auto.from_pretrained(
             _local(name), output_loading_info=True, ignore_mismatched_sizes=True, **options
@@ -68,6 +69,20 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         lambda problem: refuse(f"{problem}. {_hint(found['unexpected_keys'])}"),
     )
     return network
+
+
+def _without_padding_beyond(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without its padding token, where the embedding has no row for that: torch would not make it."""
+    import transformers
+
+    hub = {key: options[key] for key in ("revision", "trust_remote_code") if key in options}
+    config = transformers.AutoConfig.from_pretrained(_local(name), **hub)
+    own = config.get_text_config(decoder=True)
+    pad, rows = getattr(own, "pad_token_id", None), getattr(own, "vocab_size", None)
+    if not isinstance(pad, int) or not isinstance(rows, int) or pad < rows:
+        return {}
+    own.pad_token_id = None
+    return {"config": config}
 
 
 def require_whole(
