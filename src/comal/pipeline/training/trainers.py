@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -264,17 +265,29 @@ def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> N
     """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
 
     Raises:
-        ConfigError: FSDP without several processes, or FSDP or DeepSpeed on CPUs.
+        ConfigError: FSDP without several processes, FSDP or DeepSpeed on CPUs, or settings of FSDP without it.
     """
-    asked = "fsdp" if arguments.fsdp else "deepspeed" if arguments.deepspeed else None
-    if asked is None:
-        return
-    if on_cpu():
-        raise ConfigError(f"{place}.{asked}", "on CPUs it has no effect, every process would hold all; leave it out")
-    if asked == "fsdp" and arguments.world_size == 1:
-        raise ConfigError(
-            f"{place}.{asked}", "this is one process, and there is nothing to shard over; start comal with torchrun"
-        )
+    if arguments.fsdp_config and not arguments.fsdp:
+        raise ConfigError(f"{place}.fsdp_config", "it does nothing without `fsdp`; set that too, or leave this out")
+    for asked, where in _sharding_asked_for(arguments, place).items():
+        if on_cpu():
+            raise ConfigError(where, "on CPUs it has no effect, every process would hold all; leave it out")
+        if asked == "fsdp" and arguments.world_size == 1:
+            raise ConfigError(
+                where, "this is one process, and there is nothing to shard over; start comal with torchrun"
+            )
+
+
+def _sharding_asked_for(arguments: Any, place: str) -> dict[str, str]:
+    """`fsdp` and `deepspeed`, as far as they are asked for, and where: there, or in what `accelerate launch` sets."""
+    found = {}
+    for name, wanted in (("fsdp", arguments.fsdp), ("deepspeed", arguments.deepspeed)):
+        variable = f"ACCELERATE_USE_{name.upper()}"
+        if wanted:
+            found[name] = f"{place}.{name}"
+        elif os.environ.get(variable, "").lower() in ("true", "1", "yes", "on", "y", "t"):
+            found[name] = f"{variable} (of `accelerate launch`)"
+    return found
 
 
 def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
@@ -284,12 +297,10 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
         ConfigError: it is not.
     """
     wrappers = {type(module).__name__ for module in model.modules()}
-    for asked, name in ((trainer.args.fsdp, "fsdp"), (trainer.args.deepspeed, "deepspeed")):
+    for name, where in _sharding_asked_for(trainer.args, "training.arguments").items():
         mark = {"fsdp": "FSDP", "deepspeed": "DeepSpeed"}[name]
-        if asked and not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
-            raise ConfigError(
-                f"training.arguments.{name}", f"it was asked for and is not in effect ({type(model).__name__} trains)"
-            )
+        if not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
+            raise ConfigError(where, f"it was asked for and is not in effect ({type(model).__name__} trains)")
 
 
 @dataclass(frozen=True, slots=True)
