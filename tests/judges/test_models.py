@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 import tiny_models
 from comal.errors import JudgeError
@@ -153,6 +159,37 @@ def test_verdicts_depend_on_neither_the_padding_nor_the_company(tmp_path, token,
     judge = PairwiseLM(folder, min_label_mass=0.0, batch_size=8)
     assert judge.compare(COMPANY) == pytest.approx(alone, abs=1e-5)
     assert len({round(p, 4) for p in alone}) == len(COMPANY)
+
+
+def test_tokens_that_a_judge_does_not_have_are_named(tmp_path):
+    judges = {
+        "rm": RewardModel((tiny_models.save_reward_model(tmp_path / "rm"),)),
+        "lm": PairwiseLM(tiny_models.save_causal_lm(tmp_path / "lm"), min_label_mass=0.0),
+    }
+    for folder, judge in judges.items():
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / folder)
+        tokenizer.add_tokens(["<zzz>"])
+        tokenizer.save_pretrained(tmp_path / folder)
+        assert judge.compare([QUESTION]) != [None]
+        with pytest.raises(JudgeError, match="writes '<zzz>' as token 320, and the embedding has 320 rows"):
+            judge.compare([Comparison("Which?", "<zzz>", "b")])
+
+
+def test_an_encoder_that_begins_to_count_after_its_padding_has_fewer_positions(tmp_path):
+    """RoBERTa's first position is the one after the padding token's, so 40 places take 38 tokens."""
+    config = RobertaConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=40, pad_token_id=1, num_labels=1,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer = tiny_models.make_tokenizer(chat_template=False)
+    tokenizer.save_pretrained(tmp_path)
+    texts = ["z" * n for n in range(20, 60)]
+    tokens = [len(tokenizer(f"p\n{text}")["input_ids"]) for text in texts]
+    assert {38, 39, 40, 41} <= set(tokens)
+    verdicts = RewardModel((str(tmp_path),)).compare([Comparison("p", text, "y") for text in texts])
+    assert [verdict is not None for verdict in verdicts] == [n <= 38 for n in tokens]
 
 
 @pytest.mark.parametrize("at_hand", [True, False])

@@ -163,6 +163,14 @@ def test_a_message_that_the_chat_template_leaves_out_is_named(
         encoder.require([Prompt(tuple(messages))])
 
 
+def test_templates_may_write_json() -> None:
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] | tojson }}{% endfor %}"
+    encoder = PromptEncoder(tokenizer, True, None, 100)
+    said = '"Why?"\nsaid he'
+    assert tokenizer.decode(encoder(Prompt((user(said),)))) == json.dumps(said)
+
+
 def test_templates_may_trim_and_drop_an_assistants_earlier_thoughts() -> None:
     tokenizer = tiny_models.make_tokenizer()
     tokenizer.chat_template = (

@@ -20,6 +20,7 @@ from comal.judges.words.models import (
     load,
     longest_input,
     pad,
+    require_rows,
     require_shown,
     state_of,
     tokenizer_at_hand,
@@ -108,6 +109,7 @@ class PairwiseLM(Judge):
         network, tokenizer = load(_PLACE, "causal-lm", self.model, self.revision, self.dtype, self.device)
         self._require_shown(tokenizer)
         rows = [self._encode(tokenizer, comparison) for comparison in comparisons]
+        require_rows(_PLACE, network, tokenizer, rows)
         labels = self._label_tokens(tokenizer, comparisons[0])
         limit = longest_input(network, self.max_length)
         # By length, then by content: who shares a batch does not depend on the order of the comparisons.

@@ -22,6 +22,7 @@ from comal.judges.words.models import (
     load,
     longest_input,
     pad,
+    require_rows,
     require_shown,
     state_of,
     tokenizer_at_hand,
@@ -125,6 +126,7 @@ class RewardModel(Judge):
         rewards = dict.fromkeys(pairs, float("nan"))
         encoded = ((pair, self._encode(tokenizer, *pair)) for pair in pairs)
         rows = [(pair, ids) for pair, ids in encoded if ids and (limit is None or len(ids) <= limit)]
+        require_rows(_PLACE, network, tokenizer, [ids for _, ids in rows])
         # The models read the reward at the last token that is not padding, by the padding token of their configuration.
         # Where it has none, or one that the embedding has no row for, they take one answer at a time.
         pad_id = network.config.get_text_config().pad_token_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,8 +14,8 @@ _SWITCHES: Final = re.compile(r"(?<!\S)/(?:no_)?think(?!\S)")
 def left_out(messages: Sequence[Mapping[str, str]], rendered: str) -> Mapping[str, str] | None:
     """The first message whose text a template left out; None where all of them are there.
 
-    Templates may trim a text, and leave out an assistant's earlier thoughts, as those of reasoning models do. Some know
-    no system role, and let such messages fall without a word.
+    Templates may trim a text, write it as JSON, and leave out an assistant's earlier thoughts, as those of reasoning
+    models do. Some know no system role, and let such messages fall without a word.
 
     Args:
         messages: as the template was given them.
@@ -27,7 +28,9 @@ def _stands(message: Mapping[str, str], rendered: str) -> bool:
     content = message["content"]
     if message["role"] == "assistant":
         content = content.rpartition("</think>")[2]
-    return content.strip() in rendered or _plain(content) in _plain(rendered)
+    content = content.strip()
+    written = json.dumps(content, ensure_ascii=False)[1:-1]  # as a template's `tojson` does
+    return content in rendered or written in rendered or _plain(content) in _plain(rendered)
 
 
 def _plain(text: str) -> str:
