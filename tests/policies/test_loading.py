@@ -153,6 +153,19 @@ def test_an_adapter_that_is_none_of_a_policys_weights_is_refused(
         stores.store(base, adapter=tmp_path).open(tmp_path)
 
 
+def test_weights_that_are_there_twice_are_refused(base: str, tmp_path: Path) -> None:
+    """Shards that are saved over a single file leave it there, and Transformers then takes the old file."""
+    folder = damaged(base, tmp_path / "m", lambda weights: weights)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.model.norm.weight.mul_(1.5)
+    model.save_pretrained(folder, max_shard_size="60KB")
+    with pytest.raises(PolicyError, match=r"holds weights twice, in model\.safetensors and in shards"):
+        stores.store(folder).open(folder)
+    Path(folder, "model.safetensors").unlink()
+    assert torch.equal(stores.store(folder).open(folder).model.model.norm.weight, model.model.norm.weight)
+
+
 def test_an_adapter_beside_a_model_is_not_taken_for_it(base: str, tmp_path: Path) -> None:
     """Transformers would put the adapter on top of the model, whatever base it names."""
     adapter(base, tmp_path / "adapter")

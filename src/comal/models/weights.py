@@ -43,7 +43,7 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
 
     Raises:
         ComalError: it cannot be found or read; weights are missing, left over, or of another shape; there is an adapter
-            beside them.
+            or another set of weights beside them.
     """
     import transformers
 
@@ -52,6 +52,13 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         raise refuse(
             f"the folder `{name}` holds an adapter (adapter_config.json) beside a model, and which of the two is meant"
             " cannot be told; keep them in folders of their own"
+        )
+    folder = user_path(name)
+    if (folder / "model.safetensors").is_file() and any(folder.glob("model-*-of-*.safetensors")):
+        # It would take the one file, which `save_pretrained` of shards leaves there.
+        raise refuse(
+            f"the folder `{name}` holds weights twice, in model.safetensors and in shards (model-*-of-*.safetensors),"
+            " and which are meant cannot be told; remove the older ones"
         )
     auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
     with _one_message(name, refuse):
