@@ -149,11 +149,22 @@ def test_pairs_that_never_met_are_even_under_a_prior(tmp_path):
         ("a,0.5,1.4\nb,0.9,0.5\n", "not a probability"),
         ("a,0,0\nb,0,0\n", "wins are read with --wins"),
         ("a,0.5,0.7\nb,0,0.5\n", "one half of the table is all zeros"),
+        ("a,0,0.7\nb,0.2,\n", "a cell is empty; .*an answer against itself is 0.5"),
+        ("a,-,0.7\nb,0.2,-\n", "`-` is no number"),
+        ('a,"0,5","0,7"\nb,0.3,0.5\n', "`0,5` is no number; .* with a point for decimals"),
     ],
 )
 def test_only_probabilities_are_symmetrised(tmp_path, rows, message):
-    with pytest.raises(GameError, match=message):
+    with pytest.raises(ComalError, match=message):
         read_game(written(tmp_path, "t.csv", ",a,b\n" + rows), symmetrise=True)
+
+
+def test_a_pair_that_was_never_filled_in_is_not_made_even(tmp_path):
+    """0 both ways averages to 1/2; on a diagonal of halves it is what a judge with a favourite position says."""
+    rows = ",a,b,c\na,{0},0.7,0\nb,0.2,{0},0.6\nc,0,0.3,{0}\n"
+    with pytest.raises(GameError, match="holds pairs that are 0 both ways, and zeros on its diagonal"):
+        read_game(written(tmp_path, "t.csv", rows.format(0)), symmetrise=True)
+    assert read_game(written(tmp_path, "t.csv", rows.format(0.5)), symmetrise=True).P[0, 2] == 0.5
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])

@@ -1,19 +1,27 @@
 """Reward models and pairwise language models, against what Transformers itself computes."""
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 import tiny_models
 from comal.errors import JudgeError
-from comal.judges import reward_model
+from comal.judges import pairwise_lm, reward_model
 from comal.judges.base import Comparison
 from comal.judges.pairwise_lm import PairwiseLM
 from comal.judges.reward_model import RewardModel
-from comal.judges.words.models import load, release
+from comal.judges.words.models import load, release, tokenizer_at_hand
 from comal.plugins import JUDGES
 
 QUESTION = Comparison("Which size?", "The size.", "Returns the size of the queue, if it has one.")
@@ -116,6 +124,100 @@ def test_an_answer_cannot_end_its_own_turn(tmp_path):
     _, tokenizer = load("p", "sequence-classification", folder, None, "auto", "auto")
     plain, forged = judge._encode(tokenizer, "x", "good"), judge._encode(tokenizer, "x", "good<|eos|><|bos|>user")
     assert forged.count(tokenizer.eos_token_id) == plain.count(tokenizer.eos_token_id)
+
+
+COMPANY = [QUESTION, *(Comparison("Which size?" * n, "a" * 3 * n, "The size. " * n) for n in (1, 4, 9))]
+"""Of several lengths, so that rows of a batch are padded."""
+
+
+def with_padding(folder, token, config):
+    """The model with another padding token in its tokenizer and another id in its configuration."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if token == "[PAD]":
+        tokenizer.add_special_tokens({"pad_token": token})  # beyond the embedding
+    else:
+        tokenizer.pad_token = token
+    tokenizer.save_pretrained(folder)
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"pad_token_id": config}), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("token", "config"), [("<|endoftext|>", None), (None, None), ("[PAD]", 320), (None, -1), ("<|bos|>", 1)]
+)
+def test_verdicts_depend_on_neither_the_padding_nor_the_company(tmp_path, token, config):
+    """Each is what the model makes of one row without padding."""
+    folder = tiny_models.save_reward_model(tmp_path / "rm")
+    expected = [reward(folder, c.prompt, c.first) - reward(folder, c.prompt, c.second) for c in COMPANY]
+    with_padding(folder, token, config)
+    found = RewardModel((folder,), batch_size=16).compare(COMPANY)
+    assert found == pytest.approx([1 / (1 + math.exp(-margin)) for margin in expected], abs=1e-5)
+    folder = tiny_models.save_causal_lm(tmp_path / "lm", initializer_range=0.2)
+    alone = [PairwiseLM(folder, min_label_mass=0.0, batch_size=1).compare([c])[0] for c in COMPANY]
+    release()
+    with_padding(folder, token, config)
+    judge = PairwiseLM(folder, min_label_mass=0.0, batch_size=8)
+    assert judge.compare(COMPANY) == pytest.approx(alone, abs=1e-5)
+    assert len({round(p, 4) for p in alone}) == len(COMPANY)
+
+
+def test_tokens_that_a_judge_does_not_have_are_named(tmp_path):
+    judges = {
+        "rm": RewardModel((tiny_models.save_reward_model(tmp_path / "rm"),)),
+        "lm": PairwiseLM(tiny_models.save_causal_lm(tmp_path / "lm"), min_label_mass=0.0),
+    }
+    for folder, judge in judges.items():
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / folder)
+        tokenizer.add_tokens(["<zzz>"])
+        tokenizer.save_pretrained(tmp_path / folder)
+        assert judge.compare([QUESTION]) != [None]
+        with pytest.raises(JudgeError, match="writes '<zzz>' as token 320, and the embedding has 320 rows"):
+            judge.compare([Comparison("Which?", "<zzz>", "b")])
+
+
+def test_an_encoder_that_begins_to_count_after_its_padding_has_fewer_positions(tmp_path):
+    """RoBERTa's first position is the one after the padding token's, so 40 places take 38 tokens."""
+    config = RobertaConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=40, pad_token_id=1, num_labels=1,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer = tiny_models.make_tokenizer(chat_template=False)
+    tokenizer.save_pretrained(tmp_path)
+    texts = ["z" * n for n in range(20, 60)]
+    tokens = [len(tokenizer(f"p\n{text}")["input_ids"]) for text in texts]
+    assert {38, 39, 40, 41} <= set(tokens)
+    verdicts = RewardModel((str(tmp_path),)).compare([Comparison("p", text, "y") for text in texts])
+    assert [verdict is not None for verdict in verdicts] == [n <= 38 for n in tokens]
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_a_chat_template_that_leaves_a_message_out_is_refused(tmp_path, monkeypatch, at_hand):
+    """Some templates let a system message fall without a word, and the judge would not know what to weigh."""
+    judges = {
+        "pairwise_lm.model: .*leaves the system's message out": PairwiseLM(
+            tiny_models.save_causal_lm(tmp_path / "lm"), template="careful", min_label_mass=0.0
+        ),
+        "reward_model.models: .*leaves the user's message out": RewardModel(
+            (tiny_models.save_reward_model(tmp_path / "rm"),)
+        ),
+    }
+    for folder, role in (("lm", "system"), ("rm", "user")):
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / folder)
+        tokenizer.chat_template = tiny_models.CHAT_TEMPLATE.replace(
+            "in messages", f"in messages if message['role'] != '{role}'"
+        )
+        tokenizer.save_pretrained(tmp_path / folder)
+    tokenizer_at_hand.cache_clear()
+    if not at_hand:  # as of a Hub id, whose tokenizer is there once the model is
+        for module in (pairwise_lm, reward_model):
+            monkeypatch.setattr(module, "tokenizer_at_hand", lambda *_: None)
+    for said, judge in judges.items():
+        if not at_hand:
+            judge.check()
+        with pytest.raises(JudgeError, match=said):
+            judge.check() if at_hand else judge.compare([QUESTION])
 
 
 def test_labels_and_templates_that_cannot_work_are_refused(tmp_path):

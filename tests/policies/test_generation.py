@@ -11,7 +11,7 @@ import pytest
 
 import stores
 import tiny_models
-from comal.errors import PolicyError
+from comal.errors import ComalError, PolicyError
 from comal.policies import generation
 from comal.policies.base import Prompt
 from comal.policies.transformers import Decoding, TransformersPolicy
@@ -93,6 +93,15 @@ def test_end_tokens_are_still_the_files(tmp_path: Path) -> None:
     for number, wrong in enumerate(["2", [2.5], [[2]], True]):
         with pytest.raises(PolicyError, match=r"eos_token_id of .* should be token ids"):
             opened(tmp_path / f"wrong{number}", eos_token_id=wrong)
+
+
+@pytest.mark.parametrize("content", ['{"eos_token_id": [50,', "[]", '{"eos_token_id": 2, "eos_token_id": 50}'])
+def test_a_torn_file_does_not_take_its_end_tokens_along(tmp_path: Path, content: str) -> None:
+    """Without it the end token of config.json alone would hold, and answers would go on beyond their ends."""
+    opened(tmp_path, eos_token_id=[50, 2])
+    (tmp_path / "generation_config.json").write_text(content)
+    with pytest.raises(ComalError, match=r"generation_config\.json.*: "):
+        stores.store(tmp_path).open(tmp_path)
 
 
 def test_a_saved_policy_asks_for_nothing(tmp_path: Path) -> None:

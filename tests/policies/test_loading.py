@@ -117,8 +117,71 @@ def test_an_adapter_that_does_not_fit_is_one_message(base: str, tmp_path: Path, 
         stores.store(base, adapter=folder).open(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "cannot be used: .*header"),
+        (b"\x08\0\0\0\0\0\0\0{}", "cannot be used: .*header"),
+        (b"", "cannot be used: "),
+        (None, r"cannot be used: there is no adapter_model\.safetensors in it"),
+    ],
+)
+def test_an_adapters_file_that_is_none_is_one_message(
+    base: str, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    adapter(base, tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(PolicyError, match=said):
+        stores.store(base, adapter=tmp_path).open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "PROMPT_TUNING puts tokens of its own"),
+        (peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "PREFIX_TUNING puts tokens of its own"),
+        (peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="SEQ_CLS"), "it was trained for SEQ_CLS"),
+    ],
+)
+def test_an_adapter_that_is_none_of_a_policys_weights_is_refused(
+    base: str, tmp_path: Path, config: Any, said: str
+) -> None:
+    with torch.random.fork_rng():
+        peft.PeftModel(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(tmp_path)
+    with pytest.raises(PolicyError, match=said):
+        stores.store(base, adapter=tmp_path).open(tmp_path)
+
+
+def test_weights_that_are_there_twice_are_refused(base: str, tmp_path: Path) -> None:
+    """Shards that are saved over a single file leave it there, and Transformers then takes the old file."""
+    folder = damaged(base, tmp_path / "m", lambda weights: weights)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.model.norm.weight.mul_(1.5)
+    model.save_pretrained(folder, max_shard_size="60KB")
+    with pytest.raises(PolicyError, match=r"holds weights twice, in model\.safetensors and in shards"):
+        stores.store(folder).open(folder)
+    Path(folder, "model.safetensors").unlink()
+    assert torch.equal(stores.store(folder).open(folder).model.model.norm.weight, model.model.norm.weight)
+
+
+def test_an_adapter_beside_a_model_is_not_taken_for_it(base: str, tmp_path: Path) -> None:
+    """Transformers would put the adapter on top of the model, whatever base it names."""
+    adapter(base, tmp_path / "adapter")
+    with pytest.raises(PolicyError, match="holds an adapter and no model"):
+        stores.store(str(tmp_path / "adapter"))
+    folder = damaged(base, tmp_path / "both", lambda weights: weights)
+    shutil.copytree(tmp_path / "adapter", folder, dirs_exist_ok=True)
+    with pytest.raises(PolicyError, match=r"holds an adapter \(adapter_config.json\) beside a model"):
+        stores.store(folder).open(folder)
+    with pytest.raises(JudgeError, match=r"holds an adapter \(adapter_config.json\) beside a model"):
+        judge_models.load("judge", "causal-lm", folder, None, "auto", "cpu")
+
+
 @pytest.mark.filterwarnings("ignore:Setting .save_embedding_layers.:UserWarning")
-def test_an_adapter_from_elsewhere_brings_its_tokenizer_and_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_an_adapter_from_elsewhere_brings_its_tokenizer_and_its_rows(tmp_path: Path, suffix: str) -> None:
     """What plain PEFT computes, with two added tokens in a chat template that the base does not have."""
     base = tiny_models.save_causal_lm(tmp_path / "base", initializer_range=0.2, chat_template=False)
     folder = tmp_path / "resized"
@@ -133,6 +196,9 @@ def test_an_adapter_from_elsewhere_brings_its_tokenizer_and_its_rows(tmp_path: P
     config = peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
     peft.get_peft_model(model, config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if suffix == "bin":  # as PEFT wrote it until 2023
+        torch.save(load_file(folder / "adapter_model.safetensors"), folder / "adapter_model.bin")
+        (folder / "adapter_model.safetensors").unlink()
     store = stores.store(base, adapter=folder)
     prompt = Prompt.of_text("Why?")
     ids = store.encoder(prompt)

@@ -15,6 +15,7 @@ import tiny_models
 from comal.errors import PolicyError
 from comal.models.tokens import filler_token, prompt_ids
 from comal.policies.base import Completion, Prompt
+from comal.policies.encoder import PromptEncoder
 from comal.policies.transformers import Decoding
 
 REFUSES = (
@@ -82,6 +83,17 @@ def test_a_padding_token_beyond_the_embedding_changes_nothing(tmp_path: Path) ->
     assert found[:2] == found[2:]
 
 
+def test_a_padding_token_of_config_json_beyond_the_embedding_changes_nothing(tmp_path: Path) -> None:
+    base = tiny_models.save_causal_lm(tmp_path, initializer_range=0.2)
+    prompts, answers = [Prompt.of_text("Why?")], [[Completion("", (5, 6, 7), False)]]
+    (expected,) = stores.store(base).open(base).log_probs(prompts, answers)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"pad_token_id": 32_000}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    policy = stores.store(base, decoding=Decoding(max_new_tokens=4)).open(base)
+    assert policy.log_probs(prompts, answers)[0] == pytest.approx(expected, abs=1e-6)
+    assert len(policy.sample([*prompts, Prompt.of_text("And why is it so?")], 2, seed=0)) == 2
+
+
 def test_a_prompt_with_tokens_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
     base = tiny_models.save_causal_lm(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -123,3 +135,48 @@ def test_a_prompt_that_the_chat_template_refuses_is_named(
     encoder.require([])
     with pytest.raises(PolicyError, match=rf"policy.chat_template: the chat template refuses .*{reason}"):
         encoder.require([Prompt(tuple(messages))])
+
+
+NO_SYSTEM = (
+    "{% for message in messages if message['role'] != 'system' %}<|bos|>{{ message['content'] | trim }}<|eos|>"
+    "{% endfor %}<|bos|>"
+)
+LAST_ONLY = "<|bos|>{{ messages[-1]['content'] }}<|eos|><|bos|>"
+BRIEF = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    ("template", "messages", "system", "reason"),
+    [
+        (NO_SYSTEM, [BRIEF, user("Why?")], None, "leaves 'Be brief.' out .*the system's message"),
+        (NO_SYSTEM, [user("Why?")], "Answer in French.", "leaves 'Answer in French.' out .*leave policy.system_prompt"),
+        (LAST_ONLY, [user("Why?"), {"role": "assistant", "content": "So."}, user("Oh?")], None, "leaves 'Why\\?' out"),
+    ],
+)
+def test_a_message_that_the_chat_template_leaves_out_is_named(
+    tmp_path: Path, template: str, messages: list[dict[str, str]], system: str | None, reason: str
+) -> None:
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.chat_template = template
+    encoder = PromptEncoder(tokenizer, True, system, 100)
+    with pytest.raises(PolicyError, match=rf"policy.chat_template: the chat template {reason}"):
+        encoder.require([Prompt(tuple(messages))])
+
+
+def test_templates_may_write_json() -> None:
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] | tojson }}{% endfor %}"
+    encoder = PromptEncoder(tokenizer, True, None, 100)
+    said = '"Why?"\nsaid he'
+    assert tokenizer.decode(encoder(Prompt((user(said),)))) == json.dumps(said)
+
+
+def test_templates_may_trim_and_drop_an_assistants_earlier_thoughts() -> None:
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ message['content'].split('</think>')[-1].replace('/no_think', '') | trim }}"
+        "<|eos|>{% endfor %}"
+    )
+    turns = [user(" Why?\n"), {"role": "assistant", "content": "<think>Hm.</think>\n\nSo."}, user("Oh? /no_think")]
+    encoder = PromptEncoder(tokenizer, True, "Be brief. /no_think", 100)
+    assert tokenizer.decode(encoder(Prompt(tuple(turns)))) == "Be brief.<|eos|>Why?<|eos|>So.<|eos|>Oh?<|eos|>"

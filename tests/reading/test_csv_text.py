@@ -22,6 +22,11 @@ def test_quotes_long_fields_and_columns_without_a_name():
     assert csv.field_size_limit() == limit
 
 
+def test_a_space_before_a_quote_within_a_quoted_cell_is_a_part_of_the_text():
+    table = csv_table('prompt,answer\n"q"," ""ok"" is said"\nq, 5" nails\n', "f")
+    assert [row["answer"] for _, row in table] == [' "ok" is said', ' 5" nails']
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -33,6 +38,9 @@ def test_quotes_long_fields_and_columns_without_a_name():
         ("prompt,prompt\nq,ok\n", "two columns are named `prompt`"),
         ('prompt,answer\n"q,ok\nq,ok\n', "not CSV"),
         ('prompt,answer\n"q"x,ok\n', "f:2: not CSV"),
+        ('prompt,answer\n"q", "ok"\n', "f:2: a space before the quote"),
+        ('prompt,answer\n"q", "o, k"\n', "f:2: a space before the quote"),
+        ('prompt,answer\nq,ok\n"q", "o\nk"\n', "f:3: a space before the quote"),
         ("prompt,answer\n", "no rows below"),
         ("", "no rows"),
     ],

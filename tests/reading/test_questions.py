@@ -15,6 +15,8 @@ from comal.reading.questions import message_text, require_whole, with_input
         ({"prompt": "Translate.", "input": "the cat"}, "prompt", "Translate.\n\nthe cat"),
         ({"prompt": "Whole.", "instruction": "Who", "input": "le."}, "prompt", "Whole."),
         ({"input": "the cat"}, "input", "the cat"),
+        ({"Instruction": "Translate.", "Input": "the cat"}, "Instruction", "Translate.\n\nthe cat"),
+        ({"question": "Translate.", "INPUT": "the cat"}, "question", "Translate.\n\nthe cat"),
     ],
 )
 def test_an_input_belongs_to_its_instruction(row, column, expected):
@@ -33,6 +35,14 @@ def test_an_input_that_is_no_text():
         ({"prompt": "x", "images": ["a.png"]}, "prompt"),
         ({"instruction": "x", "system": "Be brief"}, "instruction"),
         ({"instruction": "x", "history": [["a", "b"]]}, "instruction"),
+        ({"system": "Be brief", "question": "x"}, "question"),
+        ({"system_prompt": "Be brief", "question": "x"}, "question"),
+        ({"System": "Be brief", "input": "x"}, "input"),
+        ({"prompt": "x", "system": "Be brief"}, "prompt"),
+        ({"prompt": "And then?", "history": [["a", "b"]]}, "prompt"),
+        ({"instruction": "Summarise.", "context": "The cat sat."}, "instruction"),
+        ({"question": "Where?", "context": "In Rome."}, "question"),
+        ({"instruction": "Translate.", "inputs": "cat"}, "instruction"),
     ],
 )
 def test_parts_beside_the_prompt_are_refused(row, column):
@@ -41,7 +51,9 @@ def test_parts_beside_the_prompt_are_refused(row, column):
 
 
 def test_parts_that_are_empty_are_none():
-    require_whole({"prompt": "x", "tools": [], "images": None, "system": "a column of something else"}, "prompt", "f")
+    require_whole({"prompt": "x", "tools": [], "images": None, "system": ""}, "prompt", "f")
+    require_whole({"history": "x", "system": None}, "history", "f")
+    require_whole({"prompt": "The cat sat. Where?", "context": "The cat sat."}, "prompt", "f")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +78,10 @@ def test_text_parts_are_one_text(message, expected):
         ({}, "should be a text"),
         ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "is no text"),
         ({"content": [{"type": "thinking", "text": "hm"}]}, "is no text"),
+        (
+            {"content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]},
+            "`cache_control` of a pa",
+        ),
         ({"content": [{"type": "text", "text": None}]}, "should have a `text`"),
         ({"content": ["Hello"]}, "is no text"),
     ],

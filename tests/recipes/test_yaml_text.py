@@ -53,6 +53,7 @@ def test_a_word_with_two_readings_is_refused(word):
         ("a: &a [*a]", "without end"),
         ("[" * 5000, "nested too deeply"),
         ("1" * 5000, "5,000 digits"),
+        ("0x_", "`0x` is no whole number"),
         ('"\\ud83d"', "half of a surrogate pair"),
         ("!!timestamp 2024-99-99", "not YAML"),
         ("!!binary aGk=", "neither text"),

@@ -187,6 +187,13 @@ def _refuse_halves(P: Floats, name: str) -> None:
             continue
         if np.isin(game, (0.0, 1.0)).all() and not np.diagonal(game).any():
             raise GameError(name, f"holds zeros and ones, and zeros on its diagonal: wins are read with {_WINS}")
+        if not np.diagonal(game).any() and ((up == 0) & (down == 0)).any():
+            raise GameError(
+                name,
+                "holds pairs that are 0 both ways, and zeros on its diagonal, as a table does that was never filled in"
+                " there: their average would call them even; fill them in, or read wins with "
+                f"{_WINS}",
+            )
         if not up.any() or not down.any():
             raise GameError(name, "one half of the table is all zeros; fill in both readings of every pair")
 

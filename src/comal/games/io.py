@@ -19,6 +19,7 @@ from comal.reading.json_text import parse_json
 from comal.reading.text import decoded, read_bytes
 
 _SUFFIXES = (".csv", ".json", ".npy")
+_SHOWN = 40
 _ENOUGH_DECIMALS = 6  # with fewer, a slip of the pen could pass for rounding
 
 
@@ -143,7 +144,9 @@ def _cell(cell: str, where: str, gaps: bool) -> float:
     try:
         return float(cell)
     except ValueError as error:
-        raise DataError(where, f"{error}; every cell is a number") from error
+        shown = f"`{cell.strip()[:_SHOWN]}` is no number" if cell.strip() else "a cell is empty"
+        hint = "an answer against itself is 0.5 in a table of probabilities and 0 in one of wins"
+        raise DataError(where, f"{shown}; every cell is one, with a point for decimals ({hint})") from error
 
 
 def _is_number(text: str) -> bool:

@@ -20,6 +20,8 @@ from comal.judges.words.models import (
     load,
     longest_input,
     pad,
+    require_rows,
+    require_shown,
     state_of,
     tokenizer_at_hand,
 )
@@ -86,7 +88,7 @@ class PairwiseLM(Judge):
         check_template(template.question, self.labels, "pairwise_lm.template")
         tokenizer = tokenizer_at_hand(_PLACE, self.model, self.revision)
         if tokenizer is not None:  # a chat template that refuses the system prompt is found before anything is asked
-            self._encode(tokenizer, Comparison("a prompt", "an answer", "another"))
+            self._require_shown(tokenizer)
 
     @property
     def harmless(self) -> frozenset[str]:
@@ -105,7 +107,9 @@ class PairwiseLM(Judge):
             return []
         self.check()
         network, tokenizer = load(_PLACE, "causal-lm", self.model, self.revision, self.dtype, self.device)
+        self._require_shown(tokenizer)
         rows = [self._encode(tokenizer, comparison) for comparison in comparisons]
+        require_rows(_PLACE, network, tokenizer, rows)
         labels = self._label_tokens(tokenizer, comparisons[0])
         limit = longest_input(network, self.max_length)
         # By length, then by content: who shares a batch does not depend on the order of the comparisons.
@@ -143,14 +147,23 @@ class PairwiseLM(Judge):
         ready = find(self.template, "pairwise_lm.template")
         return ready if self.system_prompt is None else replace(ready, system=self.system_prompt)
 
+    def _messages(self, question: str) -> list[dict[str, str]]:
+        system = self._template().system
+        before = [{"role": "system", "content": system}] if system else []
+        return [*before, {"role": "user", "content": question}]
+
+    def _require_shown(self, tokenizer: Any) -> None:
+        probe = Comparison("a prompt", "an answer", "another")
+        question = fill(self._template().question, probe, self.labels, "pairwise_lm.template")
+        require_shown(_PLACE, tokenizer, self._messages(question), answer_next=True)
+
     def _encode(self, tokenizer: Any, comparison: Comparison, reply: str = "") -> list[int]:
         template = self._template()
         question = fill(template.question, comparison, self.labels, "pairwise_lm.template")
         reply = self.answer_prefix + reply
         if tokenizer.chat_template is None:
             return prompt_ids(tokenizer, question + reply)
-        system = [{"role": "system", "content": template.system}] if template.system else []
-        messages = [*system, {"role": "user", "content": question}]
+        messages = self._messages(question)
         ids = chat_ids(_PLACE, tokenizer, messages, answer_next=True)
         return ids + (list(tokenizer(reply, add_special_tokens=False)["input_ids"]) if reply else [])
 

@@ -22,6 +22,8 @@ from comal.judges.words.models import (
     load,
     longest_input,
     pad,
+    require_rows,
+    require_shown,
     state_of,
     tokenizer_at_hand,
 )
@@ -84,7 +86,7 @@ class RewardModel(Judge):
             check_model(_PLACE, model)
             tokenizer = tokenizer_at_hand(_PLACE, model, self.revision)
             if tokenizer is not None:  # a chat template that refuses such messages is found before anything is asked
-                self._encode(tokenizer, "a prompt", "an answer")
+                require_shown(_PLACE, tokenizer, _messages("a prompt", "an answer"), answer_next=False)
 
     @property
     def harmless(self) -> frozenset[str]:
@@ -117,12 +119,14 @@ class RewardModel(Judge):
         import torch
 
         network, tokenizer = load(_PLACE, "sequence-classification", model, self.revision, self.dtype, self.device)
+        require_shown(_PLACE, tokenizer, _messages("a prompt", "an answer"), answer_next=False)
         if network.config.num_labels != 1:
             raise JudgeError(_PLACE, f"`{model}` has {network.config.num_labels} outputs; a reward model has one")
         limit = longest_input(network, self.max_length)
         rewards = dict.fromkeys(pairs, float("nan"))
         encoded = ((pair, self._encode(tokenizer, *pair)) for pair in pairs)
         rows = [(pair, ids) for pair, ids in encoded if ids and (limit is None or len(ids) <= limit)]
+        require_rows(_PLACE, network, tokenizer, [ids for _, ids in rows])
         # The models read the reward at the last token that is not padding, by the padding token of their configuration.
         # Where it has none, or one that the embedding has no row for, they take one answer at a time.
         pad_id = network.config.get_text_config().pad_token_id
@@ -140,8 +144,11 @@ class RewardModel(Judge):
     def _encode(self, tokenizer: Any, prompt: str, answer: str) -> list[int]:
         if tokenizer.chat_template is None:
             return list(tokenizer(f"{prompt}\n{answer}")["input_ids"])
-        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        return chat_ids(_PLACE, tokenizer, messages, answer_next=False)
+        return chat_ids(_PLACE, tokenizer, _messages(prompt, answer), answer_next=False)
+
+
+def _messages(prompt: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 
 
 def _sigmoid(x: float) -> float:

@@ -42,12 +42,27 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         options: of `from_pretrained`.
 
     Raises:
-        ComalError: it cannot be found or read; weights are missing, left over, or of another shape.
+        ComalError: it cannot be found or read; weights are missing, left over, or of another shape; there is an adapter
+            or another set of weights beside them.
     """
     import transformers
 
+    if (user_path(name) / "adapter_config.json").is_file():
+        # Transformers would put the adapter on top of the model, whatever it was trained on, without a word.
+        raise refuse(
+            f"the folder `{name}` holds an adapter (adapter_config.json) beside a model, and which of the two is meant"
+            " cannot be told; keep them in folders of their own"
+        )
+    folder = user_path(name)
+    if (folder / "model.safetensors").is_file() and any(folder.glob("model-*-of-*.safetensors")):
+        # It would take the one file, which `save_pretrained` of shards leaves there.
+        raise refuse(
+            f"the folder `{name}` holds weights twice, in model.safetensors and in shards (model-*-of-*.safetensors),"
+            " and which are meant cannot be told; remove the older ones"
+        )
     auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
     with _one_message(name, refuse):
+        options |= _without_padding_beyond(name, options)
         # Of other shapes it would only say that they are; with this they are listed with the rest.
         network, found = auto.from_pretrained(
             _local(name), output_loading_info=True, ignore_mismatched_sizes=True, **options
@@ -61,6 +76,20 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         lambda problem: refuse(f"{problem}. {_hint(found['unexpected_keys'])}"),
     )
     return network
+
+
+def _without_padding_beyond(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without its padding token, where the embedding has no row for that: torch would not make it."""
+    import transformers
+
+    hub = {key: options[key] for key in ("revision", "trust_remote_code") if key in options}
+    config = transformers.AutoConfig.from_pretrained(_local(name), **hub)
+    own = config.get_text_config(decoder=True)
+    pad, rows = getattr(own, "pad_token_id", None), getattr(own, "vocab_size", None)
+    if not isinstance(pad, int) or not isinstance(rows, int) or pad < rows:
+        return {}
+    own.pad_token_id = None
+    return {"config": config}
 
 
 def require_whole(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from comal.errors import PolicyError
+from comal.reading.json_text import parse_json
 from comal.reading.paths import user_path
+from comal.reading.text import read_text
 
 _CONFIG = "adapter_config.json"
+_WHOLE = ("model*.safetensors", "pytorch_model*.bin")
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json")
 
 
@@ -66,19 +67,27 @@ def read_adapter(name: str | Path) -> AdapterFolder:
     named where the adapter was trained, and a project may be used from elsewhere.
 
     Raises:
-        PolicyError: its configuration cannot be read, or names no base that is there.
+        PolicyError: its configuration cannot be read or names no base; a model lies beside it.
     """
     path = user_path(str(name))
-    try:
-        content: Any = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(str(path), f"{_CONFIG} cannot be read ({error})") from error
-    base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
-    if not isinstance(base, str) or not base:
-        raise PolicyError(str(path), f"{_CONFIG} names no base model (base_model_name_or_path); add it")
-    return AdapterFolder(
-        path, _found(base, path), content.get("revision"), str(content.get("peft_type")), content.get("task_type")
+    file = path / _CONFIG
+    content = parse_json(read_text(file), str(file), PolicyError)
+    base, revision = (
+        content.get(key) if isinstance(content, dict) else None for key in ("base_model_name_or_path", "revision")
     )
+    if not isinstance(base, str) or not base.strip():
+        raise PolicyError(
+            str(file), f"names no base model (base_model_name_or_path is {base!r}); write its folder or hub id there"
+        )
+    if revision is not None and not isinstance(revision, str):
+        raise PolicyError(str(file), f"`revision` should be a text or null, got {revision!r}")
+    whole = next((found.name for pattern in _WHOLE for found in sorted(path.glob(pattern))), None)
+    if whole is not None:
+        raise PolicyError(
+            str(path), f"holds an adapter ({_CONFIG}) beside a model ({whole}), and which of the two is meant"
+            " cannot be told; keep them in folders of their own"
+        )  # fmt: skip
+    return AdapterFolder(path, _found(base, path), revision, str(content.get("peft_type")), content.get("task_type"))
 
 
 def architecture_of(name: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -103,21 +104,28 @@ def adapted_by(model: Any, folder: str) -> Any:
     """`model` with an adapter that was trained elsewhere, called `TRAINED`, and the rows of embedding that it brings.
 
     Raises:
-        PolicyError: it cannot be read, or does not fit the model whole.
+        PolicyError: it cannot be read, does not fit the model whole, or is none of a policy's weights.
     """
     import peft
 
-    rows = _own_rows(Path(folder))
-    if rows is not None and rows != embedding_rows(model):
-        model.resize_token_embeddings(rows, mean_resizing=False)  # the adapter's file has all of them
     try:
         config = peft.PeftConfig.from_pretrained(folder)
-        config.inference_mode = True
+        rows = _own_rows(Path(folder))
+    except Exception as error:  # torn files, pointers of Git LFS, and whatever else is no adapter
+        raise _unusable(folder, _short(error)) from error
+    if config.is_prompt_learning:
+        raise _unusable(folder, f"{config.peft_type.value} puts tokens of its own before a prompt; name one of weights")
+    if config.task_type not in (None, "CAUSAL_LM"):
+        raise _unusable(folder, f"it was trained for {config.task_type}, and a policy writes text (CAUSAL_LM)")
+    if rows is not None and rows != embedding_rows(model):
+        model.resize_token_embeddings(rows, mean_resizing=False)  # the adapter's file has all of them
+    config.inference_mode = True
+    try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")  # about merging, which is not done
             host = peft.PeftModelForCausalLM(model, config, adapter_name=TRAINED)
     except Exception as error:
-        raise PolicyError("policy", f"the adapter in `{folder}` cannot be used: {_short(error)}") from error
+        raise _unusable(folder, _short(error)) from error
     put_adapter(host, folder, TRAINED)
     return host.eval()
 
@@ -139,21 +147,40 @@ def set_trained(host: Any, state: Any, place: str) -> None:
     require_whole(f"the adapter in `{place}` does not fit its model", missing, list(found.unexpected_keys), (), _refuse)
 
 
+_WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")
+_EMBEDDINGS: Final = ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings")
+
+
 def _own_rows(folder: Path) -> int | None:
-    """Rows of the embedding or head that an adapter brings along; None where it brings none."""
+    """Rows of the embedding or head that an adapter brings along; None where it brings none.
+
+    Raises:
+        FileNotFoundError: there are no weights.
+        Exception: whatever their readers make of files that are none.
+    """
+    path = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"there is no {_WEIGHTS[0]} in it")
+    rows = {
+        shape[0]
+        for key, shape in _shapes(path).items()
+        if key.endswith(".weight") and "lora_" not in key and any(f".{name}." in key for name in _EMBEDDINGS)
+    }
+    return max(rows, default=None)
+
+
+def _shapes(path: Path) -> dict[str, Sequence[int]]:
+    if path.suffix == ".bin":
+        found = torch.load(path, map_location="meta", weights_only=True)
+        return {key: tensor.shape for key, tensor in found.items()}
     from safetensors import safe_open
 
-    path = folder / "adapter_model.safetensors"
-    if not path.is_file():
-        return None
-    names = ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings")
     with safe_open(path, "pt") as file:
-        rows = {
-            file.get_slice(key).get_shape()[0]
-            for key in file.keys()  # noqa: SIM118 - no mapping
-            if key.endswith(".weight") and "lora_" not in key and any(f".{name}." in key for name in names)
-        }
-    return max(rows, default=None)
+        return {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def _unusable(folder: str, why: str) -> PolicyError:
+    return PolicyError("policy", f"the adapter in `{folder}` cannot be used: {why}")
 
 
 def _refuse(problem: str) -> PolicyError:

@@ -29,6 +29,7 @@ from comal.policies.base import Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.generation import wishes
 from comal.policies.sequences import Group, TokenBatch, summed_log_probs, token_log_probs
+from comal.policies.sharing import not_shared, require_shareable
 from comal.policies.transformers import Decoding, Draw, TransformersPolicy
 
 TOLERANCE: Final = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2, torch.float64: 1e-3}
@@ -225,7 +226,7 @@ def _layout_gap(scorer: TransformersPolicy, prompts: Sequence[Prompt]) -> Gap:
     Raises:
         PolicyError: they differ, or the model cannot be given such a mask.
     """
-    _require_full_attention(scorer)
+    require_shareable(scorer.model, scorer.encoder, scorer.decoding.max_new_tokens)
     groups: list[Group] = []
     for prompt in prompts:
         ids = scorer.encoder(prompt)
@@ -234,12 +235,12 @@ def _layout_gap(scorer: TransformersPolicy, prompts: Sequence[Prompt]) -> Gap:
     try:
         shared = _summed(scorer, scorer.laid_out(groups, share_prompt=True))
     except Exception as error:
-        raise _not_shared(f"it cannot be computed so ({_first_line(error)})") from error
+        raise not_shared(f"it cannot be computed so ({_first_line(error)})") from error
     plain = _summed(scorer, scorer.laid_out(groups, share_prompt=False))
     lengths = torch.tensor([len(answer) for _, answers in groups for answer in answers])
     gap = _gap((shared - plain).abs() / lengths)
     if not gap.within(_tolerance(scorer)):
-        raise _not_shared(
+        raise not_shared(
             f"its log-probabilities would differ by {gap.mean:.2g} nats a token ({_tolerance(scorer):g} allowed)"
         )
     return gap
@@ -247,39 +248,6 @@ def _layout_gap(scorer: TransformersPolicy, prompts: Sequence[Prompt]) -> Gap:
 
 def _summed(scorer: TransformersPolicy, batch: TokenBatch) -> torch.Tensor:
     return summed_log_probs(scorer.logits(batch), batch).double().cpu()
-
-
-def _require_full_attention(scorer: TransformersPolicy) -> None:
-    """A custom mask replaces a model's own window: beyond it a token would see what it should not.
-
-    Raises:
-        PolicyError: a prompt with its answer can be longer than the window.
-    """
-    config = scorer.model.config.get_text_config(decoder=True)
-    if getattr(config, "alibi", False) or getattr(getattr(config, "attn_config", None), "alibi", False):
-        raise _not_shared("its attention counts distances by columns (ALiBi), not by positions")
-    window = _window(config)
-    longest = scorer.encoder.max_tokens + scorer.decoding.max_new_tokens
-    if window is not None and window < longest:
-        raise _not_shared(
-            f"its attention has a window of {window} tokens, less than the {longest} of a prompt with its answer"
-        )
-
-
-def _window(config: Any) -> int | None:
-    kinds = getattr(config, "layer_types", None)
-    if kinds is not None and not any("sliding" in kind or "chunked" in kind for kind in kinds):
-        return None
-    if kinds is None and getattr(config, "use_sliding_window", True) is False:
-        return None
-    sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
-    return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
-
-
-def _not_shared(why: str) -> PolicyError:
-    return PolicyError(
-        "training.share_prompt", f"a prompt cannot be shared among its answers with this model: {why}; leave it out"
-    )
 
 
 def _cause(

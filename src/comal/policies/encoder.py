@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from comal.errors import PolicyError
+from comal.models.chat import left_out
 from comal.models.tokens import prompt_ids
 from comal.policies.base import Prompt
 
@@ -93,7 +94,7 @@ class PromptEncoder:
         """A prompt, and an answer to it, as the chat template writes them.
 
         Raises:
-            PolicyError: the template refuses them.
+            PolicyError: the template refuses them, or leaves one of them out.
         """
         messages = self.messages(prompt)
         if answer is not None:
@@ -103,13 +104,10 @@ class PromptEncoder:
                 messages, tokenize=False, add_generation_prompt=answer is None
             )
         except Exception as error:  # a template is a program of somebody's, and may raise anything
-            given = ", ".join(message["role"] for message in messages)
-            mend = "leave policy.system_prompt out, or " if self.system_prompt else ""
-            raise PolicyError(
-                "policy.chat_template",
-                f"the chat template refuses the prompt {_start(prompt.text)} with the roles {given}"
-                f" ({_first_line(error)}); {mend}mend the prompt, or set policy.chat_template to none for plain text",
-            ) from error
+            raise self._unfit(messages, f"refuses the prompt {_start(prompt.text)}", _first_line(error)) from error
+        lost = left_out(messages, text)
+        if lost is not None:
+            raise self._unfit(messages, f"leaves {_start(lost['content'])} out", f"the {lost['role']}'s message")
         return text
 
     def messages(self, prompt: Prompt) -> Messages:
@@ -122,6 +120,15 @@ class PromptEncoder:
         if self.use_template:
             for prompt in prompts:
                 self.rendered(prompt)
+
+    def _unfit(self, messages: Messages, what: str, why: str) -> PolicyError:
+        given = ", ".join(message["role"] for message in messages)
+        mend = "leave policy.system_prompt out, or " if self.system_prompt else ""
+        return PolicyError(
+            "policy.chat_template",
+            f"the chat template {what} with the roles {given} ({why}); {mend}mend the prompt, or set"
+            " policy.chat_template to none for plain text",
+        )
 
     def _encode(self, prompt: Prompt) -> list[int]:
         if not self.use_template:

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from comal.errors import PolicyError
 from comal.policies.device import state
+from comal.reading.json_text import parse_json
 from comal.reading.paths import user_path
+from comal.reading.text import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def only_end_tokens(model: Any, name: str, revision: str | None = None) -> None:
         revision: of the hub id.
 
     Raises:
-        PolicyError: end tokens that are no token ids.
+        ComalError: end tokens that are no token ids, or files that are torn.
     """
     import transformers
 
@@ -118,7 +120,11 @@ def _require_ids(ends: Any, name: str) -> None:
 
 
 def _written(name: str, file: str, revision: str | None) -> dict[str, Any] | None:
-    """The content of a JSON file of a model; None where there is none that can be read."""
+    """The content of a JSON file of a model; None where there is none.
+
+    Raises:
+        ComalError: it is no JSON object.
+    """
     from transformers.utils import cached_file
 
     folder = user_path(name)
@@ -126,8 +132,10 @@ def _written(name: str, file: str, revision: str | None) -> dict[str, Any] | Non
         name, file, revision=revision, _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
     )  # fmt: skip
-    try:
-        content = None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    if path is None or not Path(path).is_file():
         return None
-    return content if isinstance(content, dict) else None
+    # A torn file would take its end tokens along, and answers would end elsewhere.
+    content = parse_json(read_text(Path(path)), f"{name}/{file}", PolicyError)
+    if not isinstance(content, dict):
+        raise PolicyError(f"{name}/{file}", "is no JSON object; restore the file")
+    return content

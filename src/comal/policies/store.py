@@ -26,6 +26,7 @@ from comal.policies.encoder import PromptEncoder, PromptFormat
 from comal.policies.loading import load_tokenizer
 from comal.policies.merging import Answered, Base, load_whole, write_merged
 from comal.policies.saved import save_checkpoint
+from comal.policies.sharing import require_shareable
 from comal.policies.transformers import Batching, Decoding, TransformersPolicy
 
 
@@ -196,8 +197,14 @@ class PolicyStore:
             self.forget(next(iter(self._open)))
 
     def policy_of(self, model: Any, adapter: str | None = None) -> TransformersPolicy:
-        """A model in memory, or one adapter of it, as a policy."""
+        """A model in memory, or one adapter of it, as a policy.
+
+        Raises:
+            PolicyError: prompts are to be shared among their answers, which such a model cannot do.
+        """
         batching = self.batching
+        if batching.share_prompt:
+            require_shareable(model, self.encoder, self.decoding.max_new_tokens)
         return TransformersPolicy(model, self.encoder, self.decoding, batching.score, adapter, batching.share_prompt)
 
     def _load_whole(self, key: str) -> TransformersPolicy:

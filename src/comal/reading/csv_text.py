@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Final
+import re
+from typing import Any, Final
 
 from comal.errors import DataError
 
 _LONGEST: Final = 2**31 - 1  # characters; csv's own limit is 131,072
+_SPACED: Final = re.compile(r'[ \t]+"')
+_SHOWN: Final = 40
 
 
 def csv_rows(text: str, place: str) -> list[tuple[int, list[str]]]:
     """The rows of a CSV text that are not empty, each with the line it ends on.
 
     Raises:
-        DataError: quotes that are never closed or followed by more than a comma, or a separator that is no comma.
+        DataError: quotes that are never closed, preceded by a space or followed by more than a comma, or a separator
+            that is no comma.
     """
-    before = csv.field_size_limit(_LONGEST)
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        try:
-            rows = [(reader.line_num, row) for row in reader if row]
-        except csv.Error as error:
-            raise DataError(f"{place}:{reader.line_num}", f"not CSV: {error}") from error
-    finally:
-        csv.field_size_limit(before)
+        rows = _parsed(text)
+    except _NotCsvError as error:
+        raise DataError(f"{place}:{error.line}", f"not CSV: {error}") from error
+    _refuse_spaced_quotes(rows, text, place)
     if rows and len(rows[0][1]) == 1:
         first = rows[0][1][0]
         for mark, name in ((";", "semicolons"), ("\t", "tabs")):
@@ -64,6 +64,42 @@ def csv_table(text: str, place: str) -> list[tuple[str, dict[str, str]]]:
     if not found:
         raise DataError(place, "the file has no rows below its header")
     return found
+
+
+class _NotCsvError(Exception):
+    def __init__(self, line: int, reason: object) -> None:
+        super().__init__(str(reason))
+        self.line = line
+
+
+def _parsed(text: str, **dialect: Any) -> list[tuple[int, list[str]]]:
+    before = csv.field_size_limit(_LONGEST)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
+        try:
+            return [(reader.line_num, row) for row in reader if row]
+        except csv.Error as error:
+            raise _NotCsvError(reader.line_num, error) from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _refuse_spaced_quotes(rows: list[tuple[int, list[str]]], text: str, place: str) -> None:
+    """Refuse a quote after a space: to CSV it is a letter of the text, and a comma behind it ends the cell."""
+    suspects = [(n, line, cell) for n, (line, row) in enumerate(rows) for cell in row if _SPACED.match(cell)]
+    if not suspects:
+        return
+    try:
+        meant = [row for _, row in _parsed(text, skipinitialspace=True)]
+    except _NotCsvError:
+        meant = []
+    for n, line, cell in suspects:
+        if n >= len(meant) or cell not in meant[n]:  # a cell that was quoted whole is the same either way
+            shown = cell if len(cell) <= _SHOWN else cell[: _SHOWN - 1] + "…"
+            raise DataError(
+                f"{place}:{line}",
+                f"a space before the quote in `{shown}` makes it a part of the text; remove the space",
+            )
 
 
 def _fields(count: int) -> str:

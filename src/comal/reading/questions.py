@@ -15,7 +15,10 @@ INPUT = "input"
 _INSTRUCTION = "instruction"
 _OF_CHATS = ("tools", "functions", "documents", "images", "image", "videos", "video", "audios", "audio",
              "chat_template_kwargs")  # fmt: skip
-_OF_INSTRUCTIONS = ("system", "history")
+_BEFORE_IT = ("system", "system_prompt", "history")
+_BESIDE_IT = ("context", "inputs")
+_ASKING = (_INSTRUCTION, "question", "query")
+"""Columns that are a question alone; a `prompt` is more often the whole of it, with the context in it."""
 
 
 def with_input(row: Mapping[str, Any], column: str, where: str) -> str:
@@ -32,9 +35,10 @@ def with_input(row: Mapping[str, Any], column: str, where: str) -> str:
     """
     value = row.get(column)
     text = value if isinstance(value, str) else ""
-    if column == INPUT or (column != _INSTRUCTION and _INSTRUCTION in row):
+    own, parts = column.casefold(), _parts(row)
+    if own == INPUT or (own != _INSTRUCTION and _INSTRUCTION in parts):
         return text
-    given = row.get(INPUT)
+    given = parts.get(INPUT)
     if _nothing(given):
         return text
     if not isinstance(given, str):
@@ -45,19 +49,25 @@ def with_input(row: Mapping[str, Any], column: str, where: str) -> str:
 
 
 def require_whole(row: Mapping[str, Any], column: str, where: str) -> None:
-    """Refuse a row that asks with more than its prompt: tools, images, an Alpaca row's `system` or `history`.
+    """Refuse a row that asks with more than its prompt: tools, images, a system prompt, earlier turns, a context.
 
     Raises:
         DataError: there is such a part.
     """
-    parts = (*_OF_CHATS, *_OF_INSTRUCTIONS) if column == _INSTRUCTION else _OF_CHATS
-    for part in parts:
-        if part != column and not _nothing(row.get(part)):
+    own, parts = column.casefold(), _parts(row)
+    asked = (*_OF_CHATS, *_BEFORE_IT, *_BESIDE_IT) if own in _ASKING else (*_OF_CHATS, *_BEFORE_IT)
+    for part in asked:
+        if part != own and not _nothing(parts.get(part)):
             raise DataError(
                 where,
                 f"`{part}` is a part of the question that no prompt here can hold; write it into the messages, or "
-                "leave such rows out",
+                "leave such rows out (rename the column if it is something else)",
             )
+
+
+def _parts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row by its keys without regard to case, as headers are written: `Input` is `input`."""
+    return {str(key).casefold(): value for key, value in row.items()}
 
 
 def message_text(message: Mapping[str, Any], where: str) -> str:
@@ -81,10 +91,12 @@ def message_text(message: Mapping[str, Any], where: str) -> str:
 
 
 def _part_text(part: Any, where: str) -> str:
-    given = {key for key, value in part.items() if not _nothing(value)} if isinstance(part, Mapping) else set()
-    if given - {"type", "text"} or not isinstance(part, Mapping) or part.get("type") != "text":
+    if not isinstance(part, Mapping) or part.get("type") != "text":
         kind = part.get("type") if isinstance(part, Mapping) else part
         raise DataError(where, f"a part of the content is no text ({str(kind)[:40]!r}), and would be dropped")
+    more = next((key for key, value in part.items() if key not in ("type", "text") and not _nothing(value)), None)
+    if more is not None:
+        raise DataError(where, f"`{more}` of a part of the content would be dropped; remove it")
     text = part.get("text")
     if not isinstance(text, str):
         raise DataError(where, f"a part of the content should have a `text`, got {str(text)[:60]!r}")

@@ -52,7 +52,8 @@ class _Loader(yaml.SafeLoader):
         try:
             return int(word, 0)
         except ValueError as error:
-            raise yaml.constructor.ConstructorError(problem=f"a number of {len(word):,} digits") from error
+            wrong = f"a number of {len(word):,} digits" if word.isdecimal() else f"`{word}` is no whole number"
+            raise yaml.constructor.ConstructorError(problem=wrong) from error
 
     def refuse(self, node: yaml.ScalarNode) -> Any:
         """A plain word with two readings."""

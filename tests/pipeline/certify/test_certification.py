@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 import forked
 import one_game
@@ -317,6 +318,36 @@ def test_a_model_of_another_vocabulary_is_refused(models: Path, tmp_path: Path) 
         pytest.raises(PolicyError, match=r"another vocabulary than the model that the recipe starts from .*start"),
     ):
         work.execute()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chat_template": "{{ messages[0]['content'] }}"}, "is shown '.*' by its own chat template and tokenizer"),
+        ({"chat_template": None}, "is shown '.*' by its own chat template and tokenizer, and would be shown '.*' here"),
+        ({"eos_token": "a"}, "ends its answers with 'a', and the model .* with "),
+    ],
+)
+def test_an_adversary_that_is_prompted_in_another_way_is_refused(
+    models: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    """It would be measured on prompts, or up to ends, that it does not know."""
+    other = tmp_path / "other"
+    shutil.copytree(models / "pure", other)
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    for name, value in changes.items():
+        setattr(tokenizer, name, value)
+    (other / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer.save_pretrained(other)
+    resolved = resolve(validate(one_game.recipe(models)))
+    settings = changed(CertifySettings, defaults(resolved), ["steps=1"])
+    plan = Plan(tmp_path / "c", resolved.recipe, settings, (other,))
+    with (
+        Certification(tmp_path / "c", plan, {"nash": models / "nash"}, {"other": other}) as work,
+        pytest.raises(PolicyError, match=said) as raised,
+    ):
+        work.execute()
+    assert raised.value.place == str(other)
 
 
 def test_prompts_that_the_runs_own_evaluation_saw_come_last() -> None:

@@ -15,7 +15,8 @@ from comal.recipes.settings import PolicySettings
 
 LONG = Prompt.of_text("Summarise this. " + "word " * 100)
 SHORT = [Prompt.of_text(f"Why {i}?") for i in range(6)]
-SPLITS = PromptSplits((LONG, SHORT[0], SHORT[1]), (SHORT[2], SHORT[3]), (SHORT[4], LONG, SHORT[5]))
+TESTED = Prompt.of_text("Translate this. " + "word " * 100)
+SPLITS = PromptSplits((LONG, SHORT[0], SHORT[1]), (SHORT[2], SHORT[3]), (SHORT[4], TESTED, SHORT[5]))
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,26 @@ def test_a_long_prompt_is_cut_where_it_lies_so_that_everybody_sees_the_same(base
     assert len(encoder.whole(cut)) <= 60
     assert found.splits.train[1:] == SPLITS.train[1:]
     assert found.long == {"train": 1, "validation": 0, "test": 1}
-    assert found.longest == len(encoder(LONG))
+    assert found.longest == max(len(encoder(LONG)), len(encoder(TESTED)))
     line = found.line()
     assert line is not None
     assert line.startswith("1 train, 1 test prompts are longer than policy.max_prompt_tokens (60)")
+
+
+def test_prompts_that_differ_where_they_are_cut_are_one_prompt_and_stay_held_out(base: str) -> None:
+    """Else the policy would be trained on what it is tested on."""
+    policy = settings(base)
+    first, second, third = (Prompt.of_text("Summarise this. " + "word " * 100 + end) for end in ("one", "two", "three"))
+    splits = PromptSplits((first, second, SHORT[0]), SPLITS.validation, (SHORT[4], third))
+    found = fit_prompts(splits, encoder_of(policy), policy)
+    assert found.splits.train == (SHORT[0],)
+    assert found.splits.test[0] == SHORT[4]
+    assert third.text.startswith(found.splits.test[1].text)
+    assert found.long == {"train": 2, "validation": 0, "test": 1}
+    assert found.to_json()["same"] == 2
+    assert str(found.line()).endswith("; 2 that are then the same as others are left out")
+    with pytest.raises(DataError, match=r"prompts.train: 0 are left, .* and, cut, are the same as others; raise it"):
+        fit_prompts(PromptSplits((first,), SPLITS.validation, (SHORT[4], third)), encoder_of(policy), policy)
 
 
 def test_long_prompts_are_dropped_or_refused_on_demand(base: str) -> None:
@@ -50,7 +67,7 @@ def test_long_prompts_are_dropped_or_refused_on_demand(base: str) -> None:
     assert found.splits == PromptSplits(SPLITS.train[1:], SPLITS.validation, (SHORT[4], SHORT[5]))
     assert "left out" in str(found.line())
     refusing = settings(base, long_prompts="refuse")
-    with pytest.raises(PolicyError, match=r"'Summarise this.*' has \d+ tokens, more than 60; raise it"):
+    with pytest.raises(PolicyError, match=r"'Translate this.*' has \d+ tokens, more than 60; raise it"):
         fit_prompts(SPLITS, encoder_of(refusing), refusing)
     only = PromptSplits(SPLITS.train, SPLITS.validation, (LONG, SHORT[0]))
     with pytest.raises(DataError, match=r"prompts.test: 1 are left, since 1 are longer"):

@@ -56,6 +56,13 @@ def test_lines_are_read_as_what_was_written(tmp_path: Path) -> None:
     assert read_entries(path) == entries, "a line that is under way does not count"
 
 
+def test_only_a_line_feed_ends_a_line_of_a_journal_that_may_be_in_use(tmp_path: Path) -> None:
+    """Roles are named by whoever writes the algorithm, and Python takes NEL and U+2028 for line ends too."""
+    journal = FileJournal(tmp_path / "j.jsonl")
+    journal.append(0, Copy("a\u2028b\x85c", REFERENCE), Report())
+    assert read_entries(journal.path) == (JournalEntry(0, Copy("a\u2028b\x85c", REFERENCE), Report(), Metrics()),)
+
+
 INSTRUCTIONS = [*islice(EGPO(eta=2.0, tau=0.1).program(), 2), Copy(POLICY, REFERENCE), Certify(0.25),
                 PlayOnline(0.1, 0.5, 3)]  # fmt: skip
 

@@ -15,7 +15,7 @@ from comal.recipes.settings import TrainingSettings
 
 
 def arguments(**given: Any) -> Any:
-    return SimpleNamespace(**({"fsdp": None, "deepspeed": None, "world_size": 1} | given))
+    return SimpleNamespace(**({"fsdp": None, "fsdp_config": None, "deepspeed": None, "world_size": 1} | given))
 
 
 @pytest.mark.parametrize("asked", [{"fsdp": True}, {"fsdp": "full_shard"}, {"deepspeed": {"zero_optimization": {}}}])
@@ -24,6 +24,26 @@ def test_on_cpus_it_is_refused(asked: dict[str, Any], world: int, monkeypatch: p
     monkeypatch.setattr(trainers, "on_cpu", lambda: True)
     with pytest.raises(ConfigError, match=rf"training.arguments.{next(iter(asked))}: on CPUs it has no effect"):
         trainers.refuse_unsharded(arguments(**asked, world_size=world), "training.arguments")
+
+
+@pytest.mark.parametrize("name", ["FSDP", "DEEPSPEED"])
+def test_what_accelerate_launch_asks_for_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+    monkeypatch.setattr(trainers, "on_cpu", lambda: True)
+    with pytest.raises(
+        ConfigError, match=rf"ACCELERATE_USE_{name} \(of `accelerate launch`\): on CPUs it has no effect"
+    ):
+        trainers.refuse_unsharded(arguments(), "training.arguments")
+    trainer: Any = SimpleNamespace(args=arguments())
+    with pytest.raises(ConfigError, match="it was asked for and is not in effect"):
+        trainers.require_sharded(trainer, torch.nn.Sequential(torch.nn.Linear(1, 1)))
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "false")
+    trainers.refuse_unsharded(arguments(), "training.arguments")
+
+
+def test_settings_of_fsdp_do_nothing_without_it() -> None:
+    with pytest.raises(ConfigError, match=r"training\.arguments\.fsdp_config: it does nothing without `fsdp`"):
+        trainers.refuse_unsharded(arguments(fsdp_config={"min_num_params": 1}), "training.arguments")
 
 
 def test_one_process_has_nothing_to_shard_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from comal.evaluation.crossplay.alpaca_eval import KEYS, parse_outputs
 from comal.games.game import PreferenceGame
 from comal.games.io import read_table
 from comal.reading.json_text import parse_json
-from comal.reading.questions import with_input
+from comal.reading.questions import require_whole, with_input
 from comal.reading.text import read_text
 
 _KEYS = (*KEYS, "input", "output_1", "output_2", "label", "cmp_key", "idx", "response1")
@@ -210,6 +210,7 @@ def _labelled_pairs(path: Path, rows: Sequence[Mapping[str, Any]]) -> Source:
         prompt = _string(row, "input", place)
         if row.get("instruction") is not None:
             _string(row, "instruction", place)
+            require_whole(row, "instruction", place)
             prompt = with_input(row, "instruction", place)
         if isinstance(row.get("label"), bool) or row.get("label") not in (1, 2):
             raise DataError(f"{place}.label", f"expected 1 or 2, got {row.get('label')!r}")

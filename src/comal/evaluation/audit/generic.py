@@ -30,7 +30,7 @@ import numpy as np
 from comal.errors import DataError
 from comal.evaluation.audit.verdicts import Row, Verdicts
 from comal.reading.json_text import parse_json_lines
-from comal.reading.questions import with_input
+from comal.reading.questions import require_whole, with_input
 
 _ALIASES = {
     "prompt": "prompt_id",
@@ -167,10 +167,11 @@ def _canonical(row: Mapping[str, Any], place: str) -> dict[str, Any]:
             )
         if name not in named or key == name:
             named[name] = value
-    if "instruction" in row and isinstance(row["instruction"], str) and named["prompt_id"] is row["instruction"]:
-        named["prompt_id"] = with_input(row, "instruction", place)
-    elif "prompt" in row and isinstance(row["prompt"], str) and named["prompt_id"] is row["prompt"]:
-        named["prompt_id"] = with_input(row, "prompt", place)
+    for asking in ("instruction", "prompt"):
+        if isinstance(row.get(asking), str) and named["prompt_id"] is row[asking]:
+            require_whole(row, asking, place)
+            named["prompt_id"] = with_input(row, asking, place)
+            break
     return named
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.models import weights
+from comal.models.chat import left_out
+from comal.models.tokens import embedding_rows
 from comal.models.weights import Task
 from comal.reading.paths import user_path
 
@@ -100,6 +102,26 @@ def chat_ids(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, 
     return list(ids)
 
 
+def require_shown(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, answer_next: bool) -> None:
+    """Refuse a chat template that leaves one of the messages out: the judge would be asked something else.
+
+    Raises:
+        JudgeError: it does, or refuses them.
+    """
+    if tokenizer.chat_template is None:
+        return
+    chat_ids(place, tokenizer, messages, answer_next=answer_next)  # refuses what the template refuses
+    rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=answer_next, tokenize=False)
+    lost = left_out(messages, rendered)
+    if lost is not None:
+        hint = ' (system_prompt: "")' if lost["role"] == "system" else ""
+        raise JudgeError(
+            place,
+            f"the judge's chat template leaves the {lost['role']}'s message out; leave it out yourself{hint}, or take a"
+            " judge whose template shows it",
+        )
+
+
 def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"], device: Any) -> tuple[Any, Any]:
     """Token ids and attention mask of a batch, shape (rows, longest)."""
     import torch
@@ -114,6 +136,29 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
+def require_rows(place: str, network: Any, tokenizer: Any, rows: Sequence[Sequence[int]]) -> None:
+    """Refuse questions with tokens that the model's embedding has no rows for.
+
+    Raises:
+        JudgeError: there is one.
+    """
+    largest, known = max((max(row, default=0) for row in rows), default=0), embedding_rows(network)
+    if largest >= known:
+        raise JudgeError(
+            place,
+            f"the judge's tokenizer writes {tokenizer.convert_ids_to_tokens(largest)!r} as token {largest}, and the"
+            f" embedding has {known} rows; name the model's own tokenizer, or resize the embedding and train it",
+        )
+
+
 def longest_input(network: Any, max_length: int | None) -> int | None:
     """The most tokens that can be judged: the setting, else what the model was made for, else unknown."""
-    return max_length or getattr(network.config, "max_position_embeddings", None)
+    limit = max_length or getattr(network.config, "max_position_embeddings", None)
+    if max_length or limit is None:
+        return limit
+    # RoBERTa and its kin count positions from the one after their padding's.
+    tables = (module for name, module in network.named_modules() if name.endswith("position_embeddings"))
+    unused = max(
+        (table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), default=0
+    )
+    return int(limit) - unused

@@ -28,6 +28,7 @@ from comal.importing import folders_of
 from comal.pipeline.certify.exploiter import Exploiter
 from comal.pipeline.certify.plan import Plan, require_kind, start_of, weights_digest, whole_path
 from comal.pipeline.certify.settings import canonical, require_target
+from comal.pipeline.data.fit import encoder_of
 from comal.pipeline.disk.certification_folder import CertificationFolder
 from comal.pipeline.disk.claim import claim
 from comal.pipeline.disk.exploiter_look import ExploiterLook, picked_look
@@ -43,9 +44,10 @@ from comal.pipeline.run.start import prepare_start, timed
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once
 from comal.policies.base import Prompt, derive_seed
-from comal.policies.loading import load_tokenizer
+from comal.policies.encoder import PromptEncoder
 
 EXAMPLES = 20
+_SHOWN = 60
 Start = Literal["policy", "start"]
 _EXPLOITERS: dict[Start, Adversary] = {
     "policy": Adversary("trained exploiter", "itself"),
@@ -135,15 +137,35 @@ class Certification:
         return [self.artifacts.policy(name).certificate() for name in self.policies]
 
     def _require_tokenizer(self, shared: Resources) -> None:
-        """Texts of a model that counts in other tokens would be drawn, scored and trained on as gibberish."""
-        own = shared.store.tokenizer.get_vocab()
+        """Refuse policies that would be shown, and read, otherwise than by their own tokenizers and chat templates.
+
+        Texts of a model that counts in other tokens would be drawn, scored and trained on as gibberish; of one that was
+        trained on another template other answers than its own would be measured.
+        """
+        own = shared.store.encoder
         folders = [*self.plan.against, *([] if self.plan.of_run else map(Path, self.policies.values()))]
         for folder in folders:
-            if (folder / "tokenizer_config.json").is_file() and load_tokenizer(str(folder)).get_vocab() != own:
+            if not (folder / "tokenizer_config.json").is_file():
+                continue
+            its = encoder_of(self.plan.recipe.policy, str(folder))
+            if its.tokenizer.get_vocab() != own.tokenizer.get_vocab():
                 raise PolicyError(
                     str(folder),
                     f"has another vocabulary than the model that the recipe starts from ({shared.store.initial}); "
                     "name a recipe whose policy.model is of this model's family",
+                )
+            if its.tokenizer.eos_token != own.tokenizer.eos_token:
+                raise PolicyError(
+                    str(folder),
+                    f"ends its answers with {its.tokenizer.eos_token!r}, and the model that the recipe starts from "
+                    f"({shared.store.initial}) with {own.tokenizer.eos_token!r}; name a model with the same eos_token",
+                )
+            other = next((x for x in shared.splits.test if its(x) != own(x)), None)
+            if other is not None:
+                raise PolicyError(
+                    str(folder),
+                    f"is shown {_shown(its, other)} by its own chat template and tokenizer, and would be shown "
+                    f"{_shown(own, other)} here; compare the two by `comal eval`, or give both one template",
                 )
 
     def _starts(self, path: str) -> list[Start]:
@@ -252,6 +274,11 @@ class Certification:
                 AnsweredPrompt(texts[x], {n: pool[n][x][0] for n in shown}) for x in range(min(EXAMPLES, len(texts)))
             ),
         )
+
+
+def _shown(encoder: PromptEncoder, prompt: Prompt) -> str:
+    text = str(encoder.tokenizer.decode(encoder(prompt)))
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
 
 
 def train_exploiter(folder: Path, plan: Plan, name: str, parent: int | None) -> None:

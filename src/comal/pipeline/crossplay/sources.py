@@ -60,7 +60,7 @@ class Model:
         checkpoint: folder or hub id.
         run: the run it comes from.
         base: the model that an adapter outside a run belongs to.
-        revision: of the base.
+        revision: of that model, where it is a hub id.
     """
 
     name: str
@@ -76,7 +76,8 @@ class Model:
 
     def identity(self) -> list[Any]:
         """What tells its answers from those of any other model, or of another state of its files."""
-        return [self.checkpoint, state_of(self.checkpoint), self.base]
+        revision = [] if self.revision is None else [self.revision]
+        return [self.checkpoint, state_of(self.checkpoint), self.base, *revision]
 
 
 Source = OutputFile | Model

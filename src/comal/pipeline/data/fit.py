@@ -34,6 +34,7 @@ class Fitted:
         limit: tokens that a prompt may have.
         long: how many of each use were longer.
         longest: tokens of the longest of `splits`.
+        same: how many are left out since, cut, they are another one; what is held out stays out of the others.
     """
 
     splits: PromptSplits
@@ -41,10 +42,12 @@ class Fitted:
     limit: int
     long: dict[str, int]
     longest: int
+    same: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What is kept of it beside the prompts."""
-        return {"rule": self.rule, "max_prompt_tokens": self.limit, "long": self.long, "longest": self.longest}
+        found = {"rule": self.rule, "max_prompt_tokens": self.limit, "long": self.long, "longest": self.longest}
+        return found | ({"same": self.same} if self.same else {})
 
     def line(self) -> str | None:
         """One sentence; None where all prompts fitted."""
@@ -74,24 +77,31 @@ def fit_prompts(splits: PromptSplits, encoder: PromptEncoder, policy: PolicySett
         DataError: too few are left.
     """
     long = dict.fromkeys(_USES, 0)
-    longest = 0
+    longest = same = 0
     kept: dict[str, tuple[Prompt, ...]] = {}
-    for use in _USES:
+    seen: set[str] = set()
+    for use in reversed(_USES):  # what is held out stays, and is left out of the others
         prompts = []
         for prompt in getattr(splits, use):
             fitted = _fit(prompt, encoder, policy)
             long[use] += fitted is not prompt
-            if fitted is not None:
-                prompts.append(fitted)
-                longest = max(longest, len(encoder(fitted)))
+            if fitted is None:
+                continue
+            if fitted.id in seen:
+                same += 1
+                continue
+            seen.add(fitted.id)
+            prompts.append(fitted)
+            longest = max(longest, len(encoder(fitted)))
         if len(prompts) < (1 if use == "train" else 2):
             raise DataError(
                 f"prompts.{use}",
                 f"{len(prompts)} are left, since {long[use]} are longer than policy.max_prompt_tokens"
-                f" ({encoder.max_tokens}); raise it, or set policy.long_prompts to cut",
+                f" ({encoder.max_tokens}){' and, cut, are the same as others' if same else ''}; raise it"
+                f"{'' if same else ', or set policy.long_prompts to cut'}",
             )
         kept[use] = tuple(prompts)
-    return Fitted(PromptSplits(**kept), policy.long_prompts, encoder.max_tokens, long, longest)
+    return Fitted(PromptSplits(**kept), policy.long_prompts, encoder.max_tokens, long, longest, same)
 
 
 def fit_pairs(pairs: Sequence[Pair], encoder: PromptEncoder, policy: PolicySettings) -> list[Pair]:

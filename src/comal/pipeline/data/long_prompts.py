@@ -13,5 +13,9 @@ def long_line(kept: dict[str, Any]) -> str | None:
     done = {"cut": "their last message is cut at its end", "drop": "they are left out"}[kept["rule"]]
     return (
         f"{', '.join(counted)} prompts are longer than policy.max_prompt_tokens ({kept['max_prompt_tokens']}): {done}"
-        " (policy.long_prompts)"
+        f" (policy.long_prompts){_same(kept.get('same', 0))}"
     )
+
+
+def _same(count: int) -> str:
+    return f"; {count} that are then the same as others are left out" if count else ""

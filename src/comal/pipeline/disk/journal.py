@@ -175,7 +175,7 @@ def read_entries(path: Path) -> tuple[JournalEntry, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(str(path), f"this file cannot be read ({error}); restore or remove it") from error
     found = []
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
             plain = json.loads(line)
         except json.JSONDecodeError as error:

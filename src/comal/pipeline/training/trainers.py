@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -177,12 +178,32 @@ KEPT: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": 0.1, "save_to
 
 _RESERVED = frozenset({"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"})
 
+_ALONE = "it does nothing without `fsdp`; set that too, or leave this out"
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "learning_rate": ("learning_rate",),
+    "num_train_epochs": ("epochs",),
+    "per_device_train_batch_size": ("prompts_per_batch", "batch_size"),
+    "gradient_accumulation_steps": ("gradient_accumulation",),
+    "max_grad_norm": ("max_grad_norm",),
+    "weight_decay": ("weight_decay",),
+    "lr_scheduler_type": ("scheduler",),
+    "warmup_steps": ("warmup",),
+}
+"""Settings of a recipe that `arguments` would silently take the place of, by the Trainer's name."""
+_WITHOUT_EFFECT: Mapping[str, str] = {
+    "label_smoothing_factor": "comal's losses have no labels to smooth",
+    "eval_strategy": "comal looks at the validation prompts itself, by evaluation.every",
+    "do_eval": "comal looks at the validation prompts itself, by evaluation.every",
+    "load_best_model_at_end": "the Trainer evaluates nothing here that could tell the best",
+    "resume_from_checkpoint": "a run goes on from its own folder",
+}
+
 
 def check_arguments(settings: TrainingSettings | SupervisedSettings, place: str) -> None:
     """Refuse what the Trainer would not take, as far as that does not depend on this machine.
 
     Raises:
-        ConfigError: an unknown scheduler, an unknown or reserved key in `arguments`.
+        ConfigError: an unknown scheduler, an unknown or reserved key in `arguments`, or one without effect.
     """
     schedulers = [s.value for s in transformers.SchedulerType]
     if settings.scheduler not in schedulers:
@@ -204,6 +225,26 @@ def check_arguments(settings: TrainingSettings | SupervisedSettings, place: str)
             raise ConfigError(
                 f"{place}.arguments.{key}",
                 f"need {kind}, got the text {settings.arguments[key]!r}; leave the quotes out",
+            )
+        _refuse_without_effect(settings, key, place)
+
+
+def _refuse_without_effect(settings: TrainingSettings | SupervisedSettings, key: str, place: str) -> None:
+    """Refuse an argument that would do nothing, or that leaves a setting of the recipe without effect.
+
+    Raises:
+        ConfigError: as said.
+    """
+    given, known = settings.arguments[key], type(settings).model_fields
+    if key in _WITHOUT_EFFECT and given not in (None, False, 0, "no"):
+        raise ConfigError(f"{place}.arguments.{key}", f"it would do nothing: {_WITHOUT_EFFECT[key]}; leave it out")
+    if key == "fsdp_config" and given and not settings.arguments.get("fsdp"):
+        raise ConfigError(f"{place}.arguments.{key}", _ALONE)
+    for own in _OWN.get(key, ()):
+        if own in known and getattr(settings, own) not in (known[own].default, given):
+            raise ConfigError(
+                f"{place}.arguments.{key}",
+                f"{given!r} would take the place of `{place}.{own}`, {getattr(settings, own)!r}; set that one alone",
             )
 
 
@@ -264,17 +305,29 @@ def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> N
     """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
 
     Raises:
-        ConfigError: FSDP without several processes, or FSDP or DeepSpeed on CPUs.
+        ConfigError: FSDP without several processes, FSDP or DeepSpeed on CPUs, or settings of FSDP without it.
     """
-    asked = "fsdp" if arguments.fsdp else "deepspeed" if arguments.deepspeed else None
-    if asked is None:
-        return
-    if on_cpu():
-        raise ConfigError(f"{place}.{asked}", "on CPUs it has no effect, every process would hold all; leave it out")
-    if asked == "fsdp" and arguments.world_size == 1:
-        raise ConfigError(
-            f"{place}.{asked}", "this is one process, and there is nothing to shard over; start comal with torchrun"
-        )
+    if arguments.fsdp_config and not arguments.fsdp:
+        raise ConfigError(f"{place}.fsdp_config", _ALONE)
+    for asked, where in _sharding_asked_for(arguments, place).items():
+        if on_cpu():
+            raise ConfigError(where, "on CPUs it has no effect, every process would hold all; leave it out")
+        if asked == "fsdp" and arguments.world_size == 1:
+            raise ConfigError(
+                where, "this is one process, and there is nothing to shard over; start comal with torchrun"
+            )
+
+
+def _sharding_asked_for(arguments: Any, place: str) -> dict[str, str]:
+    """`fsdp` and `deepspeed`, as far as they are asked for, and where: there, or in what `accelerate launch` sets."""
+    found = {}
+    for name, wanted in (("fsdp", arguments.fsdp), ("deepspeed", arguments.deepspeed)):
+        variable = f"ACCELERATE_USE_{name.upper()}"
+        if wanted:
+            found[name] = f"{place}.{name}"
+        elif os.environ.get(variable, "").lower() in ("true", "1", "yes", "on", "y", "t"):
+            found[name] = f"{variable} (of `accelerate launch`)"
+    return found
 
 
 def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
@@ -284,12 +337,10 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
         ConfigError: it is not.
     """
     wrappers = {type(module).__name__ for module in model.modules()}
-    for asked, name in ((trainer.args.fsdp, "fsdp"), (trainer.args.deepspeed, "deepspeed")):
+    for name, where in _sharding_asked_for(trainer.args, "training.arguments").items():
         mark = {"fsdp": "FSDP", "deepspeed": "DeepSpeed"}[name]
-        if asked and not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
-            raise ConfigError(
-                f"training.arguments.{name}", f"it was asked for and is not in effect ({type(model).__name__} trains)"
-            )
+        if not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
+            raise ConfigError(where, f"it was asked for and is not in effect ({type(model).__name__} trains)")
 
 
 @dataclass(frozen=True, slots=True)
