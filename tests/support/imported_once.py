@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 
@@ -15,8 +16,11 @@ _LIBRARIES = (
 _ELSEWHERE = {"comal.__main__", "comal.pipeline.worker", "comal.pipeline.step.online"}
 """What `python -m` executes, and what needs TRL."""
 
+gc.disable()  # importing makes no garbage
 for name in _LIBRARIES:
     importlib.import_module(name)
 for module in pkgutil.walk_packages(comal.__path__, "comal."):
     if module.name not in _ELSEWHERE:
         importlib.import_module(module.name)
+gc.freeze()  # a fork's collector then leaves alone what all share
+gc.enable()

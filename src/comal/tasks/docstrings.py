@@ -22,6 +22,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import os
 import random
 import re
 import sysconfig
@@ -151,14 +152,15 @@ def prompt_of(definition: Definition, prompt_chars: int = PROMPT_CHARS) -> str:
         shown = [*(name for name in named if name not in ("self", "cls")), *starred]
         head = f"def {definition.name}({', '.join(shown)})"
     body = definition.body if ast.get_docstring(definition) is None else definition.body[1:]
-    first = f"\n {ast.unparse(body[0])}" if body else ""
+    room = len(head) + len(":\n ") < prompt_chars
+    first = f"\n {ast.unparse(body[0])}" if body and room else ""
     return f"{head}:{first}"[:prompt_chars].rstrip()
 
 
-def _sources(library: Path) -> list[Path]:
-    return sorted(
-        path for path in library.rglob("*.py") if _SKIPPED_FOLDERS.isdisjoint(path.relative_to(library).parts)
-    )
+def _sources(library: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(library):
+        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
+        yield from (Path(folder, name) for name in files if name.endswith(".py"))
 
 
 def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int) -> Iterator[Example]:
@@ -171,13 +173,12 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
     source = path.relative_to(library).as_posix()
     for node in _definitions_in(tree):
         docstring, split = ast.get_docstring(node), held_out(node.name)
-        prompt = prompt_of(node, prompt_chars)
         if docstring is None:
-            yield Example(prompt, "", node.name, source, split or "alignment")
+            yield Example(prompt_of(node, prompt_chars), "", node.name, source, split or "alignment")
         elif split is None:
             answer = opening(first_sentence(docstring), answer_words)
             if answer:
-                yield Example(prompt, answer, node.name, source, "supervised")
+                yield Example(prompt_of(node, prompt_chars), answer, node.name, source, "supervised")
 
 
 def _definitions_in(tree: ast.AST) -> Iterator[Definition]:

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
 from comal.pipeline.processes.garbage import young_garbage_only
+
+
+@pytest.fixture(autouse=True)
+def nothing_frozen() -> Iterator[None]:
+    """As in a process of comal's own; the suite's freezes what it has imported."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def test_an_inner_block_does_not_end_the_outer_one() -> None:
@@ -24,3 +33,11 @@ def test_an_error_ends_both() -> None:
     assert gc.get_freeze_count() == 0
     with young_garbage_only():
         assert gc.get_freeze_count() > 0
+
+
+def test_what_others_have_frozen_stays_frozen() -> None:
+    gc.freeze()
+    before = gc.get_freeze_count()
+    with young_garbage_only(), young_garbage_only():
+        assert before * 0.99 <= gc.get_freeze_count() <= before, "some may have been freed by their last reference"
+    assert gc.get_freeze_count() >= before * 0.99
