@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 
 import comal
+from comal.pipeline.processes.garbage import young_garbage_only
 
 _LIBRARIES = (
     "accelerate", "datasets", "matplotlib.figure", "pandas", "peft", "pyarrow.parquet", "rich._emoji_codes",
@@ -22,5 +23,6 @@ for name in _LIBRARIES:
 for module in pkgutil.walk_packages(comal.__path__, "comal."):
     if module.name not in _ELSEWHERE:
         importlib.import_module(module.name)
-gc.freeze()  # a fork's collector then leaves alone what all share
 gc.enable()
+FOR_GOOD = young_garbage_only()
+FOR_GOOD.__enter__()  # a fork's collector leaves alone what all share

@@ -20,6 +20,7 @@ docstring; prompts are unique altogether.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import inspect
 import os
@@ -28,7 +29,7 @@ import re
 import sysconfig
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -85,7 +86,10 @@ def harvest(
     """
     library = Path(sysconfig.get_path("stdlib")) if root is None else root
     examples = sorted(
-        {found for path in _sources(library) for found in _examples_in(path, library, prompt_chars, answer_words)},
+        {
+            replace(found, answer=opening(found.answer, answer_words)) if found.answer else found
+            for found in _whole_examples(library, prompt_chars)
+        },
         key=lambda example: (example.source, example.name, example.prompt, example.answer),
     )
     random.Random(0).shuffle(examples)
@@ -163,7 +167,13 @@ def _sources(library: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in files if name.endswith(".py"))
 
 
-def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int) -> Iterator[Example]:
+@functools.lru_cache(maxsize=1)
+def _whole_examples(library: Path, prompt_chars: int) -> tuple[Example, ...]:
+    """With whole sentences as answers; kept, for the tasks made of one library are read one after another."""
+    return tuple(found for path in _sources(library) for found in _examples_in(path, library, prompt_chars))
+
+
+def _examples_in(path: Path, library: Path, prompt_chars: int) -> Iterator[Example]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in others' files are no concern of our users
         try:
@@ -176,7 +186,7 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
         if docstring is None:
             yield Example(prompt_of(node, prompt_chars), "", node.name, source, split or "alignment")
         elif split is None:
-            answer = opening(first_sentence(docstring), answer_words)
+            answer = first_sentence(docstring)
             if answer:
                 yield Example(prompt_of(node, prompt_chars), answer, node.name, source, "supervised")
 

@@ -22,14 +22,10 @@ def young_garbage_only() -> Iterator[None]:
     """Keep what is alive now out of garbage collection; within another such block, what was alive when that began.
 
     Accelerate collects garbage at the end of every training; walking all that torch and Transformers have imported
-    takes 0.3 s each time, more than a proximal step of a small model. What the program around us has frozen stays so,
-    and nothing is added to it, which could not be taken out again by itself.
+    takes 0.3 s each time, more than a proximal step of a small model.
     """
     global _entered  # as is what it counts: a process has one collector
     if not _entered:
-        if gc.get_freeze_count():
-            yield
-            return
         gc.freeze()
     _entered += 1
     try:
