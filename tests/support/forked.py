@@ -89,9 +89,7 @@ def call(
     """Run a command to its end."""
     with tempfile.TemporaryDirectory() as outputs:
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
-        started = start(
-            arguments, stdout, stderr, environment=environment, folder=folder, fork_workers=fork_workers
-        )
+        started = start(arguments, stdout, stderr, environment=environment, folder=folder, fork_workers=fork_workers)
         code = started.wait(timeout)
         said = (path.read_text("utf-8") if path.exists() else "" for path in (stdout, stderr))
         return subprocess.CompletedProcess(list(arguments), code, *said)
