@@ -1,16 +1,29 @@
 """Settings of the whole suite."""
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from comal.pipeline.processes.garbage import young_garbage_only
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("comal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("comal")
 
+gc.set_threshold(20_000, 10, 10)  # what is imported is no garbage
+FOR_GOOD = young_garbage_only()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no process is left alone with them at the end."""
     items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is kept out of garbage collection, which Accelerate asks for at the end of every training."""
+    gc.collect()
+    FOR_GOOD.__enter__()
 
 
 @pytest.fixture(autouse=True)

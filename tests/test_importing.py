@@ -104,6 +104,18 @@ def test_a_misspelled_module_is_answered_with_the_nearest_and_the_folders(folder
         load_object("pkg_g.judge:x", "judge")
 
 
+def test_what_is_imported_is_not_looked_for_again_and_a_new_file_is_found(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError):
+        load_object("mine_k:x", "judge")
+    write(folders[0], "mine_k.py", "x = 1")
+    assert load_object("mine_k:x", "judge") == 1
+    monkeypatch.setattr(importing.importlib, "invalidate_caches", None)
+    assert load_object("mine_k:x", "judge") == 1
+    assert load_object("comal.errors:ConfigError", "judge") is ConfigError
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

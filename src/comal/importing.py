@@ -96,7 +96,8 @@ def _module(name: str, path: str, place: str, kind: type[ComalError]) -> ModuleT
     top = name.partition(".")[0]
     _named.add(top)
     _refuse_two(top, path, place, kind)
-    importlib.invalidate_caches()
+    if name not in sys.modules:  # its file may be new
+        importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -117,9 +118,9 @@ def _module(name: str, path: str, place: str, kind: type[ComalError]) -> ModuleT
 
 def _refuse_two(top: str, path: str, place: str, kind: type[ComalError]) -> None:
     """One process has one module of a name: of two recipes' different ones the second would silently be the first."""
-    if importlib.machinery.PathFinder.find_spec(top) is not None:  # installed: that one it is
-        return
     found = [p for folder in _folders for p in (folder / f"{top}.py", folder / top / "__init__.py") if p.is_file()]
+    if len(found) < 2 or importlib.machinery.PathFinder.find_spec(top) is not None:  # installed: that one it is
+        return
     for other in found[1:]:
         if other.read_bytes() != found[0].read_bytes():
             raise kind(place, f"`{path}` may be in {found[0]} or in {other}, which differ; rename one of them")

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+import forked
 import tiny_run
 from comal.pipeline.disk.files import read_json
 from waiting import LIMIT
@@ -62,11 +63,18 @@ CONSOLE = [sys.executable, "-P", "-c", "import sys; sys.argv[0] = 'comal'; from 
 
 
 def comal(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return tiny_run.call([*CONSOLE, *map(str, arguments)], cwd=cwd)
+    return forked.call([*CONSOLE, *map(str, arguments)], folder=cwd, fork_workers=True)
 
 
 def ok(*arguments: object, cwd: Path) -> str:
     done = comal(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def launched(*arguments: object, cwd: Path) -> str:
+    """In a process that has imported nothing, not even the packages that files here are called like."""
+    done = tiny_run.call([*CONSOLE, *map(str, arguments)], cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -94,7 +102,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_recipe_runs_with_the_modules_beside_it_from_anywhere(project: Path, tmp_path: Path) -> None:
     run, path = tmp_path / "away" / "run", recipe(project)
-    result = json.loads(ok("run", path, "--output-dir", run, "--json", cwd=tmp_path / "away"))
+    result = json.loads(launched("run", path, "--output-dir", run, "--json", cwd=tmp_path / "away"))
     assert result["methods"] == ["steps", "other"]
     assert sum(result["policies"]["steps"]["classes"].values()) == pytest.approx(1)
     assert read_json(run / "imports.json") == {"folders": ["../../project"]}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import subprocess
 from pathlib import Path
 
 from rich.console import Console
 
+import forked
 import tiny_run
 from comal.cli.display.run import RunDisplay
 from comal.pipeline.disk.progress import MethodState, RunState
-from waiting import LIMIT
 
 
 def test_no_line_of_progress_falls_between_the_rows_of_a_table(tmp_path: Path, monkeypatch) -> None:
@@ -50,11 +49,7 @@ def test_a_run_says_first_what_it_will_do_and_how_to_stop(tmp_path: Path) -> Non
     recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
     text = recipe.read_text("utf-8")
     recipe.write_text(f"# Ours\n# Takes  a few seconds\n{text}", "utf-8")
-    with (tmp_path / "log").open("w") as log:
-        subprocess.run(
-            tiny_run.command(recipe, tmp_path / "run"),
-            stdout=log, stderr=subprocess.STDOUT, env=tiny_run.environment(), timeout=LIMIT, check=True,
-        )  # fmt: skip
+    assert forked.start(tiny_run.command(recipe, tmp_path / "run"), tmp_path / "log").wait() == 0
     first, second, *rest = (tmp_path / "log").read_text("utf-8").splitlines()
     assert first == f"run folder: {tmp_path / 'run'}"
     # 4 steps × 8 prompts × 4 answers, and 6 pairs of them.

@@ -32,10 +32,14 @@ def package(tmp_path: Path) -> Path:
 
 
 def call(arguments: list[str], package: Path) -> subprocess.CompletedProcess[str]:
-    environment = tiny_run.environment() | {"PYTHONPATH": str(package)}
+    environment = _environment(package)
     return subprocess.run(
         arguments, capture_output=True, text=True, timeout=LIMIT, env=environment, cwd=package, check=False
     )
+
+
+def _environment(package: Path) -> dict[str, str]:
+    return tiny_run.environment() | {"PYTHONPATH": str(package)}
 
 
 def test_the_page_has_a_package() -> None:
@@ -56,7 +60,8 @@ def test_an_outside_algorithm_loss_and_judge_run_on_a_model(package: Path) -> No
     recipe |= {"judge": mine["judge"], "algorithm": mine["algorithm"]}
     recipe["training"] |= mine["training"]
     path = tiny_run.write(package, recipe)
-    done = call(tiny_run.command(path, package / "run", "--json"), package)
+    command = tiny_run.command(path, package / "run", "--json")
+    done = forked.call(command, environment=_environment(package), folder=package)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["methods"] == ["comal"]
     outs = [
@@ -68,9 +73,8 @@ def test_an_outside_algorithm_loss_and_judge_run_on_a_model(package: Path) -> No
 
 def test_an_option_that_the_outside_judge_does_not_have_is_refused_with_the_nearest(package: Path) -> None:
     recipe = tiny_run.values(package / "data") | {"judge": {"name": "mypkg.judges:Circle", "strenght": 0.8}}
-    environment = tiny_run.environment() | {"PYTHONPATH": str(package)}
     command = tiny_run.command(tiny_run.write(package, recipe), package / "run")
-    done = forked.call(command, environment=environment, folder=package)
+    done = forked.call(command, environment=_environment(package), folder=package)
     assert done.returncode == 2
     assert "Did you mean `strength`?" in done.stderr
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 
 import comal
+from comal.pipeline.processes.garbage import young_garbage_only
 
 _LIBRARIES = (
     "accelerate", "datasets", "matplotlib.figure", "pandas", "peft", "pyarrow.parquet", "rich._emoji_codes",
@@ -15,8 +17,12 @@ _LIBRARIES = (
 _ELSEWHERE = {"comal.__main__", "comal.pipeline.worker", "comal.pipeline.step.online"}
 """What `python -m` executes, and what needs TRL."""
 
+gc.disable()  # importing makes no garbage
 for name in _LIBRARIES:
     importlib.import_module(name)
 for module in pkgutil.walk_packages(comal.__path__, "comal."):
     if module.name not in _ELSEWHERE:
         importlib.import_module(module.name)
+gc.enable()
+FOR_GOOD = young_garbage_only()
+FOR_GOOD.__enter__()  # a fork's collector leaves alone what all share

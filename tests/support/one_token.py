@@ -24,8 +24,8 @@ def games() -> dict[str, np.ndarray]:
     }
 
 
-def recipe(folder: Path, algorithm: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Plain values of a recipe on these games, with its data files written to `folder`."""
+def recipe(folder: Path, algorithm: dict[str, Any], *, answers: int = 200, **changes: Any) -> dict[str, Any]:
+    """Plain values of a recipe on these games, with its data files written to `folder`; so many answers a prompt."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = games()
     held_out = {f"held out {i}": tables["game 1"] for i in range(4)}
@@ -34,7 +34,7 @@ def recipe(folder: Path, algorithm: dict[str, Any], **changes: Any) -> dict[str,
         {"prompt": prompt, "answer": str(answer)}
         for prompt, P in (tables | held_out).items()
         # A skewed start: that is what exposes a fixed reference.
-        for answer in rng.choice(ANSWERS[: len(P)], size=200, p=_skewed(len(P)))
+        for answer in rng.choice(ANSWERS[: len(P)], size=answers, p=_skewed(len(P)))
     ]
     _write(folder / "pairs.jsonl", pairs)
     _write(folder / "train.jsonl", [{"prompt": p} for p in tables])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from comal.tasks import docstrings
 from comal.tasks.docstrings import (
     HELD_OUT,
     PROMPT_CHARS,
@@ -49,6 +50,7 @@ def test_a_pair_is_a_head_with_its_opening_sentence_and_undocumented_functions_a
 
 
 def test_harvest_is_deterministic(library: list[Example]) -> None:
+    docstrings._whole_examples.cache_clear()
     assert harvest() == library
 
 

@@ -17,6 +17,7 @@ import comal
 from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, solve, status
 from comal.cli import eval as evaluation
 from comal.errors import ComalError
+from comal.pipeline.processes.garbage import collect_less_often
 
 _LONGEST = 300
 _TRACEBACK = "--traceback"
@@ -107,6 +108,7 @@ app.command("list")(listing.list_)
 
 def main() -> None:
     """Entry point of the `comal` command. No traceback reaches a user who has not asked for one."""
+    collect_less_often()
     try:
         app(prog_name="comal")
     except Exception as error:

@@ -10,6 +10,7 @@ from comal.pipeline.disk.files import write_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.progress import OrphanedError
+from comal.pipeline.processes.garbage import collect_less_often
 
 
 def main(arguments: list[str]) -> int:
@@ -41,4 +42,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    collect_less_often()
     sys.exit(main(sys.argv[1:]))

@@ -20,14 +20,16 @@ docstring; prompts are unique altogether.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import inspect
+import os
 import random
 import re
 import sysconfig
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -84,7 +86,10 @@ def harvest(
     """
     library = Path(sysconfig.get_path("stdlib")) if root is None else root
     examples = sorted(
-        {found for path in _sources(library) for found in _examples_in(path, library, prompt_chars, answer_words)},
+        {
+            replace(found, answer=opening(found.answer, answer_words)) if found.answer else found
+            for found in _whole_examples(library, prompt_chars)
+        },
         key=lambda example: (example.source, example.name, example.prompt, example.answer),
     )
     random.Random(0).shuffle(examples)
@@ -151,17 +156,24 @@ def prompt_of(definition: Definition, prompt_chars: int = PROMPT_CHARS) -> str:
         shown = [*(name for name in named if name not in ("self", "cls")), *starred]
         head = f"def {definition.name}({', '.join(shown)})"
     body = definition.body if ast.get_docstring(definition) is None else definition.body[1:]
-    first = f"\n {ast.unparse(body[0])}" if body else ""
+    room = len(head) + len(":\n ") < prompt_chars
+    first = f"\n {ast.unparse(body[0])}" if body and room else ""
     return f"{head}:{first}"[:prompt_chars].rstrip()
 
 
-def _sources(library: Path) -> list[Path]:
-    return sorted(
-        path for path in library.rglob("*.py") if _SKIPPED_FOLDERS.isdisjoint(path.relative_to(library).parts)
-    )
+def _sources(library: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(library):
+        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
+        yield from (Path(folder, name) for name in files if name.endswith(".py"))
 
 
-def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int) -> Iterator[Example]:
+@functools.lru_cache(maxsize=1)
+def _whole_examples(library: Path, prompt_chars: int) -> tuple[Example, ...]:
+    """With whole sentences as answers; kept, for the tasks made of one library are read one after another."""
+    return tuple(found for path in _sources(library) for found in _examples_in(path, library, prompt_chars))
+
+
+def _examples_in(path: Path, library: Path, prompt_chars: int) -> Iterator[Example]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in others' files are no concern of our users
         try:
@@ -171,13 +183,12 @@ def _examples_in(path: Path, library: Path, prompt_chars: int, answer_words: int
     source = path.relative_to(library).as_posix()
     for node in _definitions_in(tree):
         docstring, split = ast.get_docstring(node), held_out(node.name)
-        prompt = prompt_of(node, prompt_chars)
         if docstring is None:
-            yield Example(prompt, "", node.name, source, split or "alignment")
+            yield Example(prompt_of(node, prompt_chars), "", node.name, source, split or "alignment")
         elif split is None:
-            answer = opening(first_sentence(docstring), answer_words)
+            answer = first_sentence(docstring)
             if answer:
-                yield Example(prompt, answer, node.name, source, "supervised")
+                yield Example(prompt_of(node, prompt_chars), answer, node.name, source, "supervised")
 
 
 def _definitions_in(tree: ast.AST) -> Iterator[Definition]:

@@ -195,7 +195,8 @@ def test_killed_at_every_kind_of_moment_the_certificate_is_that_of_an_uninterrup
     assert not list(folder.rglob(".*.tmp-*"))
 
 
-def test_exploiters_side_by_side_find_the_same(models: Path, tmp_path: Path) -> None:
+def test_exploiters_side_by_side_find_the_same(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forked.fork_workers(monkeypatch)
     told = ["steps=2", "every=2", "evaluation.classes=null"]
     found = []
     for processes in (1, 2):

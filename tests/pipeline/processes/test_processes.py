@@ -28,13 +28,13 @@ def test_two_processes_by_torchrun_do_what_one_does(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = tiny_run.call(
+    done = forked.call(
         [
-            "env", "ACCELERATE_USE_CPU=true", sys.executable, "-m", "torch.distributed.run",
-            "--nproc_per_node", "2", "--master_port", str(port),
+            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port),
             str(Path(__file__).parents[2] / "support" / "tell_world_size.py"),
             *tiny_run.command(two, tmp_path / "two", "--json")[3:],
-        ]
+        ],
+        environment=tiny_run.environment() | {"ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("world size 2") == 2

@@ -9,6 +9,7 @@ from typing import Any
 import filelock
 import pytest
 
+import forked
 import tiny_run
 from comal.errors import RunError
 from comal.pipeline.certify.certification import Certification
@@ -64,8 +65,14 @@ def looks(folder: Path, method: str) -> dict[str, bytes]:
     ids=["an end between two looks", "an end at a move of the reference, side by side", "extended twice"],
 )
 def test_extended_is_uninterrupted(
-    tmp_path: Path, base: str, every: int | None, processes: int, before: tuple[int, ...]
+    tmp_path: Path,
+    base: str,
+    every: int | None,
+    processes: int,
+    before: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    forked.fork_workers(monkeypatch)
     other = {"self-play": {"name": "mwu", "eta": 2.0}}
     values = recipe(tmp_path, base, baselines=other)
     values["evaluation"] |= {"every": every, "pool_size": 2}

@@ -70,7 +70,7 @@ def test_methods_side_by_side_survive_the_kill_of_their_parent(tmp_path: Path, u
     parent.wait()
     wait_until(lambda: not any(alive(w) for w in workers), "the end of the orphans")
     assert not (folder / "result.json").exists()
-    done = forked.call(tiny_run.command(beside, folder))
+    done = forked.call(tiny_run.command(beside, folder), fork_workers=True)
     assert done.returncode == 0, done.stderr
     assert read_json(folder / "result.json")["methods"] == ["comal", "self-play"]
     alone = sorted(p.relative_to(uninterrupted) for p in uninterrupted.glob("comal/*/**/*.parquet"))

@@ -9,6 +9,7 @@ the jackknife's pseudo-values (Tukey 1958), one a prompt.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,8 +57,8 @@ def labels(verdicts: Verdicts) -> dict[Question, int | None]:
         by_rater: dict[int, list[Row]] = {}
         for row in rows:
             by_rater.setdefault(row.rater, []).append(row)
-        means = [mean for of_rater in by_rater.values() if np.isfinite(mean := balanced(of_rater))]
-        votes = Counter(int(np.sign(np.round(mean - 0.5, 12))) for mean in means).most_common()
+        means = [mean for of_rater in by_rater.values() if math.isfinite(mean := balanced(of_rater))]
+        votes = Counter(int(np.sign(round(mean - 0.5, 12))) for mean in means).most_common()
         label = None if not votes else 0 if len(votes) > 1 and votes[0][1] == votes[1][1] else votes[0][0]
         found[(verdicts.prompts[x], min(a, b), max(a, b))] = label if label is None or a < b else -label
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from comal.evaluation.audit.cycles import SystemCycles, multiplicity, system_cycles
@@ -128,6 +129,18 @@ def _support_frequency(pairs: Pairwise) -> Floats | None:
     chosen = pairs.resampled[:_NASH_RESAMPLES]
     played = np.zeros(pairs.n)
     for rate in chosen:
-        played += nash_policy(PreferenceGame(pairs.table(rate), pairs.labels)) > _IN_SUPPORT
+        played += _played(pairs.table(rate))
     frequency: Floats = played / len(chosen)
     return frequency
+
+
+def _played(P: Floats) -> NDArray[np.bool_]:
+    """Whom the Nash policy plays, without a linear program where there is one winner or a circle of three."""
+    beats = P > 0.5
+    winner: NDArray[np.bool_] = beats.sum(axis=1) == len(P) - 1
+    if winner.any():
+        return winner
+    if len(P) == 3 and (beats | beats.T).sum() == 6:
+        opposite = np.abs(P[[1, 2, 0], [2, 0, 1]] - 0.5)
+        return opposite / opposite.sum() > _IN_SUPPORT
+    return nash_policy(PreferenceGame(P)) > _IN_SUPPORT

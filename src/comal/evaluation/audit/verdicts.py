@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -130,9 +131,9 @@ class Verdicts:
             by_rater: dict[int, list[Row]] = {}
             for row in rows:
                 by_rater.setdefault(row.rater, []).append(row)
-            means = [mean for rater in by_rater.values() if np.isfinite(mean := balanced(rater))]
+            means = [mean for rater in by_rater.values() if math.isfinite(mean := balanced(rater))]
             if means:
-                tables[x, i, j] = np.mean(means)
+                tables[x, i, j] = mean_of_few(means)
                 tables[x, j, i] = 1 - tables[x, i, j]
         return tables
 
@@ -141,7 +142,7 @@ class Verdicts:
         K = len(self.owner)
         wins = np.zeros((len(self.prompts), K, K))
         for row in self.rows:
-            if not np.isfinite(row.probability):
+            if not math.isfinite(row.probability):
                 continue
             if self.draws > 1:
                 wins[row.prompt, row.first, row.second] += round(row.probability * self.draws)
@@ -172,7 +173,7 @@ class Verdicts:
         for (x, i, _), rows in self.grouped().items():
             paired: dict[tuple[int, int], dict[bool, float]] = {}
             for row in rows:
-                if np.isfinite(row.probability):
+                if math.isfinite(row.probability):
                     forth = row.first == i
                     value = row.probability if forth else 1 - row.probability
                     paired.setdefault((row.rater, row.repeat), {})[forth] = value
@@ -198,9 +199,20 @@ def balanced(rows: Sequence[Row]) -> float:
     for forth in (True, False):
         values = [row.probability for row in rows if (row.first < row.second) == forth]
         if values:
-            given = [value for value in values if np.isfinite(value)]
+            given = [value for value in values if math.isfinite(value)]
             if not given:
                 return float("nan")
-            mean = float(np.mean(given))
+            mean = mean_of_few(given)
             means.append(mean if forth else 1 - mean)
-    return float(np.mean(means))
+    return mean_of_few(means)
+
+
+def mean_of_few(values: Sequence[float]) -> float:
+    """The mean, without an array for the one or two values that there mostly are."""
+    match values:
+        case [value]:
+            return value
+        case [value, other]:
+            return (value + other) / 2
+        case _:
+            return float(np.mean(values))

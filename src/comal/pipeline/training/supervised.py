@@ -16,6 +16,7 @@ from comal.pipeline.data.prompts import Pair
 from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
+from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
 from comal.policies.adapters import TRAINED, LoraConfig, with_adapters
@@ -190,7 +191,8 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
     encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
     encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
-    loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
+    with young_garbage_only():
+        loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
 
     def save() -> None:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.

@@ -33,7 +33,7 @@ import numpy as np
 from scipy import stats
 
 from comal.evaluation.audit.bounded import prompt_means
-from comal.evaluation.audit.verdicts import Floats, Row, Verdicts
+from comal.evaluation.audit.verdicts import Floats, Row, Verdicts, mean_of_few
 from comal.evaluation.estimates import Estimate
 
 _INVENTED_FOR_INTERVAL = 4
@@ -78,8 +78,8 @@ def information(verdicts: Verdicts) -> Information | None:
     both = [(x, f, b) for x, f, b in groups if f and b]
     if both:
         prompts = [x for x, _, _ in both]
-        forth = np.array([np.mean(f) for _, f, _ in both]) - 0.5
-        back = np.array([np.mean(b) for _, _, b in both]) - 0.5
+        forth = np.array([mean_of_few(f) for _, f, _ in both]) - 0.5
+        back = np.array([mean_of_few(b) for _, _, b in both]) - 0.5
         bias = (forth - back) / 2
         around = [(_square(f) + _square(b)) / 2 for _, f, b in both]
         mean_bias = float(prompt_means(prompts, bias).mean())
@@ -96,12 +96,12 @@ def information(verdicts: Verdicts) -> Information | None:
 
 def _oriented(rows: Sequence[Row], *, forth: bool) -> list[float]:
     """Pr(i ≻ j), i < j, of the verdicts in one order."""
-    values = [row.probability for row in rows if (row.first < row.second) == forth and np.isfinite(row.probability)]
+    values = [row.probability for row in rows if (row.first < row.second) == forth and math.isfinite(row.probability)]
     return values if forth else [1 - value for value in values]
 
 
 def _square(values: Sequence[float]) -> float:
-    return float(np.mean((np.array(values) - 0.5) ** 2))
+    return mean_of_few([(value - 0.5) * (value - 0.5) for value in values])
 
 
 def _of_products(
