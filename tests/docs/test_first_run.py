@@ -91,7 +91,7 @@ def test_vllm_loads_the_model_and_computes_the_same(
     for script in ("ask_vllm.py", "score_vllm.py"):
         done = subprocess.run([python, script], capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
-    tokens, found = json.loads(done.stdout.splitlines()[-1])
+    tokens, found = json.loads(Path("scores.json").read_text("utf-8"))
     prompt = AutoTokenizer.from_pretrained("runs/mine/model")("Name something that has 7 parts.")["input_ids"]
     with torch.no_grad():
         logits = AutoModelForCausalLM.from_pretrained("runs/mine/model").eval()(torch.tensor([prompt + tokens])).logits
@@ -101,6 +101,8 @@ def test_vllm_loads_the_model_and_computes_the_same(
 
 SCORE = """
 import json
+from pathlib import Path
+
 from vllm import LLM, SamplingParams
 
 if __name__ == "__main__":
@@ -108,5 +110,6 @@ if __name__ == "__main__":
     how = SamplingParams(max_tokens=12, logprobs=0, temperature=0)
     (answer,) = llm.generate(["Name something that has 7 parts."], how)
     tokens = list(answer.outputs[0].token_ids)
-    print(json.dumps([tokens, [step[t].logprob for step, t in zip(answer.outputs[0].logprobs, tokens)]]))
+    found = [step[t].logprob for step, t in zip(answer.outputs[0].logprobs, tokens)]
+    Path("scores.json").write_text(json.dumps([tokens, found]))  # on stdout vLLM says much
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def deliver(folder: Path, resolved: ResolvedRecipe) -> None:
             run.model, run.start(recipe), method, run.adapter,
         )  # fmt: skip
         return
+    gc.collect()  # the policies that were evaluated: one model is in memory at a time
     try:
         with atomic_path(run.model) as temporary:
             open_store(folder, recipe).save_merged(temporary, source, _answered(run, name, resolved))
