@@ -49,6 +49,19 @@ def test_where_even_the_details_cannot_be_written(typed, monkeypatch):
     assert "comal --traceback" in said
 
 
+def test_a_process_that_only_lost_the_others_does_not_ask_for_a_report(typed, monkeypatch):
+    """The first one has said what is wrong; the rest hear that the connection is closed."""
+    gone = RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:2452. Check the logs")
+    code, said = typed(gone)
+    assert code == 1
+    assert said.startswith("error in comal: ")
+    monkeypatch.setenv("RANK", "1")
+    code, said = typed(gone)
+    assert code == 2
+    assert said == "error: another process of this command has ended; the reason is what that one says\n"
+    assert typed(RuntimeError("something else"))[0] == 1
+
+
 def test_a_traceback_is_shown_on_request(typed):
     with pytest.raises(ZeroDivisionError):
         typed(ZeroDivisionError("x"), "--traceback")

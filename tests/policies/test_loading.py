@@ -77,7 +77,6 @@ def test_weights_that_do_not_fit_are_one_message_for_policies_and_judges(base: s
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
         ("model.safetensors", b""),
         ("config.json", b"{"),
         ("config.json", b'{"model_type": "no-such-model"}'),
@@ -89,6 +88,24 @@ def test_files_that_are_none_of_a_model_are_one_message(base: str, tmp_path: Pat
     (folder / file).write_bytes(content)
     with pytest.raises(ComalError, match="cannot load"):
         stores.store(str(folder)).open(str(folder))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_named(base: str, tmp_path: Path, file: str) -> None:
+    shutil.copytree(base, tmp_path / "m")
+    if file == "pytorch_model.bin":
+        (tmp_path / "m" / "model.safetensors").unlink()
+    (tmp_path / "m" / file).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(PolicyError, match=rf"cannot load .*its {file} is a Git LFS pointer.*git lfs pull"):
+        stores.store(str(tmp_path / "m")).open(tmp_path / "m")
+
+
+def test_a_bin_file_that_holds_more_than_weights_is_not_run(base: str, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").unlink()
+    torch.save({"a": Path("/")}, tmp_path / "m" / "pytorch_model.bin")
+    with pytest.raises(PolicyError, match=r"its \.bin file is torn, or holds more than weights"):
+        stores.store(str(tmp_path / "m")).open(tmp_path / "m")
 
 
 def adapter(base: str, folder: Path, **options: Any) -> dict[str, torch.Tensor]:
@@ -120,7 +137,7 @@ def test_an_adapter_that_does_not_fit_is_one_message(base: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "cannot be used: .*header"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "cannot be used: .*Git LFS pointer"),
         (b"\x08\0\0\0\0\0\0\0{}", "cannot be used: .*header"),
         (b"", "cannot be used: "),
         (None, r"cannot be used: there is no adapter_model\.safetensors in it"),

@@ -6,6 +6,7 @@ command ran and its answer is no (`comal solve` did not converge); 130 interrupt
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ from comal.pipeline.processes.garbage import collect_less_often
 
 _LONGEST = 300
 _TRACEBACK = "--traceback"
+_LOST = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
+"""What torch.distributed says where another process is gone."""
 
 
 class _Group(TyperGroup):
@@ -114,10 +117,19 @@ def main() -> None:
     except Exception as error:
         if _TRACEBACK in sys.argv:
             raise
+        if _lost_the_others(error):
+            typer.echo("error: another process of this command has ended; the reason is what that one says", err=True)
+            sys.exit(ComalError.exit_code)
         first = (str(error).strip().splitlines() or [""])[0]
         said = _printable(f"{type(error).__name__}: {first}"[:_LONGEST])
         typer.echo(f"error in comal: {said} ({_details(error)})", err=True)
         sys.exit(1)
+
+
+def _lost_the_others(error: Exception) -> bool:
+    """Whether this is one of several processes, and fails only since another one did: that has told the user why."""
+    alone = os.environ.get("RANK", "0") == "0"
+    return not alone and isinstance(error, RuntimeError) and any(mark in str(error) for mark in _LOST)
 
 
 def _details(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from comal.errors import ComalError
 from comal.reading.paths import user_path
+from comal.reading.text import is_lfs_pointer
 
 Task = Literal["causal-lm", "sequence-classification"]
 
@@ -163,7 +164,17 @@ def _one_message(name: str, refuse: Refuse) -> Iterator[None]:
     except ComalError:
         raise
     except Exception as error:
+        folder = user_path(name)
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        pointer = next((file.name for file in files if is_lfs_pointer(file)), None)
+        if pointer is not None:
+            raise refuse(
+                f"cannot load `{name}`: its {pointer} is a Git LFS pointer, not the file itself; fetch it with"
+                " `git lfs pull`"
+            ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if reason.startswith("Weights only load failed"):  # whose advice is to run whatever the file holds
+            reason = "its .bin file is torn, or holds more than weights"
         raise refuse(
             f"cannot load `{name}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
             " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)"

@@ -13,6 +13,7 @@ import torch
 from comal.errors import PolicyError
 from comal.models.tokens import embedding_rows
 from comal.models.weights import require_whole
+from comal.reading.text import is_lfs_pointer
 
 TRAINED = "default"
 """The adapter that is trained. PEFT saves an adapter of this name at the top of a folder, as users expect it."""
@@ -161,6 +162,8 @@ def _own_rows(folder: Path) -> int | None:
     path = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
     if path is None:
         raise FileNotFoundError(f"there is no {_WEIGHTS[0]} in it")
+    if is_lfs_pointer(path):
+        raise ValueError(f"{path.name} is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
     rows = {
         shape[0]
         for key, shape in _shapes(path).items()

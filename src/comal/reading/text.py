@@ -49,6 +49,15 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(str(path), f"not a gzip file, though it is called one ({error})") from error
 
 
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file only says where Git LFS keeps its content."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_LFS)) == _LFS
+    except OSError:
+        return False
+
+
 def decoded(data: bytes, place: str, kind: type[ComalError] = DataError) -> str:
     """The text of bytes.
 

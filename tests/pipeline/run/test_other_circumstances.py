@@ -16,7 +16,7 @@ def test_a_run_goes_on_in_as_many_processes_as_it_was_begun_in(tmp_path: Path) -
     refuse_other_processes(tmp_path, 2)
     write_json(tmp_path / "provenance.json", {"sessions": [{"processes": 1}]})
     refuse_other_processes(tmp_path, 1)
-    with pytest.raises(RunError, match=r"trained in 1 processes, and this is 2: .* go on with 1"):
+    with pytest.raises(RunError, match=r"trained in 1 process, and this is 2: .* go on with 1"):
         refuse_other_processes(tmp_path, 2)
 
 

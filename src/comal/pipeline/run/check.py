@@ -92,8 +92,9 @@ def refuse_other_processes(folder: Path, processes: int) -> None:
     if before is not None and before != processes:
         raise RunError(
             str(folder),
-            f"this run was trained in {before} processes, and this is {processes}: prompts_per_batch and batch_size are"
-            f" those of each process, so it would become another run; go on with {before}, or begin anew in another"
+            f"this run was trained in {before} process{'es' * (before != 1)}, and this is {processes}:"
+            " prompts_per_batch and batch_size are those of each process, so it would become another run; go on with"
+            f" {before}, or begin anew in another"
             " --output-dir",
         )
 
