@@ -1,6 +1,7 @@
 """Settings of the whole suite."""
 
 import gc
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,7 +13,7 @@ settings.register_profile("comal", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("comal")
 
 gc.set_threshold(20_000, 10, 10)  # what is imported is no garbage
-FOR_GOOD = young_garbage_only()
+TO_THE_END = ExitStack()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,7 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What was imported is kept out of garbage collection, which Accelerate asks for at the end of every training."""
     gc.collect()
-    FOR_GOOD.__enter__()
+    TO_THE_END.enter_context(young_garbage_only())
+
+
+def pytest_unconfigure() -> None:
+    TO_THE_END.close()
 
 
 @pytest.fixture(autouse=True)

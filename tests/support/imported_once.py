@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import pkgutil
+from contextlib import ExitStack
 
 import comal
 from comal.pipeline.processes.garbage import young_garbage_only
@@ -24,5 +26,6 @@ for module in pkgutil.walk_packages(comal.__path__, "comal."):
     if module.name not in _ELSEWHERE:
         importlib.import_module(module.name)
 gc.enable()
-FOR_GOOD = young_garbage_only()
-FOR_GOOD.__enter__()  # a fork's collector leaves alone what all share
+TO_THE_END = ExitStack()
+TO_THE_END.enter_context(young_garbage_only())  # a fork's collector leaves alone what all share
+atexit.register(TO_THE_END.close)

@@ -142,5 +142,7 @@ def _played(P: Floats) -> NDArray[np.bool_]:
         return winner
     if len(P) == 3 and (beats | beats.T).sum() == 6:
         opposite = np.abs(P[[1, 2, 0], [2, 0, 1]] - 0.5)
-        return opposite / opposite.sum() > _IN_SUPPORT
-    return nash_policy(PreferenceGame(P)) > _IN_SUPPORT
+        nash: Floats = opposite / opposite.sum()
+    else:
+        nash = nash_policy(PreferenceGame(P))
+    return nash > _IN_SUPPORT
