@@ -186,8 +186,6 @@ def test_weights_that_are_there_twice_are_refused(base: str, tmp_path: Path) -> 
 def test_an_adapter_beside_a_model_is_not_taken_for_it(base: str, tmp_path: Path) -> None:
     """Transformers would put the adapter on top of the model, whatever base it names."""
     adapter(base, tmp_path / "adapter")
-    with pytest.raises(PolicyError, match="holds an adapter and no model"):
-        stores.store(str(tmp_path / "adapter"))
     folder = damaged(base, tmp_path / "both", lambda weights: weights)
     shutil.copytree(tmp_path / "adapter", folder, dirs_exist_ok=True)
     with pytest.raises(PolicyError, match=r"holds an adapter \(adapter_config.json\) beside a model"):

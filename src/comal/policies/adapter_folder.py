@@ -55,9 +55,11 @@ class AdapterFolder:
 
 
 def is_adapter(name: str | Path) -> bool:
-    """Whether this is a folder that holds an adapter and no whole model."""
-    path = user_path(str(name))
-    return (path / _CONFIG).is_file() and not (path / "config.json").is_file()
+    """Whether this is a folder that holds an adapter; `read_adapter` refuses one that holds a whole model too.
+
+    A `config.json` beside it tells nothing: some trainers write the base's.
+    """
+    return (user_path(str(name)) / _CONFIG).is_file()
 
 
 def read_adapter(name: str | Path) -> AdapterFolder:
@@ -77,10 +79,11 @@ def read_adapter(name: str | Path) -> AdapterFolder:
     )
     if not isinstance(base, str) or not base.strip():
         raise PolicyError(
-            str(file), f"names no base model (base_model_name_or_path is {base!r}); write its folder or hub id there"
-        )
+            str(path), f"{_CONFIG} names no base model (base_model_name_or_path is {base!r}); write its folder or"
+            " hub id there"
+        )  # fmt: skip
     if revision is not None and not isinstance(revision, str):
-        raise PolicyError(str(file), f"`revision` should be a text or null, got {revision!r}")
+        raise PolicyError(str(path), f"`revision` in {_CONFIG} should be a text or null, got {revision!r}")
     whole = next((found.name for pattern in _WHOLE for found in sorted(path.glob(pattern))), None)
     if whole is not None:
         raise PolicyError(
