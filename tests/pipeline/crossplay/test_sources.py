@@ -32,7 +32,10 @@ def test_an_adapter_belongs_to_its_base_in_the_revision_that_it_was_trained_on(
         ('{"base_model_name_or_path": null}', r"names no base model \(base_model_name_or_path is None\)"),
         ('{"base_model_name_or_path": 7}', "names no base model"),
         ('{"base_model_name_or_path": " "}', "names no base model"),
-        ('{"base_model_name_or_path": "a/b", "revision": 7}', "`revision` in adapter_config.json should be a text or null, got 7"),
+        (
+            '{"base_model_name_or_path": "a/b", "revision": 7}',
+            "`revision` in adapter_config.json should be a text or null, got 7",
+        ),
         ('{"base_model_name_or_path": "./gone"}', r"no folder `\./gone`"),
     ],
 )
