@@ -44,7 +44,8 @@ def recipe(folder: Path, base_url: str, **judge: Any) -> dict[str, Any]:
 def alphabetical(number: int, body: dict[str, Any]) -> dict[str, Any]:
     """A server that prefers what comes first in the alphabet, and what is shown first."""
     first, second = scripted_server.shown(body)
-    p = (1 + math.tanh((0.3 + sum(second.encode()) - sum(first.encode())) / 2)) / 2  # no answers are too far apart
+    apart = 0.3 + sum(second.encode()) - sum(first.encode())
+    p = 1 / (1 + math.exp(-max(-30.0, min(30.0, apart))))  # however far apart, both are possible
     return scripted_server.completion("A", {"A": 0.9 * p, "B": 0.9 * (1 - p), "The": 0.1})
 
 
