@@ -8,6 +8,7 @@ from typing import Any
 
 import peft
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny_models
@@ -94,8 +95,13 @@ def test_lora_ends_with_an_adapter_that_loads(tmp_path: Path, made: dict[str, st
         pairs.write_text(json.dumps({"prompt": "Why?", "answer": "Because."}) + "\n")
         values["supervised"] = {"data": {"source": str(pairs)}, "epochs": 1}
     run(tmp_path / "run", values)
-    model = peft.AutoPeftModelForCausalLM.from_pretrained(tmp_path / "run" / "model")
+    adapter = tmp_path / "run" / "adapter"
+    model = peft.AutoPeftModelForCausalLM.from_pretrained(adapter)
     base = model.peft_config["default"].base_model_name_or_path
     assert base == (str(tmp_path / "run" / "supervised") if supervised else made["model"])
-    size = sum(p.stat().st_size for p in (tmp_path / "run" / "model").glob("*.safetensors"))
+    size = sum(p.stat().st_size for p in adapter.glob("*.safetensors"))
     assert size < (Path(made["model"]) / "model.safetensors").stat().st_size / 2
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model").eval()
+    ids = torch.arange(3, 12)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(merged(ids).logits, model.eval()(ids).logits, atol=1e-4, rtol=0)
