@@ -28,7 +28,7 @@ def test_json_is_one_object_with_everything():
     assert outcome.exit_code == 0
     assert found["policy"] == pytest.approx([4 / 11, 3 / 11, 4 / 11], abs=1e-12)
     assert found["labels"] == ["a", "b", "c"]
-    assert (found["game"], found["n"], found["algorithm"]) == ("paper", 3, "comal")
+    assert (found["game"], found["n"], found["algorithm"]) == ("paper", 3, "central_path")
     assert found["duality_gap"] <= 1e-8
     assert found["converged"] is True
     assert found["products"] > 0

@@ -33,6 +33,15 @@ class ProximalPoint(ExactOnly):
 
 
 @dataclass(frozen=True, slots=True)
+class CentralStep(ExactOnly):
+    """policy <- the next point near the central path of the original game; see central_path.py.
+
+    The interpreter keeps the point and its slacks for each game; it starts halfway between the policy and the uniform
+    one. A policy that polishing or a linear program made better than any such point stays.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Polish(ExactOnly):
     """policy <- the solution of the linear equations on its support, where that solves the original game.
 

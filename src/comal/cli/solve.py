@@ -27,9 +27,14 @@ def solve(
         ),
     ],
     algorithm: Annotated[
-        str,
-        typer.Option(help="Name of an algorithm; the default needs no settings.", autocompletion=algorithms),
-    ] = "comal",
+        str | None,
+        typer.Option(
+            help="Name of an algorithm; if left out, central_path, which has no settings, or comal where --set is "
+            "given.",
+            show_default=False,
+            autocompletion=algorithms,
+        ),
+    ] = None,
     gap: Annotated[float, typer.Option(help="Largest duality gap accepted.")] = 1e-8,
     settings: Annotated[
         list[str] | None,
@@ -68,6 +73,7 @@ def solve(
             game, f"holds {table.batch} games; one at a time here, all at once by comal.games.solve in Python"
         )
     given = parse_overrides(settings or [])
+    algorithm = algorithm or ("comal" if given else "central_path")
     rule = resolve_algorithm(given | {"name": algorithm}, "algorithm")
     record: Literal["gaps", "policies"] | None = None if plot is None else "policies" if table.n == 3 else "gaps"
     initial = None if start is None else parse_policy(start)
@@ -104,7 +110,7 @@ def solve(
     if not solution.converged:
         typer.echo(
             f"not converged: gap {solution.duality_gap:.3g} > {gap:g} after {solution.products} products"
-            + ("" if algorithm == "comal" and not settings else "; `comal` without settings solves every game"),
+            + ("" if algorithm == "central_path" else "; `central_path`, the default, solves every game"),
             err=True,
         )
         raise typer.Exit(3)

@@ -1,0 +1,141 @@
+"""What the exact interpreter asks of a game: the payoff of every answer against an opponent.
+
+Payoffs are win rates less what a policy wins against itself, so that <p, payoff against p> = 0 in every game: P(y ≻ p) −
+½ of a preference table, w_k(y) − 1/(k + 1) of a population that is shown k answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comal.games.game import Floats, PreferenceGame
+from comal.games.measures import gap_of_payoff, product
+from comal.games.populations.choices import Choices
+from comal.games.populations.population import PopulationGame
+
+Games = slice | NDArray[np.bool_]
+
+
+class Payoffs(Protocol):
+    """The payoffs of a batch of games.
+
+    Attributes:
+        even: win rate of a policy against itself.
+        scale: size of the largest payoff of each game, or a bound on it, (B,).
+        numbers: how many numbers `slopes` handles for each game.
+    """
+
+    @property
+    def even(self) -> float: ...
+    @property
+    def scale(self) -> Floats: ...
+    @property
+    def numbers(self) -> int: ...
+
+    def against(self, p: Floats) -> Floats:
+        """Payoff of every answer against the policies p, (B, n)."""
+        ...
+
+    def slopes(self, p: Floats) -> Floats:
+        """Derivatives of the row's payoff by the column's mass in p, (B, n, n)."""
+        ...
+
+    def gaps(self, payoff: Floats) -> Floats:
+        """How far a policy is from an equilibrium, from its own payoffs: 0 there and only there, (B,)."""
+        ...
+
+    def kept(self, games: Games) -> Payoffs:
+        """Those of some of the games."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TablePayoffs:
+    """Of preference tables: A p; the gap is the duality gap.
+
+    Attributes:
+        A: P − ½, (B, n, n), skew.
+        scale: largest entry of each, (B,).
+    """
+
+    A: Floats
+    scale: Floats
+    even: float = 0.5
+
+    @property
+    def numbers(self) -> int:
+        """Entries of a table."""
+        return int(self.A.shape[-1]) ** 2
+
+    def against(self, p: Floats) -> Floats:
+        """See `Payoffs`."""
+        return product(self.A, p)
+
+    def slopes(self, p: Floats) -> Floats:  # noqa: ARG002
+        """See `Payoffs`: the same everywhere."""
+        return self.A
+
+    def gaps(self, payoff: Floats) -> Floats:
+        """See `Payoffs`."""
+        return gap_of_payoff(payoff)
+
+    def kept(self, games: Games) -> TablePayoffs:
+        """See `Payoffs`."""
+        return TablePayoffs(self.A[games], self.scale[games])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PopulationPayoffs:
+    """Of populations shown k answers; the gap is max_y w_k(y) − 1/(k + 1).
+
+    Attributes:
+        choices: what computes the users' win rates.
+        k: answers shown.
+        scale: 1 for each population, (B,).
+        numbers: users · n².
+    """
+
+    choices: tuple[Choices, ...]
+    k: int
+    scale: Floats
+    numbers: int
+
+    @property
+    def even(self) -> float:
+        """One of k + 1 equals is chosen."""
+        return 1 / (self.k + 1)
+
+    def against(self, p: Floats) -> Floats:
+        """See `Payoffs`."""
+        rates = [choice.rates(p, self.k) for choice in self.choices]
+        payoff: Floats = np.sum(rates, axis=0) - self.even
+        return payoff
+
+    def slopes(self, p: Floats) -> Floats:
+        """See `Payoffs`."""
+        total: Floats = np.sum([choice.slopes(p, self.k) for choice in self.choices], axis=0)
+        return total
+
+    def gaps(self, payoff: Floats) -> Floats:
+        """See `Payoffs`; rounding may leave the largest payoff below 0."""
+        gaps: Floats = np.maximum(payoff.max(axis=-1), 0.0)
+        return gaps
+
+    def kept(self, games: Games) -> PopulationPayoffs:
+        """See `Payoffs`."""
+        choices = tuple(choice.kept(games) for choice in self.choices)
+        return PopulationPayoffs(choices, self.k, self.scale[games], self.numbers)
+
+
+def payoffs_of(game: PreferenceGame | PopulationGame) -> Payoffs:
+    """The payoffs of a game or batch; a single game is a batch of one."""
+    if isinstance(game, PopulationGame):
+        return PopulationPayoffs(
+            game.choices(), game.answers_shown, np.ones(game.batch or 1), game.users * game.n**2
+        )
+    A = game.A if game.batch is not None else game.A[None]
+    return TablePayoffs(A, np.abs(A).max(axis=(1, 2)))
