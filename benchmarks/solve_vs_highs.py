@@ -7,7 +7,7 @@
 HiGHS gets the linear program min v: A p ≤ v, p a policy, by its interior-point method with crossover and by its dual
 simplex, through SciPy; the faster one is compared. A batch is solved in one call by comal, and its first 200 games one
 by one by HiGHS. Processor seconds, so that what else the machine does counts for neither; both in turn, the smaller of
-`--rounds`. Results, and what bounds them, are in docs/results.md.
+`--rounds`. Results, and where the time goes, are in docs/results.md.
 """
 
 from __future__ import annotations

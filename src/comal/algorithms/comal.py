@@ -55,7 +55,8 @@ class COMAL(Algorithm):
     """Solve the game regularised to the reference, move the reference to the solution, for ever.
 
     `COMAL()` needs no tuning and solves matrix games only: each inner game by Newton's method, tau adapted, each
-    solution polished by linear equations, linear programming if all this takes long. (central_path.py is faster.) `COMAL(tau=...)` takes the outer
+    solution polished by linear equations, linear programming if all this takes long (central_path.py is faster).
+    `COMAL(tau=...)` takes the outer
     steps of one tau, solved by Newton's method. `COMAL(inner=...)` runs on language models too.
 
     Attributes:

@@ -6,10 +6,12 @@ import typer
 
 from comal.cli.reproduce_lm import lm
 from comal.cli.reproduce_synthetic import synthetic
+from comal.cli.reproduce_universal import universal
 
 app = typer.Typer(help="Repeat experiments of the literature.", no_args_is_help=True)
 app.command()(lm)
 app.command()(synthetic)
+app.command()(universal)
 
 
 @app.callback()

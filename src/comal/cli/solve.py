@@ -1,4 +1,4 @@
-"""`comal solve`: the Nash policy of a preference game."""
+"""`comal solve`: the Nash policy of a preference game, the equilibrium of a population that is shown k answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import typer
 from comal.cli.completion import algorithms, games
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
+    from rich.console import Console
 
     from comal.games import PreferenceGame, Solution
 
@@ -23,7 +26,9 @@ def solve(
     game: Annotated[
         str,
         typer.Argument(
-            help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.", autocompletion=games
+            help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file. With --answers-shown a "
+            "named population such as majority:share=0.51 or rankings:users=25,answers=10, or a CSV or JSON file.",
+            autocompletion=games,
         ),
     ],
     algorithm: Annotated[
@@ -52,6 +57,16 @@ def solve(
     prior: Annotated[
         float, typer.Option(min=0, help="Wins that each of a pair has before any are counted, e.g. 0.5.")
     ] = 0.0,
+    answers_shown: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=1,
+            max=1000,
+            help="Users of a population are shown K answers and take the best; what is sought is the policy of which K "
+            "draws win K/(K+1) against any single answer. 1 is the game of pairwise preferences.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the gap per product and, for three answers, the path.")
@@ -59,12 +74,36 @@ def solve(
 ) -> None:
     """Find the Nash policy of a preference game: the one that no other is preferred to more than half of the time.
 
+    With --answers-shown K, the symmetric equilibrium of a population whose users take the best of several answers.
+
     Exit status: 0 converged, 3 not converged, 2 bad input.
     """
     from comal import games
     from comal.recipes.overrides import parse_overrides
     from comal.resolve import resolve_algorithm
 
+    given = parse_overrides(settings or [])
+    algorithm = algorithm or ("comal" if given else "central_path")
+    rule = resolve_algorithm(given | {"name": algorithm}, "algorithm")
+    initial = None if start is None else parse_policy(start)
+    if answers_shown is not None:
+        from comal.cli import solve_population
+
+        solve_population.refuse_table_options({"--symmetrise": symmetrise, "--wins": wins, "--prior": prior}, plot)
+        population = games.load_population(game).showing(answers_shown)
+        found = games.solve(population, rule, gap, max_products, initial)
+        if as_json:
+            typer.echo(solve_population.report(population, found, algorithm, given, gap))
+        else:
+            solve_population.print_solution(population, found, algorithm, gap)
+        _exit(found, algorithm, gap)
+        return
+    if game.partition(":")[0] in games.NAMED_POPULATIONS and not Path(game).exists():
+        from comal.errors import ConfigError
+
+        raise ConfigError(
+            "game", f"`{game}` is a population; say how many answers its users are shown: --answers-shown 1"
+        )
     table = games.load_game(game, symmetrise, wins, prior)
     if table.batch is not None:
         from comal.errors import GameError
@@ -72,11 +111,7 @@ def solve(
         raise GameError(
             game, f"holds {table.batch} games; one at a time here, all at once by comal.games.solve in Python"
         )
-    given = parse_overrides(settings or [])
-    algorithm = algorithm or ("comal" if given else "central_path")
-    rule = resolve_algorithm(given | {"name": algorithm}, "algorithm")
     record: Literal["gaps", "policies"] | None = None if plot is None else "policies" if table.n == 3 else "gaps"
-    initial = None if start is None else parse_policy(start)
     solution = games.solve(table, rule, gap, max_products, initial, record)
     if plot is not None:
         from comal.reports.figures.games import save, solution_figure
@@ -107,6 +142,11 @@ def solve(
         _print(table, solution, algorithm, gap)
     if plot is not None:
         typer.echo(f"figure: {plot}", err=True)
+    _exit(solution, algorithm, gap)
+
+
+def _exit(solution: Solution, algorithm: str, gap: float) -> None:
+    """Say so, with status 3, where the gap was not reached."""
     if not solution.converged:
         typer.echo(
             f"not converged: gap {solution.duality_gap:.3g} > {gap:g} after {solution.products} products"
@@ -132,23 +172,28 @@ def parse_policy(text: str) -> NDArray[np.float64]:
         raise ConfigError("--start", f"need numbers with commas between them, got `{text}`") from error
 
 
-def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float) -> None:
-    from rich.console import Console
+def print_policy(console: Console, labels: Sequence[str], policy: Sequence[float]) -> None:
+    """A table of answers and probabilities; a long one without its zeros."""
     from rich.markup import escape
     from rich.table import Table
 
-    shown = [
-        i for i, p in enumerate(solution.policy.tolist()) if game.n <= _SHOW_ALL or p >= _SHOWN_AS_ZERO
-    ]  # fmt: skip
+    shown = [i for i, p in enumerate(policy) if len(policy) <= _SHOW_ALL or p >= _SHOWN_AS_ZERO]
     table = Table(box=None, pad_edge=False, show_edge=False)
     table.add_column("answer")
     table.add_column("probability", justify="right")
     for i in shown:
-        table.add_row(escape(game.labels[i]), f"{solution.policy[i]:.6f}")
-    console = Console(highlight=False, soft_wrap=True)
+        table.add_row(escape(labels[i]), f"{policy[i]:.6f}")
     console.print(table)
-    if len(shown) < game.n:
-        console.print(f"and {game.n - len(shown)} answers with probability 0")
+    if len(shown) < len(policy):
+        console.print(f"and {len(policy) - len(shown)} answers with probability 0")
+
+
+def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False, soft_wrap=True)
+    print_policy(console, game.labels, solution.policy.tolist())
     winner = game.condorcet_winner()
     state = "converged" if solution.converged else "not converged"
     console.print()

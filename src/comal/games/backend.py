@@ -46,7 +46,9 @@ from comal.games.populations.population import PopulationGame
 _FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
 _AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW, _AFTER_FAILURE = 1 / 8, 1 / 2, 2.0, 4.0
 _SMALLEST_TAU = 1e-12  # relative to the largest payoff
-_HOPEFUL = 8.0  # relative gap, times the square of the number of answers, above which a support is hardly ever guessed right
+_HOPEFUL = (
+    8.0  # relative gap, times the square of the number of answers, above which a support is hardly ever guessed right
+)
 _POLISHED = (
     1e-10  # relative gap at which the linear equations have found the Nash policy and not merely something better
 )
@@ -180,7 +182,7 @@ class ExactBackend:
     # One method an instruction
 
     def _prox(self, step: ProxStep) -> Report:
-        """Out ∝ anchor · exp(eta payoff); win rates and payoffs differ by a constant, which normalisation takes away."""
+        """Out ∝ anchor · exp(eta payoff); win rates differ from it by a constant, which normalisation takes away."""
         anchor = self._mix(step.anchor)
         if isinstance(step, BradleyTerryStep):
             opponent = sum(weight * np.exp(self._mix(mix)) for weight, mix in step.opponent.terms)

@@ -89,9 +89,7 @@ Solve: TypeAlias = Callable[[Floats], Floats]
 """From right sides (B, n, m) to the solutions."""
 
 
-def _step(
-    payoffs: Payoffs, point: CentralPoint, matrix: Floats, factorise: Callable[[Floats], Solve]
-) -> CentralPoint:
+def _step(payoffs: Payoffs, point: CentralPoint, matrix: Floats, factorise: Callable[[Floats], Solve]) -> CentralPoint:
     """`matrix` is a constant minus the slopes, and overwritten."""
     p, s = point.policy, point.slack
     n = p.shape[-1]

@@ -156,7 +156,10 @@ def polish(A: Floats, policy: Floats, payoff: Floats, games: NDArray[np.intp] | 
     without.
 
     Args:
-        games: those to polish; all unless given.
+        A: the games, (B, n, n).
+        policy: guesses, (B, n).
+        payoff: A p, (B, n).
+        games: indices of those to polish; all unless given.
     """
     games = np.arange(len(A)) if games is None else games
     candidates = np.full_like(policy, np.nan)

@@ -1,7 +1,7 @@
 """What the exact interpreter asks of a game: the payoff of every answer against an opponent.
 
-Payoffs are win rates less what a policy wins against itself, so that <p, payoff against p> = 0 in every game: P(y ≻ p) −
-½ of a preference table, w_k(y) − 1/(k + 1) of a population that is shown k answers.
+Payoffs are win rates less what a policy wins against itself, so that <p, payoff against p> = 0 in every game:
+P(y ≻ p) − ½ of a preference table, w_k(y) − 1/(k + 1) of a population that is shown k answers.
 """
 
 from __future__ import annotations
@@ -30,11 +30,19 @@ class Payoffs(Protocol):
     """
 
     @property
-    def even(self) -> float: ...
+    def even(self) -> float:
+        """See above."""
+        ...
+
     @property
-    def scale(self) -> Floats: ...
+    def scale(self) -> Floats:
+        """See above."""
+        ...
+
     @property
-    def numbers(self) -> int: ...
+    def numbers(self) -> int:
+        """See above."""
+        ...
 
     def against(self, p: Floats) -> Floats:
         """Payoff of every answer against the policies p, (B, n)."""
@@ -134,8 +142,6 @@ class PopulationPayoffs:
 def payoffs_of(game: PreferenceGame | PopulationGame) -> Payoffs:
     """The payoffs of a game or batch; a single game is a batch of one."""
     if isinstance(game, PopulationGame):
-        return PopulationPayoffs(
-            game.choices(), game.answers_shown, np.ones(game.batch or 1), game.users * game.n**2
-        )
+        return PopulationPayoffs(game.choices(), game.answers_shown, np.ones(game.batch or 1), game.users * game.n**2)
     A = game.A if game.batch is not None else game.A[None]
     return TablePayoffs(A, np.abs(A).max(axis=(1, 2)))

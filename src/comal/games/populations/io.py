@@ -127,8 +127,6 @@ def _read_csv(text: str, place: str) -> PopulationGame:
     answers = [i for i, name in enumerate(names[1:]) if name not in _COLUMNS]
     if not answers:
         raise DataError(place, "no column of an answer's utilities")
-    weight, temperature = (
-        table[:, names.index(name) - 1] if name in names[1:] else None for name in _COLUMNS
-    )
+    weight, temperature = (table[:, names.index(name) - 1] if name in names[1:] else None for name in _COLUMNS)
     labels = tuple(names[1 + i] for i in answers)
     return PopulationGame(table[:, answers], weight, temperature, labels=labels, name=place)
