@@ -18,18 +18,9 @@ from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
 from comal.algorithms.mwu import MWU
 from comal.engine import MemoryJournal, run
-from comal.games import (
-    ExactBackend,
-    duality_gap,
-    kl,
-    majority_policy,
-    named_game,
-    named_population,
-    solve,
-    win_rate,
-    win_rates,
-)
+from comal.games import ExactBackend, duality_gap, kl, named_game, solve, win_rate, win_rates
 from comal.games.game import Floats
+from comal.games.populations import majority_policy, named_population
 from comal.reports.figures.games import OKABE_ITO, figure_of, save
 from comal.reports.figures.populations import MAJORITY, draw_best_of, equilibrium_colour
 from comal.reports.figures.populations import NASH as NASH_COLOUR

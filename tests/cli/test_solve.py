@@ -28,7 +28,7 @@ def test_json_is_one_object_with_everything():
     assert outcome.exit_code == 0
     assert found["policy"] == pytest.approx([4 / 11, 3 / 11, 4 / 11], abs=1e-12)
     assert found["labels"] == ["a", "b", "c"]
-    assert (found["game"], found["n"], found["algorithm"]) == ("paper", 3, "central_path")
+    assert (found["game"], found["n"], found["algorithm"]) == ("paper", 3, "central path")
     assert found["duality_gap"] <= 1e-8
     assert found["converged"] is True
     assert found["products"] > 0
@@ -219,7 +219,7 @@ def test_a_population_from_a_file_with_settings_of_ones_own(tmp_path):
     assert "[red]x" in outcome.stdout
     gave_up = comal(path, "--answers-shown", 3, *inner, "--start", "0.9,0.1", "--max-products", 5)
     assert gave_up.exit_code == 3
-    assert "`central_path`, the default, solves every game" in gave_up.stderr
+    assert "without --algorithm and --set every game is solved" in gave_up.stderr
 
 
 @pytest.mark.parametrize(

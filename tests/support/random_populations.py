@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from comal.games import PopulationGame
+from comal.games.populations import PopulationGame
 
 
 def random_population(users: int, n: int, seed: int, ties: bool = False, noisy: bool = False) -> PopulationGame:

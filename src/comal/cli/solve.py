@@ -10,16 +10,12 @@ import typer
 from comal.cli.completion import algorithms, games
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
-    from rich.console import Console
 
     from comal.games import PreferenceGame, Solution
 
-_SHOW_ALL = 12  # answers; longer policies are shown without their zeros
-_SHOWN_AS_ZERO = 5e-7  # what six decimals print as 0
+_DEFAULT = "central path"  # no algorithm of recipes, and so none to be named
 
 
 def solve(
@@ -34,7 +30,7 @@ def solve(
     algorithm: Annotated[
         str | None,
         typer.Option(
-            help="Name of an algorithm; if left out, central_path, which has no settings, or comal where --set is "
+            help="Name of an algorithm; if left out, the central path, which has no settings, or comal where --set is "
             "given.",
             show_default=False,
             autocompletion=algorithms,
@@ -79,26 +75,27 @@ def solve(
     Exit status: 0 converged, 3 not converged, 2 bad input.
     """
     from comal import games
+    from comal.games.populations import NAMED_POPULATIONS, load_population
     from comal.recipes.overrides import parse_overrides
     from comal.resolve import resolve_algorithm
 
     given = parse_overrides(settings or [])
-    algorithm = algorithm or ("comal" if given else "central_path")
-    rule = resolve_algorithm(given | {"name": algorithm}, "algorithm")
+    algorithm = algorithm or ("comal" if given else _DEFAULT)
+    rule = None if algorithm == _DEFAULT else resolve_algorithm(given | {"name": algorithm}, "algorithm")
     initial = None if start is None else parse_policy(start)
     if answers_shown is not None:
-        from comal.cli import solve_population
+        from comal.cli.populations import solution as of_population
 
-        solve_population.refuse_table_options({"--symmetrise": symmetrise, "--wins": wins, "--prior": prior}, plot)
-        population = games.load_population(game).showing(answers_shown)
+        of_population.refuse_table_options({"--symmetrise": symmetrise, "--wins": wins, "--prior": prior}, plot)
+        population = load_population(game).showing(answers_shown)
         found = games.solve(population, rule, gap, max_products, initial)
         if as_json:
-            typer.echo(solve_population.report(population, found, algorithm, given, gap))
+            typer.echo(of_population.report(population, found, algorithm, given, gap))
         else:
-            solve_population.print_solution(population, found, algorithm, gap)
+            of_population.print_solution(population, found, algorithm, gap)
         _exit(found, algorithm, gap)
         return
-    if game.partition(":")[0] in games.NAMED_POPULATIONS and not Path(game).exists():
+    if game.partition(":")[0] in NAMED_POPULATIONS and not Path(game).exists():
         from comal.errors import ConfigError
 
         raise ConfigError(
@@ -150,7 +147,7 @@ def _exit(solution: Solution, algorithm: str, gap: float) -> None:
     if not solution.converged:
         typer.echo(
             f"not converged: gap {solution.duality_gap:.3g} > {gap:g} after {solution.products} products"
-            + ("" if algorithm == "central_path" else "; `central_path`, the default, solves every game"),
+            + ("" if algorithm == _DEFAULT else "; without --algorithm and --set every game is solved"),
             err=True,
         )
         raise typer.Exit(3)
@@ -172,25 +169,11 @@ def parse_policy(text: str) -> NDArray[np.float64]:
         raise ConfigError("--start", f"need numbers with commas between them, got `{text}`") from error
 
 
-def print_policy(console: Console, labels: Sequence[str], policy: Sequence[float]) -> None:
-    """A table of answers and probabilities; a long one without its zeros."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = [i for i, p in enumerate(policy) if len(policy) <= _SHOW_ALL or p >= _SHOWN_AS_ZERO]
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    table.add_column("answer")
-    table.add_column("probability", justify="right")
-    for i in shown:
-        table.add_row(escape(labels[i]), f"{policy[i]:.6f}")
-    console.print(table)
-    if len(shown) < len(policy):
-        console.print(f"and {len(policy) - len(shown)} answers with probability 0")
-
-
 def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float) -> None:
     from rich.console import Console
     from rich.markup import escape
+
+    from comal.cli.display.policies import print_policy
 
     console = Console(highlight=False, soft_wrap=True)
     print_policy(console, game.labels, solution.policy.tolist())

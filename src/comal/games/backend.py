@@ -19,6 +19,7 @@ from comal.algorithms.base import (
     REFERENCE,
     TARGET,
     BradleyTerryStep,
+    CentralStep,
     Certify,
     Copy,
     FixedPartitionStep,
@@ -26,21 +27,23 @@ from comal.algorithms.base import (
     Mix,
     Opponents,
     PlayOnline,
+    Polish,
+    ProximalPoint,
     ProxStep,
     Report,
     Role,
+    SolveLP,
+    SolveRegularised,
 )
-from comal.algorithms.exact import CentralStep, Polish, ProximalPoint, SolveLP, SolveRegularised
 from comal.errors import ConfigError, GameError
 from comal.games.bradley_terry import bradley_terry_scores
 from comal.games.central_path import CentralPoint, central_start, central_step
 from comal.games.fixed_partition import fixed_partition_step
-from comal.games.game import Floats, PreferenceGame
+from comal.games.game import Floats
 from comal.games.measures import kl, log_normalise
 from comal.games.nash import solve_lp
 from comal.games.newton import RegularisedSolution, polish, solve_regularised, solve_regularised_from_afar
-from comal.games.payoffs import TablePayoffs, payoffs_of
-from comal.games.populations.population import PopulationGame
+from comal.games.payoffs import Game, TablePayoffs, payoffs_of
 
 # How the automatic path adapts tau, chosen on 246 random games of 4 to 200 answers.
 _FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
@@ -80,9 +83,7 @@ class ExactBackend:
         GameError: a start or target that is not a policy over the game's answers.
     """
 
-    def __init__(
-        self, game: PreferenceGame | PopulationGame, start: Floats | None = None, target: Floats | None = None
-    ) -> None:
+    def __init__(self, game: Game, start: Floats | None = None, target: Floats | None = None) -> None:
         self._payoffs = payoffs_of(game)
         count = game.batch or 1
         log_start = _log_policy(start, game, "start")
@@ -278,7 +279,7 @@ class ExactBackend:
             raise ConfigError(
                 "algorithm",
                 f"its program needs a preference table ({type(instruction).__name__}), which a population that is "
-                "shown several answers has not; take `central_path`, or `comal` with an inner algorithm, such as "
+                "shown several answers has not; take none, or `comal` with an inner algorithm, such as "
                 "inner.name=inpo inner.eta=1 inner.tau=0.1",
             )
         return self._payoffs
@@ -378,7 +379,7 @@ def _worst_certificate(kl_response: Floats, kl_reference: Floats, iterations: in
     )
 
 
-def _log_policy(start: Floats | None, game: PreferenceGame | PopulationGame, place: str) -> Floats:
+def _log_policy(start: Floats | None, game: Game, place: str) -> Floats:
     if start is None:
         return np.full(game.n, -np.log(game.n))
     p = np.asarray(start, dtype=np.float64)

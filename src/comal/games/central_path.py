@@ -1,8 +1,19 @@
-"""Steps along the central path of a game: Mehrotra's predictor and corrector, over batches of games.
+"""The central path: a primal-dual interior-point method (Mehrotra 1992, SIAM J. Optim. 2 (4)), over batches of games.
 
-With A skew and slacks s = v − A p, the points p > 0, s > 0, sum p = 1 with p(y) s(y) = μ for every answer y are one
-for each μ > 0, and <p, s> = v makes v = n μ: max(A p) < n μ, so the path ends at a Nash policy. Newton's step to
-targets t(y) of p(y) s(y), at slacks that belong to p, is
+    p_mu(y) · (v - A p_mu)(y) = mu  for every answer y,      sum_y p_mu(y) = 1,      mu → 0
+
+Summed over answers, v = n mu: nothing beats p_mu by more than that. The equation is the first-order condition of the
+symmetric game  <pi, A pi'> + mu sum_y log pi(y) - mu sum_y log pi'(y),  regularised like COMAL's but by
+KL(uniform || pi) where COMAL has KL(pi || reference), and by a weight that falls to 0 where COMAL moves the reference.
+A skew matrix makes primal and dual one problem, and every point strictly inside feasible.
+
+A step goes towards smaller mu as far as the point stays inside: mu falls severalfold, near the end by 100 a step, in
+ties and duplicates as anywhere. Each point guesses the support, and the linear equations on it give the Nash policy
+exactly once the guess is right. Where several policies are Nash, the limit of p_mu is the one with the largest product
+of probabilities; what the steps approach lies inside the set as well, and from a uniform start close to that. COMAL
+goes to one near its start.
+
+A step. With slacks s = v − A p, Newton's step to targets t(y) of the products p(y) s(y) is
 
     (diag(s / p) − A) dp + dv = t / p + A p,      sum dp = 0,      ds = (t / p − s) − (s / p) dp.
 
@@ -24,6 +35,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from comal.algorithms.base import Algorithm, CentralStep, Polish, Program, SolveLP
 from comal.games.game import Floats
 from comal.games.newton import solve_each
 from comal.games.payoffs import Payoffs
@@ -36,6 +48,26 @@ _WORTH_SCIPY = 1e8  # numbers³ of all games; less is done before SciPy's linear
 _TINY = 1e-200  # stands for the size of payoffs that are all 0
 _EXHAUSTED = 1e-20  # of a probability times a slack, for payoffs of size 1: the gap has long been rounding alone
 _CACHED = 2**18  # numbers; as many games at a time as have their matrices stay in the processor's cache
+
+
+# Games of 2 to 1000 answers need 3 to 20; beyond this, rounding is in the way.
+_STEPS_BEFORE_LP = 60
+
+
+@dataclass(frozen=True, slots=True)
+class CentralPath(Algorithm):
+    """The exact Nash policy of matrix games, and of populations shown several answers, without settings.
+
+    What `comal.games.solve` runs unless told otherwise. It needs the whole game, so it is no algorithm of recipes.
+    """
+
+    def program(self) -> Program:
+        """Steps, each polished; linear programming if they take long."""
+        while True:
+            for _ in range(_STEPS_BEFORE_LP):
+                yield CentralStep()
+                yield Polish()
+            yield SolveLP()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,13 @@ P(y ≻ p) − ½ of a preference table, w_k(y) − 1/(k + 1) of a population th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comal.games.game import Floats, PreferenceGame
 from comal.games.measures import gap_of_payoff, product
-from comal.games.populations.choices import Choices
-from comal.games.populations.population import PopulationGame
 
 Games = slice | NDArray[np.bool_]
 
@@ -96,52 +94,36 @@ class TablePayoffs:
         return TablePayoffs(self.A[games], self.scale[games])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PopulationPayoffs:
-    """Of populations shown k answers; the gap is max_y w_k(y) − 1/(k + 1).
-
-    Attributes:
-        choices: what computes the users' win rates.
-        k: answers shown.
-        scale: 1 for each population, (B,).
-        numbers: users · n².
-    """
-
-    choices: tuple[Choices, ...]
-    k: int
-    scale: Floats
-    numbers: int
+class HasPayoffs(Protocol):
+    """A game that knows its own payoffs, such as a population shown k answers."""
 
     @property
-    def even(self) -> float:
-        """One of k + 1 equals is chosen."""
-        return 1 / (self.k + 1)
+    def name(self) -> str:
+        """What messages call it."""
+        ...
 
-    def against(self, p: Floats) -> Floats:
-        """See `Payoffs`."""
-        rates = [choice.rates(p, self.k) for choice in self.choices]
-        payoff: Floats = np.sum(rates, axis=0) - self.even
-        return payoff
+    @property
+    def n(self) -> int:
+        """Number of answers."""
+        ...
 
-    def slopes(self, p: Floats) -> Floats:
-        """See `Payoffs`."""
-        total: Floats = np.sum([choice.slopes(p, self.k) for choice in self.choices], axis=0)
-        return total
+    @property
+    def batch(self) -> int | None:
+        """Number of games of a batch; None for a single one."""
+        ...
 
-    def gaps(self, payoff: Floats) -> Floats:
-        """See `Payoffs`; rounding may leave the largest payoff below 0."""
-        gaps: Floats = np.maximum(payoff.max(axis=-1), 0.0)
-        return gaps
-
-    def kept(self, games: Games) -> PopulationPayoffs:
-        """See `Payoffs`."""
-        choices = tuple(choice.kept(games) for choice in self.choices)
-        return PopulationPayoffs(choices, self.k, self.scale[games], self.numbers)
+    def payoffs(self) -> Payoffs:
+        """Of the batch; a single game is a batch of one."""
+        ...
 
 
-def payoffs_of(game: PreferenceGame | PopulationGame) -> Payoffs:
+Game: TypeAlias = PreferenceGame | HasPayoffs
+"""What the exact interpreter plays."""
+
+
+def payoffs_of(game: Game) -> Payoffs:
     """The payoffs of a game or batch; a single game is a batch of one."""
-    if isinstance(game, PopulationGame):
-        return PopulationPayoffs(game.choices(), game.answers_shown, np.ones(game.batch or 1), game.users * game.n**2)
+    if not isinstance(game, PreferenceGame):
+        return game.payoffs()
     A = game.A if game.batch is not None else game.A[None]
     return TablePayoffs(A, np.abs(A).max(axis=(1, 2)))

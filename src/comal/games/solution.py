@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.algorithms.base import Algorithm, Instruction, Report, Step
-from comal.algorithms.central_path import CentralPath
 from comal.engine import MemoryJournal, run
 from comal.errors import GameError
 from comal.games.backend import ExactBackend
-from comal.games.game import Floats, PreferenceGame
-from comal.games.populations.population import PopulationGame
+from comal.games.central_path import CentralPath
+from comal.games.game import Floats
+from comal.games.payoffs import Game
 
 MAX_PRODUCTS = 20_000
 
@@ -69,7 +69,7 @@ class Solution:
 
 
 def solve(
-    game: PreferenceGame | PopulationGame,
+    game: Game,
     algorithm: Algorithm | None = None,
     gap: float = 1e-8,
     max_products: int = MAX_PRODUCTS,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comal.games import PopulationGame
 from comal.games.payoffs import payoffs_of
+from comal.games.populations import PopulationGame
 from random_games import random_policy
 from random_populations import populations, random_population
 

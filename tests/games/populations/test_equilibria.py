@@ -14,17 +14,14 @@ from comal.algorithms.inpo import INPO
 from comal.algorithms.iterative_dpo import IterativeDPO
 from comal.algorithms.mwu import MWU
 from comal.errors import ConfigError
-from comal.games import (
-    ExactBackend,
+from comal.games import ExactBackend, duality_gap, kl, solve
+from comal.games.populations import (
     PopulationGame,
     best_of_curve,
     draws_win_rate,
-    duality_gap,
     favourites_found,
-    kl,
     majority_policy,
     named_population,
-    solve,
 )
 from comal.plugins import ALGORITHMS
 from random_games import random_policy
@@ -187,7 +184,7 @@ def test_every_algorithm_runs_and_for_one_answer_as_on_the_table(name):
 @pytest.mark.parametrize("rule", [COMAL(), COMAL(tau=0.1), IterativeDPO(1.0)])
 def test_what_needs_a_preference_table_says_so(rule):
     game = named_population("rankings:users=3,answers=4").showing(2)
-    with pytest.raises(ConfigError, match=r"needs a preference table .* take `central_path`, or `comal` with an inner"):
+    with pytest.raises(ConfigError, match=r"needs a preference table .* take none, or `comal` with an inner"):
         solve(game, rule, start=random_policy(4, 1))
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from comal.errors import ConfigError, DataError, GameError
-from comal.games import NAMED_POPULATIONS, PopulationGame, load_population, named_population, read_population
+from comal.games.populations import (
+    NAMED_POPULATIONS,
+    PopulationGame,
+    load_population,
+    named_population,
+    read_population,
+)
 
 
 def test_weights_are_shares_and_everything_is_read_only():

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from comal.games import PopulationGame
+from comal.games.populations import PopulationGame
 from comal.judges.asking.answers_shown import win_rates_against_draws
 from comal.judges.asking.tables import win_rates_against_others
 

@@ -58,8 +58,6 @@ def followed() -> dict[str, Mapping[str, Any]]:
         try:
             refuse_unsampleable(ALGORITHMS.build(specification(name), name), name)
         except ConfigError:
-            if name == "central_path":  # equations of a matrix, and nothing else
-                continue
             variants = {key: spec for key, spec in ON_A_MODEL.items() if spec["name"] == name}
             assert variants, f"{name} needs the whole preference matrix: is there nothing of it for models?"
             found |= variants

@@ -16,8 +16,9 @@ from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
 from comal.algorithms.mwu import MWU
 from comal.errors import ConfigError
-from comal.games import PopulationGame, Trajectory, draws_win_rate, majority_policy, named_population, solve
+from comal.games import Trajectory, solve
 from comal.games.game import Floats
+from comal.games.populations import PopulationGame, draws_win_rate, majority_policy, named_population
 
 EXACT_GAP = 1e-12
 SELF_PLAY, FIXED, MOVING = "self-play", "INPO", "COMAL"

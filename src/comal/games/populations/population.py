@@ -37,10 +37,53 @@ from numpy.typing import ArrayLike
 
 from comal.errors import GameError, near_match
 from comal.games.game import Floats, PreferenceGame
-from comal.games.populations.choices import MOST_SPREAD, Choices, PlackettLuce, Rankings
+from comal.games.populations.choices import MOST_SPREAD, Choices, Games, PlackettLuce, Rankings
 
 MOST_SHOWN = 1000
 """Answers shown at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PopulationPayoffs:
+    """Of populations shown k answers; the gap is max_y w_k(y) − 1/(k + 1).
+
+    Attributes:
+        choices: what computes the users' win rates.
+        k: answers shown.
+        scale: 1 for each population, (B,).
+        numbers: users · n².
+    """
+
+    choices: tuple[Choices, ...]
+    k: int
+    scale: Floats
+    numbers: int
+
+    @property
+    def even(self) -> float:
+        """One of k + 1 equals is chosen."""
+        return 1 / (self.k + 1)
+
+    def against(self, p: Floats) -> Floats:
+        """See `comal.games.payoffs.Payoffs`."""
+        rates = [choice.rates(p, self.k) for choice in self.choices]
+        payoff: Floats = np.sum(rates, axis=0) - self.even
+        return payoff
+
+    def slopes(self, p: Floats) -> Floats:
+        """See `comal.games.payoffs.Payoffs`."""
+        total: Floats = np.sum([choice.slopes(p, self.k) for choice in self.choices], axis=0)
+        return total
+
+    def gaps(self, payoff: Floats) -> Floats:
+        """See `comal.games.payoffs.Payoffs`; rounding may leave the largest payoff below 0."""
+        gaps: Floats = np.maximum(payoff.max(axis=-1), 0.0)
+        return gaps
+
+    def kept(self, games: Games) -> PopulationPayoffs:
+        """See `comal.games.payoffs.Payoffs`."""
+        choices = tuple(choice.kept(games) for choice in self.choices)
+        return PopulationPayoffs(choices, self.k, self.scale[games], self.numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +207,10 @@ class PopulationGame:
             scale = np.where(noisy, temperature, np.inf)[:, some, None]
             found.append(PlackettLuce.of(utilities[:, some] / scale, np.where(noisy, weights, 0.0)[:, some]))
         return tuple(found)
+
+    def payoffs(self) -> PopulationPayoffs:
+        """What the exact interpreter plays with; a single population is a batch of one."""
+        return PopulationPayoffs(self.choices(), self.answers_shown, np.ones(self.batch or 1), self.users * self.n**2)
 
     def win_rates(self, policy: Floats, k: int | None = None) -> Floats:
         """w_k(y) of every answer against k draws of the policy, (n,) or (B, n); k as shown unless given."""

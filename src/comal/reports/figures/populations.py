@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from comal.games import PopulationGame, Trajectory, best_of_curve
+from comal.games import Trajectory
 from comal.games.game import Floats
+from comal.games.populations import PopulationGame, best_of_curve
 from comal.reports.figures.games import OKABE_ITO, gap_axes, labels_apart
 
 if TYPE_CHECKING:

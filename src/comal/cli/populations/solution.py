@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comal.games import PopulationGame, Solution
+    from comal.games import Solution
+    from comal.games.populations import PopulationGame
 
 
 def refuse_table_options(options: dict[str, object], plot: Path | None) -> None:
@@ -28,7 +29,7 @@ def report(game: PopulationGame, solution: Solution, algorithm: str, settings: d
     """The solution as one JSON object."""
     import json
 
-    from comal.games import draws_win_rate
+    from comal.games.populations import draws_win_rate
 
     k = game.answers_shown
     return json.dumps(
@@ -59,8 +60,8 @@ def print_solution(game: PopulationGame, solution: Solution, algorithm: str, gap
     from rich.console import Console
     from rich.markup import escape
 
-    from comal.cli.solve import print_policy
-    from comal.games import draws_win_rate
+    from comal.cli.display.policies import print_policy
+    from comal.games.populations import draws_win_rate
 
     console = Console(highlight=False, soft_wrap=True)
     print_policy(console, game.labels, solution.policy.tolist())

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from comal.algorithms.central_path import CentralPath
-from comal.algorithms.exact import CentralStep
+from comal.algorithms.base import CentralStep
 from comal.games import ExactBackend, PreferenceGame, duality_gap, named_game, solve
-from comal.games.central_path import CentralPoint, central_start, central_step
+from comal.games.central_path import CentralPath, CentralPoint, central_start, central_step
 from comal.games.payoffs import payoffs_of
 from random_games import games, random_policy, random_table
 
