@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from comal.games.game import Floats, PreferenceGame
 from comal.games.measures import gap_of_payoff, product
 
-Games = slice | NDArray[np.bool_]
+Games: TypeAlias = slice | NDArray[np.bool_]
 
 
 class Payoffs(Protocol):

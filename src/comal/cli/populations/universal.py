@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from comal.experiments.matrix_games.universal import Study
 
 _DRAWS = (1, 2, 4, 8, 16)
@@ -42,9 +44,7 @@ def universal(
     typer.echo(f"figure: {output}", err=True)
 
 
-def _draw(figure: object, found: Sequence[Study]) -> None:
-    from matplotlib.figure import Figure
-
+def _draw(figure: Figure, found: Sequence[Study]) -> None:
     from comal.reports.figures.populations import (
         MAJORITY,
         NASH,
@@ -54,7 +54,6 @@ def _draw(figure: object, found: Sequence[Study]) -> None:
         equilibrium_colour,
     )
 
-    assert isinstance(figure, Figure)
     above, below = figure.subplots(2, 3)
     ranked = found[2]
     for axes, shown in zip(above, (ranked.shown[0], ranked.shown[1], ranked.shown[-1]), strict=True):

@@ -114,6 +114,16 @@ def study(title: str, spec: str, ks: Sequence[int], products: int, tau: float, i
             solution = solve(shown, rule, 0.0, products, start, "gaps")
             assert solution.trajectory is not None
             ways.append(Way(name, solution.trajectory, solution.policy))
-        rates = [float(draws_win_rate(shown, p)) for p in (exact.policy, nash, start, majority)]
-        found.append(Shown(k, exact.policy, exact.duality_gap, *rates, tuple(ways)))
+        found.append(
+            Shown(
+                k=k,
+                equilibrium=exact.policy,
+                gap=exact.duality_gap,
+                win_rate=float(draws_win_rate(shown, exact.policy)),
+                nash_win_rate=float(draws_win_rate(shown, nash)),
+                start_win_rate=float(draws_win_rate(shown, start)),
+                majority_win_rate=float(draws_win_rate(shown, majority)),
+                ways=tuple(ways),
+            )
+        )
     return Study(title, game, start, nash, majority, tuple(found))

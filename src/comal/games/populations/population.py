@@ -23,8 +23,8 @@ then differ only where no user of positive weight tells answers apart. So
 - for an equilibrium pi* and any p, <pi* − p, w_k(p)> ≥ 0. That is all that COMAL's certificate uses (comal.py: there
   <pi*, A p> ≥ 0), so its guarantee holds for every k: KL(pi* || reference) never increases;
 - self-play's flow dp/dt = p (w_k(p) − <p, w_k(p)>) has KL(pi* || p) as a Lyapunov function, strictly falling for k ≥ 2
-  and constant for k = 1 (if pi* has full support): that is why self-play orbits for k = 1 only. In steps of size eta it
-  loses about eta <pi* − p, w_k(p)> a step and gains at most eta²/2 times the variance of w_k.
+  and constant for k = 1 (if pi* has full support): that is why self-play orbits for k = 1 only. A step of size eta
+  takes eta <pi* − p, w_k(p)> away and adds log E_p exp(eta (w_k − <p, w_k>)), about eta²/2 times the variance of w_k.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class PopulationGame:
                 "give temperature 0, which takes the highest one",
             )
         k = self.answers_shown
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MOST_SHOWN:
+        if (type(k) is not int and not isinstance(k, np.integer)) or not 1 <= k <= MOST_SHOWN:
             raise GameError(self.name, f"answers shown are a whole number from 1 to {MOST_SHOWN}, got {k}")
         n = utilities.shape[-1]
         labels = tuple(str(label) for label in self.labels) or tuple(str(i) for i in range(n))
