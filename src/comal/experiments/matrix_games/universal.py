@@ -97,7 +97,8 @@ def methods(k: int, tau: float, inner_steps: int) -> dict[str, Algorithm]:
 def skewed(n: int) -> Floats:
     """Probabilities that fall evenly, from the first answer to the last, which has an n-th of the first one's."""
     weights: Floats = np.arange(n, 0, -1, dtype=np.float64)
-    return weights / weights.sum()
+    policy: Floats = weights / weights.sum()
+    return policy
 
 
 def study(title: str, spec: str, ks: Sequence[int], products: int, tau: float, inner_steps: int) -> Study:
