@@ -28,6 +28,7 @@ COMMANDS = (
     ("reproduce",),
     ("reproduce", "synthetic"),
     ("reproduce", "lm"),
+    ("reproduce", "universal"),
     ("cache",),
     ("cache", "stats"),
     ("cache", "export"),

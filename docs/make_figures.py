@@ -18,9 +18,12 @@ from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
 from comal.algorithms.mwu import MWU
 from comal.engine import MemoryJournal, run
-from comal.games import ExactBackend, duality_gap, kl, named_game, win_rate, win_rates
+from comal.games import ExactBackend, duality_gap, kl, named_game, solve, win_rate, win_rates
 from comal.games.game import Floats
+from comal.games.populations import majority_policy, named_population
 from comal.reports.figures.games import OKABE_ITO, figure_of, save
+from comal.reports.figures.populations import MAJORITY, draw_best_of, equilibrium_colour
+from comal.reports.figures.populations import NASH as NASH_COLOUR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -194,6 +197,23 @@ def certificate() -> Figure:
     return figure
 
 
+def several() -> Figure:
+    """What k draws of several policies win, where users split 51 to 49 and where they rank at random."""
+    figure = figure_of(10.5, 3.8)
+    populations = {
+        "51% prefer a, 49% prefer b": "majority:share=0.51",
+        "25 users who rank 10 answers at random": "rankings:users=25,answers=10,seed=0",
+    }
+    for panel, (title, name) in zip(figure.subplots(1, 2), populations.items(), strict=True):
+        game = named_population(name)
+        policies = {"majority": (majority_policy(game), MAJORITY), "Nash (k = 1)": (solve(game).policy, NASH_COLOUR)}
+        for k in (2, 8):
+            policies[f"equilibrium, k = {k}"] = solve(game.showing(k)).policy, equilibrium_colour(k)
+        draw_best_of(panel, game, policies, (1, 2, 4, 8, 16))
+        panel.set_title(title, fontsize=10, loc="left")
+    return figure
+
+
 def regularised_nash(reference: Floats, tau: float) -> Floats:
     """The Nash policy of the game regularised to `reference`, by Newton's method."""
     algorithm = COMAL(tau=tau, update="copy", sigma=1e-9)
@@ -240,7 +260,7 @@ def mark(axes: Axes, policy: Floats, name: str, shift: tuple[float, float]) -> N
     axes.annotate(name, tuple(point), xytext=shift, textcoords="offset points", fontsize=8)
 
 
-FIGURES = {"orbits": orbits, "magnet": magnet, "misleading": misleading, "certificate": certificate}
+FIGURES = {"orbits": orbits, "magnet": magnet, "misleading": misleading, "certificate": certificate, "several": several}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,9 +2,8 @@
 
 import pytest
 
-from comal.algorithms.base import Report
+from comal.algorithms.base import Polish, ProximalPoint, Report, SolveLP, SolveRegularised
 from comal.algorithms.comal import COMAL
-from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegularised
 from comal.algorithms.inpo import INPO
 from comal.errors import ConfigError
 from comal.plugins import ALGORITHMS

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import brentq, minimize
 from scipy.special import lambertw
 
-from comal.algorithms.base import POLICY, REFERENCE, Regularised, Step
+from comal.algorithms.base import POLICY, REFERENCE, Copy, Regularised, Step
 from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
 from comal.errors import ConfigError
@@ -57,6 +57,11 @@ def inpo(P, p, r):
 def nash_md(P, p, r):
     m = normalised(r ** (ETA * TAU) * p ** (1 - ETA * TAU))
     return normalised(m * np.exp(ETA * (P @ m)))
+
+
+def mnpo(P, p, r):
+    """The first turn, before there is an earlier policy."""
+    return inpo(P, p, r)
 
 
 def egpo(P, p, r):
@@ -143,7 +148,7 @@ def comal(P, p, r):
 
 
 METHODS = (
-    mwu, inpo, nash_md, egpo, nash_mirror_prox, mpo, best_response, omwu, onpo, sppo, iterative_dpo, comal,
+    mwu, inpo, mnpo, nash_md, egpo, nash_mirror_prox, mpo, best_response, omwu, onpo, sppo, iterative_dpo, comal,
     comal_sampled, online_grpo,
 )  # fmt: skip
 BY_HAND = {f.__name__: f for f in METHODS} | {"iterative_ipo": mwu}
@@ -213,7 +218,7 @@ def test_regularised_algorithms_never_write_the_reference(name):
     instruction = next(program)
     backend = ExactBackend(named_game("paper"))
     for index in range(10):
-        assert isinstance(instruction, Step)
+        assert isinstance(instruction, Step | Copy)
         assert instruction.out != REFERENCE
         instruction = program.send(backend.execute(index, instruction))
 

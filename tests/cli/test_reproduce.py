@@ -101,3 +101,31 @@ def test_a_comparison_prints_one_json_object_and_one_part_a_size(tmp_path, small
     assert list(found["parts"]) == ["exact/random:4", "exact/random:5"]
     names = [result["method"] for result in found["parts"]["exact/random:4"]]
     assert len(names) == len(set(names)) == 10
+
+
+def test_several_answers_are_won_by_policies_made_for_them(tmp_path):
+    outcome = command_line.comal("reproduce", "universal", "--products", 120, "--output", tmp_path / "u.png", "--json")
+    assert outcome.exit_code == 0
+    assert (tmp_path / "u.png").stat().st_size > 20_000
+    found = json.loads(outcome.stdout)["populations"]
+    assert len(found) == 4
+    for one in found:
+        for shown in one["shown"]:
+            assert shown["equilibrium_gap"] <= 1e-12
+            assert shown["win_rate"] == pytest.approx(shown["bound"], abs=1e-11)
+            assert shown["nash_win_rate"] <= shown["bound"] + 1e-11
+            assert shown["gaps"]["INPO"] > 1e-4
+    halves = found[0]["shown"]
+    assert [round(shown["nash_win_rate"], 3) for shown in halves] == [0.5, 0.51, 0.51]
+    assert halves[1]["gaps"]["self-play"] < 1e-7
+
+
+def test_the_table_of_populations(tmp_path):
+    outcome = command_line.comal("reproduce", "universal", "--products", 2, "--output", tmp_path / "u.svg")
+    assert outcome.exit_code == 0
+    assert max(map(len, outcome.stdout.splitlines())) <= 110
+    assert "…" not in outcome.stdout
+    refused = command_line.comal("reproduce", "universal", "--tau", 5, "--output", tmp_path / "v.svg")
+    assert refused.exit_code == 2
+    assert "need 0 < eta·tau ≤ 1" in refused.stderr
+    assert not (tmp_path / "v.svg").exists()

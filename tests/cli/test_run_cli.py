@@ -196,6 +196,7 @@ def test_list_names_everything_there_is() -> None:
     assert names["judges"] >= {"committee", "matrix", "reward_model", "pairwise_lm"}
     assert names["losses"] >= {"group", "pair"}
     assert {"paper"} <= names["games"]
+    assert {"majority"} <= names["populations"]
     assert "docstrings" in names["recipes"]
     assert all(entry["summary"] for entries in found.values() for entry in entries)
     assert comal("list", "losses").stdout.count("group") == 1

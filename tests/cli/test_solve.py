@@ -28,7 +28,7 @@ def test_json_is_one_object_with_everything():
     assert outcome.exit_code == 0
     assert found["policy"] == pytest.approx([4 / 11, 3 / 11, 4 / 11], abs=1e-12)
     assert found["labels"] == ["a", "b", "c"]
-    assert (found["game"], found["n"], found["algorithm"]) == ("paper", 3, "comal")
+    assert (found["game"], found["n"], found["algorithm"]) == ("paper", 3, "central path")
     assert found["duality_gap"] <= 1e-8
     assert found["converged"] is True
     assert found["products"] > 0
@@ -196,3 +196,50 @@ def test_plots_go_to_the_file_and_nothing_to_stdout(game, tmp_path):
     outcome, _ = as_json(game, "--plot", tmp_path / "new" / "figure.png")
     assert outcome.exit_code == 0
     assert (tmp_path / "new" / "figure.png").read_bytes().startswith(PNG)
+
+
+def test_a_population_that_is_shown_several_answers():
+    outcome, found = as_json("majority:share=0.51", "--answers-shown", 2)
+    assert outcome.exit_code == 0
+    assert (found["population"], found["users"], found["answers_shown"]) == ("majority:share=0.51", 2, 2)
+    assert found["gap"] <= found["gap_asked_for"] == 1e-8
+    assert found["draws_win_rate"] == pytest.approx(2 / 3, abs=1e-7)
+    assert found["best_in_general"] == pytest.approx(2 / 3)
+    assert found["policy"] == pytest.approx([0.53, 0.47], abs=1e-6)
+    text = comal("majority:share=0.51", "--answers-shown", 2).stdout
+    assert "0.666667 of 2 draws against any single answer; 2/3 is the most in general" in text
+
+
+def test_a_population_from_a_file_with_settings_of_ones_own(tmp_path):
+    path = tmp_path / "readers.json"
+    path.write_text('{"answers": ["[red]x", "y"], "users": [{"ranking": ["y", "[red]x"]}, {"utilities": [2, 1]}]}')
+    inner = ["--set", "inner.name=inpo", "--set", "inner.eta=1", "--set", "inner.tau=0.1", "--set", "inner_steps=20"]
+    outcome = comal(path, "--answers-shown", 3, *inner, "--start", "0.9,0.1")
+    assert outcome.exit_code == 0
+    assert "[red]x" in outcome.stdout
+    gave_up = comal(path, "--answers-shown", 3, *inner, "--start", "0.9,0.1", "--max-products", 5)
+    assert gave_up.exit_code == 3
+    assert "without --algorithm and --set every game is solved" in gave_up.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["majority"], "game: `majority` is a population; say how many answers its users are shown: --answers-shown 1"),
+        (["majority", "--answers-shown", 2, "--wins"], "--wins: is for preference tables"),
+        (["majority", "--answers-shown", 2, "--symmetrise"], "--symmetrise: is for preference tables"),
+        (["majority", "--answers-shown", 2, "--prior", 1], "--prior: is for preference tables"),
+        (["majority", "--answers-shown", 2, "--plot", "x.png"], "--plot: draws games of two players"),
+        (["paper", "--answers-shown", 2], "population: `paper` is neither a named population nor a file"),
+        (["cycle", "--answers-shown", 2, "--set", "tau=0.1", "--start", "1,0,0"], "needs a preference table"),
+        (["cycle", "--answers-shown", 2, "--start", "1,0"], "3 answers"),
+    ],
+)
+def test_what_a_population_cannot_take_is_refused(arguments, message):
+    refused(comal(*arguments), message)
+
+
+def test_a_populations_file_without_a_number_of_answers_is_told_apart(tmp_path):
+    path = tmp_path / "readers.json"
+    path.write_text('{"answers": ["x", "y"], "users": [{"ranking": ["y", "x"]}]}')
+    refused(comal(path), "holds a population; say how many answers its users are shown: --answers-shown 1")

@@ -9,11 +9,13 @@ from comal.algorithms.base import (
     ExactOnly,
     Mix,
     Opponents,
+    Polish,
     ProxStep,
+    SolveLP,
+    SolveRegularised,
     against,
     only,
 )
-from comal.algorithms.exact import Polish, SolveLP, SolveRegularised
 from comal.algorithms.inpo import INPO
 from comal.engine import MemoryJournal, run
 from comal.errors import ConfigError, GameError

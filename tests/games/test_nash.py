@@ -28,13 +28,15 @@ def test_a_batch_is_refused():
 
 
 def test_polishing_needs_the_right_support_only():
-    """(4, 3, 4)/11 from a policy merely somewhere inside; nothing for even supports and singular games."""
+    """(4, 3, 4)/11 from a policy merely somewhere inside, or with one answer in doubt; nothing for singular games."""
     game = named_game("paper")
-    policies = np.array([[0.4, 0.3, 0.3], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+    policies = np.array([[0.4, 0.3, 0.3], [0.5, 0.5, 1e-10], [1 / 3, 1 / 3, 1 / 3]])
     A = np.stack([game.A, game.A, np.zeros((3, 3))])
     payoffs = (A @ policies[..., None])[..., 0]
-    payoffs[1] = [-0.01, -0.01, -1.0]
+    payoffs[1] = [-0.01, -0.01, -1e-9]  # two answers; the third, with the least probability, is all but an even bet
     found = polish(A, policies, payoffs)
-    np.testing.assert_allclose(found[0], np.array([4, 3, 4]) / 11)
-    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[:2], np.tile(np.array([4, 3, 4]) / 11, (2, 1)))
     assert np.isnan(found[2]).all()
+    some = polish(A, policies, payoffs, np.array([1]))
+    np.testing.assert_allclose(some[1], found[1])
+    assert np.isnan(some[[0, 2]]).all()

@@ -16,13 +16,16 @@ from comal.algorithms.base import (
     InformedProxStep,
     Mix,
     Opponents,
+    Polish,
+    ProximalPoint,
     ProxStep,
+    SolveLP,
+    SolveRegularised,
     against,
     only,
 )
 from comal.algorithms.comal import COMAL
 from comal.algorithms.comal_sampled import SampledCOMAL
-from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegularised
 from comal.algorithms.inpo import INPO
 from comal.algorithms.mwu import MWU
 from comal.errors import ConfigError, GameError

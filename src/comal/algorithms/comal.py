@@ -30,16 +30,19 @@ from comal.algorithms.base import (
     Certify,
     Copy,
     Instruction,
+    Polish,
     Program,
+    ProximalPoint,
     ProxStep,
     Regularised,
     Report,
+    SolveLP,
+    SolveRegularised,
     Step,
     against,
     only,
     require_positive,
 )
-from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegularised
 from comal.errors import ConfigError
 
 # Where the automatic path starts; it adapts within a few outer steps, whatever the size of the payoffs.
@@ -55,8 +58,9 @@ class COMAL(Algorithm):
     """Solve the game regularised to the reference, move the reference to the solution, for ever.
 
     `COMAL()` needs no tuning and solves matrix games only: each inner game by Newton's method, tau adapted, each
-    solution polished by linear equations, linear programming if all this takes long. `COMAL(tau=...)` takes the outer
-    steps of one tau, solved by Newton's method. `COMAL(inner=...)` runs on language models too.
+    solution polished by linear equations, linear programming if all this takes long; `comal.games.solve` has a faster
+    way. `COMAL(tau=...)` takes the outer steps of one tau, solved by Newton's method. `COMAL(inner=...)` runs on
+    language models too.
 
     Attributes:
         tau: weight of the KL to the reference; with `inner` it is the inner algorithm's and may be left out.

@@ -12,7 +12,7 @@ _RECIPES = (".yaml", ".yml")
 _JUDGES = (".yaml", ".yml", ".json")
 _GAMES = (".csv", ".json", ".npy")
 
-KINDS = ("algorithms", "judges", "losses", "games", "recipes")
+KINDS = ("algorithms", "judges", "losses", "games", "populations", "recipes")
 """What `comal list` lists."""
 
 
@@ -24,10 +24,11 @@ def recipes(incomplete: str) -> list[str]:
 
 
 def games(incomplete: str) -> list[str]:
-    """Named games, and files of a table."""
+    """Named games and populations, and files of a table."""
     from comal.games.named import NAMED
+    from comal.games.populations.named import NAMED_POPULATIONS
 
-    return [*_begin(NAMED, incomplete), *_files(incomplete, _GAMES)]
+    return [*_begin([*NAMED, *NAMED_POPULATIONS], incomplete), *_files(incomplete, _GAMES)]
 
 
 def algorithms(incomplete: str) -> list[str]:

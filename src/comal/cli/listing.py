@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List algorithms, judges, losses, games and recipes with their options."""
+    """List algorithms, judges, losses, games, populations and recipes with their options."""
     from comal.errors import ConfigError, near_match
 
     if kind is not None and kind not in KINDS:
@@ -40,16 +41,18 @@ def list_(
 
 
 def _entries(kind: str) -> list[dict[str, str]]:
-    if kind == "games":
+    if kind in ("games", "populations"):
         from comal.games.named import NAMED
+        from comal.games.populations.named import NAMED_POPULATIONS
 
+        makers: dict[str, Callable[..., object]] = {**(NAMED if kind == "games" else NAMED_POPULATIONS)}
         return [
             {
                 "name": name,
                 "summary": (make.__doc__ or "").strip().splitlines()[0],
                 "options": ", ".join(f"{p.name}={p.default!r}" for p in inspect.signature(make).parameters.values()),
             }
-            for name, make in NAMED.items()
+            for name, make in makers.items()
         ]
     if kind == "recipes":
         from comal.recipes.load import load_recipe, recipe_names, recipe_text

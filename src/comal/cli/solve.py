@@ -1,4 +1,4 @@
-"""`comal solve`: the Nash policy of a preference game."""
+"""`comal solve`: the Nash policy of a preference game, the equilibrium of a population that is shown k answers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ if TYPE_CHECKING:
 
     from comal.games import PreferenceGame, Solution
 
-_SHOW_ALL = 12  # answers; longer policies are shown without their zeros
-_SHOWN_AS_ZERO = 5e-7  # what six decimals print as 0
+_DEFAULT = "central path"  # no algorithm of recipes, and so none to be named
 
 
 def solve(
     game: Annotated[
         str,
         typer.Argument(
-            help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file.", autocompletion=games
+            help="A named game such as paper or random:n=50,seed=3, or a CSV, JSON or NPY file. With --answers-shown a "
+            "named population such as majority:share=0.51 or rankings:users=25,answers=10, or a CSV or JSON file.",
+            autocompletion=games,
         ),
     ],
     algorithm: Annotated[
-        str,
-        typer.Option(help="Name of an algorithm; the default needs no settings.", autocompletion=algorithms),
-    ] = "comal",
+        str | None,
+        typer.Option(
+            help="Name of an algorithm; if left out, the central path, which has no settings, or comal where --set is "
+            "given.",
+            show_default=False,
+            autocompletion=algorithms,
+        ),
+    ] = None,
     gap: Annotated[float, typer.Option(help="Largest duality gap accepted.")] = 1e-8,
     settings: Annotated[
         list[str] | None,
@@ -47,6 +53,16 @@ def solve(
     prior: Annotated[
         float, typer.Option(min=0, help="Wins that each of a pair has before any are counted, e.g. 0.5.")
     ] = 0.0,
+    answers_shown: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=1,
+            max=1000,
+            help="Users of a population are shown K answers and take the best; what is sought is the policy of which K "
+            "draws win K/(K+1) against any single answer. 1 is the game of pairwise preferences.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the gap per product and, for three answers, the path.")
@@ -54,12 +70,37 @@ def solve(
 ) -> None:
     """Find the Nash policy of a preference game: the one that no other is preferred to more than half of the time.
 
+    With --answers-shown K, the symmetric equilibrium of a population whose users take the best of several answers.
+
     Exit status: 0 converged, 3 not converged, 2 bad input.
     """
     from comal import games
+    from comal.games.populations import NAMED_POPULATIONS, load_population
     from comal.recipes.overrides import parse_overrides
     from comal.resolve import resolve_algorithm
 
+    given = parse_overrides(settings or [])
+    algorithm = algorithm or ("comal" if given else _DEFAULT)
+    rule = None if algorithm == _DEFAULT else resolve_algorithm(given | {"name": algorithm}, "algorithm")
+    initial = None if start is None else parse_policy(start)
+    if answers_shown is not None:
+        from comal.cli.populations import solution as of_population
+
+        of_population.refuse_table_options({"--symmetrise": symmetrise, "--wins": wins, "--prior": prior}, plot)
+        population = load_population(game).showing(answers_shown)
+        found = games.solve(population, rule, gap, max_products, initial)
+        if as_json:
+            typer.echo(of_population.report(population, found, algorithm, given, gap))
+        else:
+            of_population.print_solution(population, found, algorithm, gap)
+        _exit(found, algorithm, gap)
+        return
+    if game.partition(":")[0] in NAMED_POPULATIONS and not Path(game).exists():
+        from comal.errors import ConfigError
+
+        raise ConfigError(
+            "game", f"`{game}` is a population; say how many answers its users are shown: --answers-shown 1"
+        )
     table = games.load_game(game, symmetrise, wins, prior)
     if table.batch is not None:
         from comal.errors import GameError
@@ -67,10 +108,7 @@ def solve(
         raise GameError(
             game, f"holds {table.batch} games; one at a time here, all at once by comal.games.solve in Python"
         )
-    given = parse_overrides(settings or [])
-    rule = resolve_algorithm(given | {"name": algorithm}, "algorithm")
     record: Literal["gaps", "policies"] | None = None if plot is None else "policies" if table.n == 3 else "gaps"
-    initial = None if start is None else parse_policy(start)
     solution = games.solve(table, rule, gap, max_products, initial, record)
     if plot is not None:
         from comal.reports.figures.games import save, solution_figure
@@ -101,10 +139,15 @@ def solve(
         _print(table, solution, algorithm, gap)
     if plot is not None:
         typer.echo(f"figure: {plot}", err=True)
+    _exit(solution, algorithm, gap)
+
+
+def _exit(solution: Solution, algorithm: str, gap: float) -> None:
+    """Say so, with status 3, where the gap was not reached."""
     if not solution.converged:
         typer.echo(
             f"not converged: gap {solution.duality_gap:.3g} > {gap:g} after {solution.products} products"
-            + ("" if algorithm == "comal" and not settings else "; `comal` without settings solves every game"),
+            + ("" if algorithm == _DEFAULT else "; without --algorithm and --set every game is solved"),
             err=True,
         )
         raise typer.Exit(3)
@@ -129,20 +172,11 @@ def parse_policy(text: str) -> NDArray[np.float64]:
 def _print(game: PreferenceGame, solution: Solution, algorithm: str, gap: float) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    shown = [
-        i for i, p in enumerate(solution.policy.tolist()) if game.n <= _SHOW_ALL or p >= _SHOWN_AS_ZERO
-    ]  # fmt: skip
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    table.add_column("answer")
-    table.add_column("probability", justify="right")
-    for i in shown:
-        table.add_row(escape(game.labels[i]), f"{solution.policy[i]:.6f}")
+    from comal.cli.display.policies import print_policy
+
     console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    if len(shown) < game.n:
-        console.print(f"and {game.n - len(shown)} answers with probability 0")
+    print_policy(console, game.labels, solution.policy.tolist())
     winner = game.condorcet_winner()
     state = "converged" if solution.converged else "not converged"
     console.print()

@@ -1,7 +1,8 @@
 """The exact interpreter: policies are log-probability vectors, instructions are carried out in closed form.
 
 Everything is a batch, (B, n) for policies and (B, n, n) for games; one game is a batch of one. Games that are done can
-be retired, so that the others do not wait for them.
+be retired, so that the others do not wait for them. Where payoffs come from, a preference table or a population that is
+shown k answers, is `payoffs.py`'s; instructions that solve linear equations want a table.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from comal.algorithms.base import (
     REFERENCE,
     TARGET,
     BradleyTerryStep,
+    CentralStep,
     Certify,
     Copy,
     FixedPartitionStep,
@@ -25,23 +27,31 @@ from comal.algorithms.base import (
     Mix,
     Opponents,
     PlayOnline,
+    Polish,
+    ProximalPoint,
     ProxStep,
     Report,
     Role,
+    SolveLP,
+    SolveRegularised,
 )
-from comal.algorithms.exact import Polish, ProximalPoint, SolveLP, SolveRegularised
 from comal.errors import ConfigError, GameError
 from comal.games.bradley_terry import bradley_terry_scores
+from comal.games.central_path import CentralPoint, central_start, central_step
 from comal.games.fixed_partition import fixed_partition_step
-from comal.games.game import Floats, PreferenceGame
-from comal.games.measures import gap_of_payoff, kl, log_normalise, product
+from comal.games.game import Floats
+from comal.games.measures import kl, log_normalise
 from comal.games.nash import solve_lp
 from comal.games.newton import RegularisedSolution, polish, solve_regularised, solve_regularised_from_afar
+from comal.games.payoffs import Game, TablePayoffs, payoffs_of
 
 # How the automatic path adapts tau, chosen on 246 random games of 4 to 200 answers.
 _FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
 _AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW, _AFTER_FAILURE = 1 / 8, 1 / 2, 2.0, 4.0
 _SMALLEST_TAU = 1e-12  # relative to the largest payoff
+_HOPEFUL = (
+    8.0  # relative gap, times the square of the number of answers, above which a support is hardly ever guessed right
+)
 _POLISHED = (
     1e-10  # relative gap at which the linear equations have found the Nash policy and not merely something better
 )
@@ -49,7 +59,7 @@ _POLISHED = (
 
 @dataclass(slots=True)
 class _Policy:
-    """A named policy: its log-probabilities and, once asked for, its payoffs A p."""
+    """A named policy: its log-probabilities and, once asked for, the payoffs against it."""
 
     log_p: Floats
     payoff: Floats | None = None
@@ -61,11 +71,11 @@ class ExactBackend:
     Attributes:
         products: matrix-vector products made so far, those that measure the gap included; a product with every game of
             a batch counts once, and one policy's product is made once however often it is used.
-        linear_solves: of Newton's method, of the game that needed most.
+        linear_solves: of Newton's method and along the central path, of the game that needed most.
         lp_solves: linear programs solved.
 
     Args:
-        game: one game or a batch.
+        game: one game or a batch; a population plays the game of as many answers as it is shown.
         start: the initial policy, (n,) or (B, n); uniform unless given.
         target: the policy that a best response is sought to, where it is not the initial one.
 
@@ -73,18 +83,17 @@ class ExactBackend:
         GameError: a start or target that is not a policy over the game's answers.
     """
 
-    def __init__(self, game: PreferenceGame, start: Floats | None = None, target: Floats | None = None) -> None:
-        A = game.A
-        self._A = A if A.ndim == 3 else A[None]
-        count = len(self._A)
+    def __init__(self, game: Game, start: Floats | None = None, target: Floats | None = None) -> None:
+        self._payoffs = payoffs_of(game)
+        count = game.batch or 1
         log_start = _log_policy(start, game, "start")
         given = dict.fromkeys(INITIAL_ROLES, log_start)
         if target is not None:
             given[TARGET] = _log_policy(target, game, "target")
         self._roles = {role: _Policy(np.tile(log_p, (count, 1)) if log_p.ndim == 1 else log_p.copy())
                        for role, log_p in given.items()}  # fmt: skip
-        self._scale = np.abs(self._A).max(axis=(1, 2))
         self._tau: Floats | None = None
+        self._central: CentralPoint | None = None
         self._open: NDArray[np.intp] = np.arange(count)
         self._final_policy = np.empty((count, game.n))
         self._final_gap = np.empty(count)
@@ -111,7 +120,7 @@ class ExactBackend:
 
     def gaps(self) -> Floats:
         """Duality gaps of "policy" in the open games; costs a product unless the payoff is known already."""
-        return gap_of_payoff(self._payoff(POLICY))
+        return self._payoffs.gaps(self._payoff(POLICY))
 
     def all_gaps(self) -> Floats:
         """Duality gaps of every game, (B,)."""
@@ -128,8 +137,9 @@ class ExactBackend:
         self._final_policy[gone] = np.exp(self.log_policy()[done])
         self._final_gap[gone] = self.gaps()[done]
         self._open = self._open[keep]
-        self._A, self._scale = self._A[keep], self._scale[keep]
+        self._payoffs = self._payoffs.kept(keep)
         self._tau = None if self._tau is None else self._tau[keep]
+        self._central = None if self._central is None else self._central.of(keep)
         for policy in self._roles.values():
             policy.log_p = policy.log_p[keep]
             policy.payoff = None if policy.payoff is None else policy.payoff[keep]
@@ -154,6 +164,8 @@ class ExactBackend:
                 return self._solve_regularised(instruction)
             case ProximalPoint():
                 return self._proximal_point(instruction)
+            case CentralStep():
+                return self._central_step()
             case Polish():
                 return self._polish()
             case SolveLP():
@@ -171,12 +183,12 @@ class ExactBackend:
     # One method an instruction
 
     def _prox(self, step: ProxStep) -> Report:
-        """Out ∝ anchor · exp(eta A opponent); P and A = P − ½ differ by a constant, which normalisation takes away."""
+        """Out ∝ anchor · exp(eta payoff); win rates differ from it by a constant, which normalisation takes away."""
         anchor = self._mix(step.anchor)
         if isinstance(step, BradleyTerryStep):
             opponent = sum(weight * np.exp(self._mix(mix)) for weight, mix in step.opponent.terms)
             self.products += 1
-            scores = bradley_terry_scores(self._A + 0.5, np.asarray(opponent))
+            scores = bradley_terry_scores(self._table(step).A + 0.5, np.asarray(opponent))
             return self._write(step.out, log_normalise(anchor + step.eta * scores))
         payoff = self._payoff_of(step.opponent)
         if isinstance(step, FixedPartitionStep):
@@ -193,13 +205,14 @@ class ExactBackend:
         return _worst_certificate(kl(policy.log_p, response), kl(policy.log_p, reference.log_p))
 
     def _solve_regularised(self, instruction: SolveRegularised) -> Report:
+        A = self._table(instruction).A
         reference = self._role(REFERENCE).log_p
         tau = np.full(len(reference), instruction.tau)
-        found = solve_regularised(self._A, reference, self._newton_start(), tau, instruction.accept)
+        found = solve_regularised(A, reference, self._newton_start(), tau, instruction.accept)
         self._count(found)
         for i in np.flatnonzero(~found.solved):
             game = slice(i, i + 1)
-            again = solve_regularised_from_afar(self._A[game], reference[game], instruction.tau, instruction.accept)
+            again = solve_regularised_from_afar(A[game], reference[game], instruction.tau, instruction.accept)
             self._count(again)
             found.log_policy[game], found.payoff[game] = again.log_policy, again.payoff
             found.kl_best_response[game], found.kl_reference[game] = again.kl_best_response, again.kl_reference
@@ -208,10 +221,11 @@ class ExactBackend:
         return _worst_certificate(found.kl_best_response, found.kl_reference, int(found.iterations.max(initial=0)))
 
     def _proximal_point(self, instruction: ProximalPoint) -> Report:
-        if self._tau is None:
-            self._tau = np.full(len(self._A), instruction.tau)
+        table = self._table(instruction)
         reference = self._role(REFERENCE).log_p
-        found = solve_regularised(self._A, reference, self._newton_start(), self._tau, instruction.accept)
+        if self._tau is None:
+            self._tau = np.full(len(reference), instruction.tau)
+        found = solve_regularised(table.A, reference, self._newton_start(), self._tau, instruction.accept)
         self._count(found)
         solved = found.solved[:, None]
         log_policy = np.where(solved, found.log_policy, reference)
@@ -225,20 +239,50 @@ class ExactBackend:
             [_AFTER_FAILURE, _AFTER_FAST, _AFTER_BRISK, _AFTER_SLOW],
             1.0,
         )
-        self._tau = np.maximum(self._tau * factor, _SMALLEST_TAU * np.maximum(self._scale, _SMALLEST_TAU))
+        self._tau = np.maximum(self._tau * factor, _SMALLEST_TAU * np.maximum(table.scale, _SMALLEST_TAU))
         return Report(duality_gap=self._worst_gap(), iterations=int(found.iterations.max(initial=0)))
 
+    def _central_step(self) -> Report:
+        if self._central is None:
+            self._central = central_start(self._payoffs, np.exp(self.log_policy()))
+            self.products += 1
+        self._central = central_step(self._payoffs, self._central)
+        self.products += 1
+        self.linear_solves += 1
+        log_p, payoff = np.log(self._central.policy), self._central.payoff
+        solved = self.gaps() <= _POLISHED * self._payoffs.scale
+        if solved.any():
+            kept = (solved & (self.gaps() <= self._payoffs.gaps(payoff)))[:, None]
+            log_p, payoff = np.where(kept, self.log_policy(), log_p), np.where(kept, self._payoff(POLICY), payoff)
+        return self._write(POLICY, log_p, payoff)
+
     def _polish(self) -> Report:
-        policy = np.exp(self.log_policy())
-        candidates = polish(self._A, policy, self._payoff(POLICY))
-        return self._adopt(candidates, within=_POLISHED * self._scale)
+        table = self._payoffs
+        if not isinstance(table, TablePayoffs):  # its equations are not linear
+            return Report(duality_gap=self._worst_gap())
+        hopeful = np.flatnonzero(self.gaps() <= _HOPEFUL / table.numbers * table.scale)
+        candidates = polish(table.A, np.exp(self.log_policy()), self._payoff(POLICY), hopeful)
+        return self._adopt(candidates, _POLISHED * table.scale, beaten=_POLISHED * table.scale)
 
     def _solve_lp(self) -> Report:
-        candidates = np.stack([solve_lp(A) for A in self._A])
+        table = self._payoffs
+        if not isinstance(table, TablePayoffs):
+            return Report(duality_gap=self._worst_gap())
+        candidates = np.stack([solve_lp(A) for A in table.A])
         self.lp_solves += len(candidates)
-        return self._adopt(candidates, within=np.full(len(candidates), np.inf))
+        return self._adopt(candidates, np.full(len(candidates), np.inf))
 
     # Helpers
+
+    def _table(self, instruction: Instruction) -> TablePayoffs:
+        if not isinstance(self._payoffs, TablePayoffs):
+            raise ConfigError(
+                "algorithm",
+                f"its program needs a preference table ({type(instruction).__name__}), which a population that is "
+                "shown several answers has not; take none, or `comal` with an inner algorithm, such as "
+                "inner.name=inpo inner.eta=1 inner.tau=0.1",
+            )
+        return self._payoffs
 
     def _role(self, role: Role) -> _Policy:
         if role not in self._roles:
@@ -260,7 +304,7 @@ class ExactBackend:
 
     def _product(self, p: Floats) -> Floats:
         self.products += 1
-        return product(self._A, p)
+        return self._payoffs.against(p)
 
     def _mix(self, mix: Mix) -> Floats:
         role = mix.only_role
@@ -287,17 +331,23 @@ class ExactBackend:
             kl_reference=float(kl(log_p, self._role(REFERENCE).log_p).max(initial=0.0)),
             win_rate_previous=None
             if before.payoff is None
-            else float((0.5 + (np.exp(log_p) * before.payoff).sum(axis=-1)).min(initial=1.0)),
+            else float((self._payoffs.even + (np.exp(log_p) * before.payoff).sum(axis=-1)).min(initial=1.0)),
             duality_gap=self._worst_gap(),
         )
 
-    def _adopt(self, candidates: Floats, within: Floats) -> Report:
-        """Take candidates (NaN rows: none) whose gap is below the policy's and at most `within`."""
+    def _adopt(self, candidates: Floats, within: Floats, beaten: Floats | None = None) -> Report:
+        """Take candidates (NaN rows: none) whose gap is below the policy's and at most `within`.
+
+        With `beaten`, only those that beat all they leave out by as much: of two equal answers none is left out.
+        """
         present = ~np.isnan(candidates).any(axis=1)
         if present.any():
             payoff = self._product(np.where(present.reshape(-1, 1), candidates, 0.0))
-            gap = gap_of_payoff(payoff)
-            take = (present & (gap < self.gaps()) & (gap <= within)).reshape(-1, 1)
+            gap = self._payoffs.gaps(payoff)
+            taken = present & (gap < self.gaps()) & (gap <= within)
+            if beaten is not None:
+                taken &= ((candidates != 0) | (payoff < -beaten[:, None])).all(axis=1)
+            take = taken[:, None]
             if take.any():
                 policy = self._role(POLICY)
                 with np.errstate(divide="ignore"):
@@ -329,7 +379,7 @@ def _worst_certificate(kl_response: Floats, kl_reference: Floats, iterations: in
     )
 
 
-def _log_policy(start: Floats | None, game: PreferenceGame, place: str) -> Floats:
+def _log_policy(start: Floats | None, game: Game, place: str) -> Floats:
     if start is None:
         return np.full(game.n, -np.log(game.n))
     p = np.asarray(start, dtype=np.float64)

@@ -173,6 +173,8 @@ def _read_json(text: str, place: str, wins: bool) -> FileTable:
     content = parse_json(text, place)
     if isinstance(content, list):
         return FileTable(_rectangle(content, place), (), wins)
+    if isinstance(content, dict) and "users" in content:
+        raise DataError(place, "holds a population; say how many answers its users are shown: --answers-shown 1")
     if not isinstance(content, dict) or ("P" in content) == ("wins" in content):
         raise DataError(place, 'expected rows of numbers, or an object with "P" or "wins", and "labels"')
     if wins and "P" in content:

@@ -122,7 +122,7 @@ def named_game(spec: str) -> PreferenceGame:
     if name not in NAMED:
         raise ConfigError("game", f"`{name}` is neither a named game nor a file.{near_match(name, NAMED)}")
     make = NAMED[name]
-    values = _arguments(rest, name, inspect.signature(make).parameters)
+    values = arguments(rest, f"game {name}", inspect.signature(make).parameters)
     try:
         game = make(**values)
     except (ValueError, GameError) as error:
@@ -130,22 +130,27 @@ def named_game(spec: str) -> PreferenceGame:
     return PreferenceGame(game.P, game.labels, spec, game.citation)
 
 
-def _arguments(rest: str, name: str, takes: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+def arguments(text: str, place: str, takes: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The keywords in `key=value,key=value`, as the types of their defaults.
+
+    Raises:
+        ConfigError: unknown parameter or value.
+    """
     values: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
-        key, equals, text = item.partition("=")
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
         key = key.strip()
         if not equals:
-            raise ConfigError(f"game {name}", f"`{item}` is not `parameter=value`")
+            raise ConfigError(place, f"`{item}` is not `parameter=value`")
         if key not in takes:
             known = near_match(key, takes) if takes else " It takes none"
-            raise ConfigError(f"game {name}", f"no parameter `{key}`.{known}")
+            raise ConfigError(place, f"no parameter `{key}`.{known}")
         kind = type(takes[key].default)
         try:
-            values[key] = kind(text)
+            values[key] = kind(value)
         except ValueError as error:
             wanted = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"game {name}", f"{key} is {wanted}, got `{text}`") from error
+            raise ConfigError(place, f"{key} is {wanted}, got `{value}`") from error
     return values
 
 

@@ -20,6 +20,8 @@ from comal.games.game import Floats
 from comal.games.measures import kl, log_normalise, product
 
 _LARGEST_RISE = 8.0  # of a log-probability in one Newton step: eˣ makes longer steps worthless
+_CACHED = 2**18  # numbers; as many games at a time as have their matrices stay in the processor's cache
+_TINY = float(np.finfo(np.float64).tiny)
 _NEGLIGIBLE = 1e-40  # answers less likely than this do not move the others, so they stay out of the linear system
 
 
@@ -146,41 +148,60 @@ def solve_regularised_from_afar(A: Floats, log_reference: Floats, tau: float, ac
     )
 
 
-def polish(A: Floats, policy: Floats, payoff: Floats) -> Floats:
+def polish(A: Floats, policy: Floats, payoff: Floats, games: NDArray[np.intp] | None = None) -> Floats:
     """Policies that make every answer of the guessed support {y : p(y) > −(A p)(y)} an even bet, (B, n); NaN: none.
 
-    A support of even size is left out: its bordered equations are skew of odd size, hence singular. So are games with
-    ties and duplicates; the path solves those without.
+    The equations of a support of even size are skew of odd size once bordered, hence singular: the answer most in
+    doubt, with p(y) and −(A p)(y) most alike, changes sides. Ties and duplicates stay singular; the path solves those
+    without.
+
+    Args:
+        A: the games, (B, n, n).
+        policy: guesses, (B, n).
+        payoff: A p, (B, n).
+        games: indices of those to polish; all unless given.
     """
-    support = policy > -payoff
+    games = np.arange(len(A)) if games is None else games
     candidates = np.full_like(policy, np.nan)
-    odd = np.flatnonzero(support.sum(axis=1) % 2 == 1)
-    if not len(odd):
-        return candidates
-    support = support[odd]
-    union = support.any(axis=0)
-    inside = support[:, union]
-    k = inside.shape[1]
-    core = A[np.ix_(odd, np.flatnonzero(union), np.flatnonzero(union))]
-    matrix = np.zeros((len(odd), k + 1, k + 1))
-    matrix[:, :k, :k] = core * inside[:, :, None] * inside[:, None, :]
-    matrix[:, np.arange(k), np.arange(k)] += ~inside  # answers outside the support: p(y) = 0
-    matrix[:, :k, k] = inside
-    matrix[:, k, :k] = inside
-    right = np.zeros((len(odd), k + 1, 1))
-    right[:, k] = 1.0
-    found = _solve_each(matrix, right)[:, :k, 0]
-    with np.errstate(invalid="ignore"):
-        mass = np.maximum(found, 0.0)
-        total = mass.sum(axis=1, keepdims=True)
-        usable = np.isfinite(total[:, 0]) & (total[:, 0] > 0)
-    rows = np.zeros((int(usable.sum()), policy.shape[1]))
-    rows[:, union] = mass[usable] / total[usable]
-    candidates[odd[usable]] = rows
+    support = policy[games] > -payoff[games]
+    doubt = np.abs(np.log(np.maximum(policy[games], _TINY)) - np.log(np.maximum(-payoff[games], _TINY)))
+    even = np.flatnonzero(support.sum(axis=1) % 2 == 0)
+    support[even, doubt[even].argmin(axis=1)] ^= True
+    size = max(1, _CACHED // A.shape[-1] ** 2)
+    for i in range(0, len(games), size):
+        some = slice(i, i + size)
+        candidates[games[some]] = _even_bets(A, games[some], support[some])
     return candidates
 
 
-def _solve_each(matrix: Floats, right: Floats) -> Floats:
+def _even_bets(A: Floats, games: NDArray[np.intp], support: NDArray[np.bool_]) -> Floats:
+    """For some games the policy on its support to which all answers there are an even bet, (games, n); NaN: none."""
+    sizes = support.sum(axis=1)
+    k = int(sizes.max())
+    answers = np.argsort(~support, axis=1, kind="stable")[:, :k]
+    inside = np.arange(k) < sizes[:, None]
+    matrix = np.zeros((len(games), k + 1, k + 1))
+    n = A.shape[-1]
+    cells = (games[:, None] * n + answers)[:, :, None] * n + answers[:, None, :]  # faster than three indices
+    matrix[:, :k, :k] = np.where(inside[:, :, None] & inside[:, None, :], np.take(A, cells), 0.0)
+    matrix[:, np.arange(k), np.arange(k)] += ~inside  # fills up smaller supports: p(y) = 0
+    matrix[:, :k, k] = inside
+    matrix[:, k, :k] = inside
+    right = np.zeros((len(games), k + 1, 1))
+    right[:, k] = 1.0
+    found = solve_each(matrix, right)[:, :k, 0]
+    with np.errstate(invalid="ignore"):
+        mass = np.maximum(found, 0.0) * inside
+        total = mass.sum(axis=1, keepdims=True)
+        usable = np.isfinite(total[:, 0]) & (total[:, 0] > 0)
+    policies = np.full(support.shape, np.nan)
+    rows = np.zeros((int(usable.sum()), support.shape[1]))
+    np.put_along_axis(rows, answers[usable], mass[usable] / total[usable], axis=1)
+    policies[usable] = rows
+    return policies
+
+
+def solve_each(matrix: Floats, right: Floats) -> Floats:
     """Solutions of a batch of linear systems; NaN for the singular ones."""
     try:
         solved = np.linalg.solve(matrix, right)
@@ -188,6 +209,6 @@ def _solve_each(matrix: Floats, right: Floats) -> Floats:
         solutions = np.full_like(right, np.nan)
         if len(matrix) > 1:
             for i in range(len(matrix)):
-                solutions[i] = _solve_each(matrix[i : i + 1], right[i : i + 1])[0]
+                solutions[i] = solve_each(matrix[i : i + 1], right[i : i + 1])[0]
         return solutions
     return np.asarray(solved, dtype=np.float64)

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.algorithms.base import Algorithm, Instruction, Report, Step
-from comal.algorithms.comal import COMAL
 from comal.engine import MemoryJournal, run
 from comal.errors import GameError
 from comal.games.backend import ExactBackend
-from comal.games.game import Floats, PreferenceGame
+from comal.games.central_path import CentralPath
+from comal.games.game import Floats
+from comal.games.payoffs import Game
 
 MAX_PRODUCTS = 20_000
 
@@ -27,7 +28,7 @@ class Trajectory:
     Attributes:
         products: products made until then, (T,).
         prox_steps: prox steps taken until then, into whatever policy, (T,).
-        gaps: duality gap of the policy, (T,).
+        gaps: gap of the policy, as in `Solution.duality_gap`, (T,).
         policies: the policy, (T, n); None unless asked for.
     """
 
@@ -43,7 +44,8 @@ class Solution:
 
     Attributes:
         policy: last iterate, (n,), or (B, n) for a batch.
-        duality_gap: of the policy in the original game; the largest of a batch.
+        duality_gap: of the policy in the original game; the largest of a batch. Of a population that is shown k
+            answers it is max_y w_k(y) − 1/(k + 1): how far above its share of wins the best deviation comes.
         gaps: the same for every game, (B,); one entry for a single game.
         converged: whether every gap is at most the one asked for.
         products: matrix-vector products made (a product with all games of a batch counts once).
@@ -67,7 +69,7 @@ class Solution:
 
 
 def solve(
-    game: PreferenceGame,
+    game: Game,
     algorithm: Algorithm | None = None,
     gap: float = 1e-8,
     max_products: int = MAX_PRODUCTS,
@@ -82,12 +84,13 @@ def solve(
         [0.364, 0.273, 0.364]
 
     Args:
-        game: one game, or a batch; games of a batch stop one by one as they converge.
-        algorithm: `COMAL()` unless given, which needs no tuning.
+        game: one game, or a batch, or a population shown k answers, whose symmetric equilibrium is sought; games of a
+            batch stop one by one as they converge.
+        algorithm: `CentralPath()` unless given, which has nothing to tune.
         gap: largest duality gap accepted.
         max_products: matrix-vector products after which to give up.
         start: initial policy, (n,) or (B, n); uniform unless given. Answers of probability 0 stay out, except that
-            `COMAL()` may take them in.
+            `CentralPath()` and `COMAL()` may take them in.
         record: what to keep of the way there; for single games.
 
     Raises:
@@ -123,7 +126,7 @@ def solve(
         prox_steps += isinstance(instruction, Step)
         return look()
 
-    rule = algorithm or COMAL()
+    rule = algorithm or CentralPath()
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
             steps = 0 if look() else run(rule, backend, MemoryJournal(), stop)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from comal.algorithms.comal import COMAL
 from comal.errors import GameError
 from comal.evaluation.crossplay.crossplay import CrossPlay
 from comal.evaluation.intervals import Interval
@@ -80,7 +81,7 @@ def empirical_game(play: CrossPlay) -> EmpiricalGame:
         raise GameError("cross-play", "in every resample of the prompts some pair has no verdict; mend the judge")
     drawn = PreferenceGame.symmetrised(whole, play.policies)
     # Mirror descent's limit has the largest support, so ties do not drop a policy by chance.
-    mixtures = solve(drawn).policy
+    mixtures = solve(drawn, COMAL()).policy
     gaps = duality_gap(PreferenceGame(np.broadcast_to(game.P, whole.shape), play.policies), mixtures)
     winners = ((drawn.P > 0.5).sum(axis=2) == play.n - 1).mean(axis=0)
     winner = game.condorcet_winner()

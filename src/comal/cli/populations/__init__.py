@@ -1,0 +1,1 @@
+"""What commands say of populations that are shown several answers."""

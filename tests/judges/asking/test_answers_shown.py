@@ -1,0 +1,93 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from comal.games.populations import PopulationGame
+from comal.judges.asking.answers_shown import win_rates_against_draws
+from comal.judges.asking.tables import win_rates_against_others
+
+K = 5
+POPULATION = PopulationGame(  # strict users, users with ties, and one to whom all is the same
+    np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [3.0, 3.0, 3.0]]), np.array([0.4, 0.3, 0.2, 0.1])
+)
+POLICY = np.array([0.5, 0.3, 0.2])
+
+
+def verdicts(samples):
+    """Each user's verdicts on all pairs of the samples, (users, K, K)."""
+    shown = POPULATION.utilities[:, list(samples)]
+    return 0.5 * (1 + np.sign(shown[:, :, None] - shown[:, None, :]))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_over_all_tuples_of_samples_the_mean_is_the_exact_rate(k):
+    """E[ŵ_k(y_1) | y_1 = y] is w_k(y), over all 3^4 tuples of the other samples."""
+    exact = POPULATION.win_rates(POLICY, k)
+    for answer in range(3):
+        mean = sum(
+            math.prod(POLICY[y] for y in others)
+            * win_rates_against_draws(verdicts((answer, *others)), k, POPULATION.weights)[0]
+            for others in itertools.product(range(3), repeat=K - 1)
+        )
+        assert mean == pytest.approx(exact[answer], abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_it_is_the_mean_over_all_ways_to_show_k_of_the_others(k):
+    """Counted one by one: of i and k others, the user takes one of the best by lot."""
+    samples = (0, 2, 1, 1, 0)
+    found = win_rates_against_draws(verdicts(samples), k, POPULATION.weights)
+    utilities = POPULATION.utilities[:, list(samples)]
+    for i in range(K):
+        shares = []
+        for shown in itertools.combinations([j for j in range(K) if j != i], k):
+            own, others = utilities[:, i], utilities[:, list(shown)]
+            best = (own[:, None] >= others).all(axis=1)
+            shares.append(POPULATION.weights @ (best / (1 + (own[:, None] == others).sum(axis=1))))
+        assert found[i] == pytest.approx(np.mean(shares), abs=1e-12)
+
+
+def test_without_ties_it_counts_the_subsets_of_the_beaten():
+    """y beats r = 3 of 4 others: C(3, 2) / C(4, 2) = 1/2."""
+    ranks = np.array([3, 4, 2, 1, 0])
+    P = (ranks[:, None] > ranks[None, :]).astype(float)[None]
+    assert win_rates_against_draws(P, 2)[0] == pytest.approx(0.5)
+
+
+def test_one_other_answer_is_the_win_rate_against_the_others():
+    tables = verdicts((0, 1, 2, 0, 1))
+    means = [win_rates_against_others(table) for table in tables]
+    np.testing.assert_allclose(win_rates_against_draws(tables, 1), np.mean(means, axis=0))
+
+
+def test_all_rates_together_are_as_many_as_there_are_winners():
+    """Of any k + 1 answers one is taken: the mean over a prompt's answers is 1/(k + 1) exactly."""
+    for k in range(1, K):
+        assert win_rates_against_draws(verdicts((0, 2, 1, 1, 0)), k).mean() == pytest.approx(1 / (k + 1))
+
+
+def test_no_verdict_is_no_rate_for_its_two_answers():
+    tables = verdicts((0, 1, 2, 0, 1))
+    tables[2, 1, 3] = tables[2, 3, 1] = np.nan
+    found = win_rates_against_draws(tables, 2)
+    assert np.isnan(found).tolist() == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("tables", "k", "weights", "message"),
+    [
+        (np.zeros((3, 3)), 1, None, "square table for each user"),
+        (np.zeros((0, 3, 3)), 1, None, "square table for each user"),
+        (np.zeros((2, 3, 3)), 3, None, "k from 1 to 2, got 3"),
+        (np.zeros((2, 3, 3)), 0, None, "got 0"),
+        (np.full((2, 3, 3), 0.7), 1, None, "users who rank"),
+        (np.zeros((2, 3, 3)), 1, [1.0], "each of 2 users"),
+        (np.zeros((2, 3, 3)), 1, [0.0, 0.0], "one above 0"),
+        (np.zeros((2, 3, 3)), 1, [-1.0, 2.0], "none negative"),
+    ],
+)
+def test_what_makes_no_rate_is_refused(tables, k, weights, message):
+    with pytest.raises(ValueError, match=message):
+        win_rates_against_draws(tables, k, weights)
