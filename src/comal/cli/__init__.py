@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import comal
-from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, solve, status
+from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, serve, solve, status
 from comal.cli import eval as evaluation
 from comal.errors import ComalError
 
@@ -100,6 +100,7 @@ app.command()(certify.certify)
 app.command()(report.report)
 app.command()(solve.solve)
 app.command()(audit.audit)
+app.command()(serve.serve)
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(cache.app, name="cache")
 app.command("list")(listing.list_)

@@ -27,11 +27,11 @@ from urllib.parse import urlsplit
 from comal.errors import JudgeError
 from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Spend, Verdict
 from comal.judges.chat.api import PLACE, ChatClient
-from comal.judges.chat.in_flight import answers
 from comal.judges.chat.key import read_key, refuse_key
 from comal.judges.chat.ledger import Ledger, Limits
 from comal.judges.chat.question import OURS, QuestionForm
-from comal.judges.chat.session import ChatSession, Patience, Prices
+from comal.judges.chat.service import ChatService
+from comal.judges.chat.session import ChatLine, ChatSession, Patience, Prices
 from comal.judges.chat.verdict import Kind, VerdictAsker, traits_of
 from comal.judges.words.labels import DECORATION
 from comal.judges.words.templates import Template, check, find
@@ -195,26 +195,33 @@ class OpenAI(Judge):
             JudgeError: the budget has no room for another question, nothing gets answers any more, or log-probs were
                 demanded and did not come; verdicts that were in flight are handed over first.
         """
-        asked = list(dict.fromkeys(comparisons))
-        if not asked:
+        if not comparisons:
             return
+        service = self.opened(records)
+        try:
+            yield from service.compare_in_parts(comparisons)
+        finally:
+            service.close()
+
+    def opened(self, records: Records = NO_RECORDS) -> ChatService:
+        """The connections, the threads and the budget that all who ask have in common.
+
+        Raises:
+            JudgeError: as `check`; or the count of what is spent cannot be used.
+        """
         self.check()
         fingerprint = self.fingerprint()
         ledger = Ledger(records.spend, fingerprint)
         client = ChatClient(self.base_url, self._key(), self.timeout, self.concurrency)
         limits = Limits(self.max_calls, self.max_total_tokens, self.max_cost)
         patience = Patience(self.retries, self.backoff, self.longest_wait, max(4, self.concurrency))
-        session = ChatSession(client, ledger, limits, self._prices(), patience, f"`{self.model}` at {self.base_url}")
-        asker = VerdictAsker(
-            self._form(), session, traits_of(fingerprint), self.verdict, self.samples, self.min_label_mass
-        )
-        try:
-            yield from answers(
-                asked, asker.ask, self.concurrency, lambda: self.concurrency if asker.settled else 1, session.stop
-            )
-        finally:
-            client.close()
-            ledger.close()
+        line = ChatLine(client, ledger, limits, self._prices(), patience, f"`{self.model}` at {self.base_url}")
+        form, traits = self._form(), traits_of(fingerprint)
+
+        def asker(session: ChatSession) -> VerdictAsker:
+            return VerdictAsker(form, session, traits, self.verdict, self.samples, self.min_label_mass)
+
+        return ChatService(self, records, line, asker, self.concurrency)
 
     def _form(self) -> QuestionForm:
         template = self._template()
