@@ -12,7 +12,7 @@ from waiting import LIMIT, wait_until
 
 @dataclass(frozen=True)
 class Table(Judge):
-    """Pr(first ≻ second) by the answers' names, the first favoured by `bias`; `silent` ones get no verdict, others 1/2."""
+    """Pr(first ≻ second) by the answers' names, first favoured by `bias`; none on `silent` ones."""
 
     rows: tuple[tuple[str, str, float], ...]
     bias: float = 0.0

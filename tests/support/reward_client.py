@@ -47,11 +47,12 @@ class Client:
         """Status and JSON or text."""
         return self.send("GET", path, None, headers)[:2]
 
-    def raw(self, content: bytes) -> int | None:
-        """The status of what comes back on bytes that need not be HTTP; None: hung up without a word."""
+    def raw(self, content: bytes, *, shut: bool = True) -> int | None:
+        """The status of the response to bytes that need not be HTTP, then, `shut`, no more come; None without."""
         with socket.create_connection((self.address.hostname, self.address.port), timeout=LIMIT) as connection:
             connection.sendall(content)
-            connection.shutdown(socket.SHUT_WR)
+            if shut:
+                connection.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionError):
                 answer = connection.makefile("rb").readline()
                 return int(answer.split()[1]) if answer else None

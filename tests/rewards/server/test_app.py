@@ -112,7 +112,7 @@ def test_bad_requests_are_named(client, path, body, status, place, told):
 
 
 def malformed() -> list[tuple[str, str, bytes, dict[str, str]]]:
-    """240 requests that no server should answer otherwise than by a 4xx."""
+    """Requests that no server should answer otherwise than by a 4xx."""
     rng = random.Random(0)
     json_type = {"Content-Type": "application/json"}
     whole = json.dumps(GOOD).encode()
@@ -129,9 +129,10 @@ def malformed() -> list[tuple[str, str, bytes, dict[str, str]]]:
             for value in odd
             if not isinstance(value, str)
         ]
-    for _ in range(60):
+    for _ in range(90):
         broken = bytearray(whole)
-        broken[rng.randrange(len(broken))] = rng.choice(b"\x00\x1f\xfe{[}\\")
+        structure = [i for i, byte in enumerate(whole) if byte in b'{}[]:,"']
+        broken[rng.choice(structure)] = rng.choice(b"\x00\x1f\xfe\x7f")
         found.append(("POST", rng.choice(["/v1/group", "/v1/compare"]), bytes(broken), json_type))
     for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         found.append(("POST", "/v1/group", whole, {"Content-Type": kind}))
@@ -147,10 +148,8 @@ def test_malformed_requests_get_a_4xx_each(client):
     assert len(asked) > 200
     for method, path, body, headers in asked:
         status, said, _ = client.send(method, path, body, headers)
-        fine = path == "/v1/compare" or b'"x"' not in body  # a byte within a text may leave the question whole
-        assert 400 <= status < 500 or (status == 200 and not fine), (method, path, body, headers, status, said)
-        if status >= 400 and path != "//":
-            assert said["error"]["place"], (method, path, body)
+        assert 400 <= status < 500, (method, path, body, headers, status, said)
+        assert said["error"]["place"], (method, path, body)
 
 
 @pytest.mark.parametrize(
@@ -174,16 +173,15 @@ def test_what_is_hardly_http_gets_a_4xx_or_nothing(client, content):
 
 
 def test_a_body_in_pieces_is_cut_off_where_it_is_too_long(client):
-    head = b"POST /v1/group HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert (
-        client.raw(head + b"3e8\r\n" + b"x" * 1000 + b"\r\n" + (b"3e8\r\n" + b"x" * 1000 + b"\r\n") * 25 + b"0\r\n\r\n")
-        == 413
-    )
+    piece = b"3e8\r\n" + b"x" * 1000 + b"\r\n"
+    content = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + piece * 26 + b"0\r\n\r\n"
+    assert client.raw(content, shut=False) == 413
 
 
 def test_a_body_that_does_not_come_is_not_waited_for():
     with reward_server(GroupWinRate(Table(CYCLE)), Limits(body_seconds=0.05)) as (client, _):
-        with socket.create_connection((client.address.hostname, client.address.port), timeout=LIMIT) as connection:
+        address = (client.address.hostname, client.address.port)
+        with socket.create_connection(address, timeout=LIMIT) as connection:
             connection.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
             assert b" 408 " in connection.makefile("rb").readline()
 
@@ -236,6 +234,7 @@ def test_while_it_stops_it_judges_nothing_new(tmp_path):
     with reward_server(reward, Limits(groups=1)) as (client, server), ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(client.post, "/v1/group", {"prompt": str(i), "answers": ["a", "b"]}) for i in range(3)]
         wait_until(lambda: "comal_requests_waiting 2.0" in client.get("/metrics")[1], "two to wait")
+        wait_until((tmp_path / "bill").is_file, "the third to be asked about")
         threading.Thread(target=server._stop).start()
         wait_until(lambda: client.get("/health")[0] == 503, "the stop")
         GATE.set()

@@ -77,6 +77,7 @@ class RewardServer:
             exception_handlers={HTTPException: _not_found, Exception: _unforeseen},
             lifespan=self._lifespan,
         )
+        self.app.router.redirect_slashes = False  # to what the request did not mean
 
     def stop(self) -> None:
         """Judge nothing new: requests that wait or are being judged get their 503 when what is in flight is kept."""
@@ -94,7 +95,7 @@ class RewardServer:
         return JSONResponse({"status": status, "version": comal.__version__}, 503 if self._stopping else 200)
 
     async def _page(self, _: Request) -> Response:
-        return Response(self._metrics.page(await self._in_thread(self._reward.spent)), media_type=CONTENT_TYPE)
+        return Response(self._metrics.page(await asyncio.to_thread(self._reward.spent)), media_type=CONTENT_TYPE)
 
     async def _group(self, request: Request) -> Response:
         question = await read_question(request, GroupQuestion, self._limits)
@@ -143,7 +144,7 @@ class RewardServer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _spend(self) -> dict[str, Any] | None:
-        spent = await self._in_thread(self._reward.spent)
+        spent = await asyncio.to_thread(self._reward.spent)
         return None if spent is None else asdict(spent)
 
     def _answered(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
