@@ -58,6 +58,7 @@ def test_an_ended_server_loses_no_paid_verdict_and_pays_for_none_twice(ended_by,
         with comal_serve(tmp_path, judged.url) as (client, process), ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(_ask, client, question) for question in QUESTIONS]
             assert middle.wait(LIMIT)
+            wait_until(lambda: read_stats(tmp_path / "v.sqlite").verdicts == 30, "what was answered to be kept")
             process.send_signal(ended_by)
             if ended_by != signal.SIGKILL:
                 wait_until(lambda: _stops(client), "the signal")
