@@ -22,6 +22,7 @@ from scripted_server import Send, log_probs, serving
 from waiting import LIMIT, wait_until
 
 QUESTIONS = [{"prompt": f"x{i}", "answers": ["a", "bb", "ccc"]} for i in range(12)]
+LONGER = "{name: rules, rules: [{measure: characters}]}"
 PRESENTATIONS = 6 * len(QUESTIONS)
 
 
@@ -113,8 +114,8 @@ def test_others_are_let_in_by_a_token_only(monkeypatch):
     ("options", "told"),
     [
         (["--judge", "nobody"], "`nobody` is no judge"),
-        (["--judge", "docstring_style", "--comparisons", "some"], "--comparisons: need `all` or a number from 1"),
-        (["--judge", "docstring_style", "--host", "0.0.0.0"], "others can reach `0.0.0.0`"),
+        (["--judge", LONGER, "--comparisons", "some"], "--comparisons: need `all` or a number from 1"),
+        (["--judge", LONGER, "--host", "0.0.0.0"], "others can reach `0.0.0.0`"),
         (["--judge", "name=openai model=m max_calls=5"], "give a `cache` of your own"),
     ],
 )
