@@ -1,4 +1,4 @@
-"""The ASGI application: `POST /v1/group`, `POST /v1/compare`, `GET /health`, `GET /metrics`.
+"""The ASGI application: `POST /v1/group`, `/v1/compare` and NeMo Gym's `/compare`, `GET /health` and `/metrics`.
 
 A request that cannot be answered gets a status and `{"error": {"place", "problem"}}`: 4xx where the request is wrong or
 comes at a bad time (429: too many wait), 502 where the judge gives no answers or its budget has no room, 503 while the
@@ -31,11 +31,12 @@ from comal.judges.asking.oracle import OracleStats
 from comal.judges.asking.sharing import StoppedError
 from comal.rewards.group import GroupWinRate
 from comal.rewards.server.metrics import CONTENT_TYPE, Metrics
+from comal.rewards.server.nemo_gym import GymQuestion, gym_answer
 from comal.rewards.server.requests import CompareQuestion, GroupQuestion, Limits, RefusedError, read_question
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-_PATHS = ("/v1/group", "/v1/compare", "/health", "/metrics")
+_PATHS = ("/v1/group", "/v1/compare", "/compare", "/health", "/metrics")
 _RETRY_SECONDS = 1
 
 
@@ -71,6 +72,7 @@ class RewardServer:
             routes=[
                 Route("/v1/group", self._answered(self._group), methods=["POST"]),
                 Route("/v1/compare", self._answered(self._compare), methods=["POST"]),
+                Route("/compare", self._answered(self._gym), methods=["POST"]),
                 Route("/health", self._health),
                 Route("/metrics", self._answered(self._page)),
             ],
@@ -116,6 +118,13 @@ class RewardServer:
         )
         self._metrics.judged(counts, {}, masked=False)
         return JSONResponse({"probability": probability, "verdicts": _verdicts(counts), "spend": await self._spend()})
+
+    async def _gym(self, request: Request) -> Response:
+        question = await read_question(request, GymQuestion, self._limits)
+        texts = question.texts
+        found = await self._judged(lambda: self._reward.group(question.prompt, texts))
+        self._metrics.judged(found.counts, found.reasons, masked=found.masked)
+        return JSONResponse(gym_answer(found))
 
     async def _judged(self, work: Callable[[], T]) -> T:
         """The result of work that asks the judge, when it is its turn.

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
 from starlette.requests import ClientDisconnect, Request
 
-from comal.policies.base import Prompt
+from comal.rewards.texts import prompt_text
 
 _SHOWN: Final = 3
 """Mistakes of one request that are named."""
@@ -72,9 +72,7 @@ class _OfPrompt(_Strict):
     @property
     def text(self) -> str:
         """As a judge is shown it."""
-        if isinstance(self.prompt, str):
-            return self.prompt
-        return Prompt(tuple(m.model_dump() for m in self.prompt)).text if self.prompt else ""
+        return prompt_text(self.prompt) if self.prompt else ""
 
 
 class GroupQuestion(_OfPrompt):
@@ -91,7 +89,7 @@ class CompareQuestion(_OfPrompt):
     second: StrictStr
 
 
-Asked = TypeVar("Asked", GroupQuestion, CompareQuestion)
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 async def read_question(request: Request, kind: type[Asked], limits: Limits) -> Asked:
@@ -113,10 +111,10 @@ async def read_question(request: Request, kind: type[Asked], limits: Limits) -> 
         question = kind.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error) from None
-    if isinstance(question, GroupQuestion):
-        for name, texts in (("answers", question.answers), ("opponents", question.opponents or ())):
-            if len(texts) > limits.answers:
-                raise RefusedError(422, name, f"there are {len(texts)}, and {limits.answers} may be compared at once")
+    for name in ("answers", "opponents", "response_objs"):
+        texts = getattr(question, name, None) or ()
+        if len(texts) > limits.answers:
+            raise RefusedError(422, name, f"there are {len(texts)}, and {limits.answers} may be compared at once")
     return question
 
 
