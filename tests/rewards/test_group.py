@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,12 +214,14 @@ def test_a_budget_without_room_is_an_error_and_what_was_paid_for_is_kept(tmp_pat
         opened._opened.close()
 
 
-def test_a_stop_hands_over_what_is_in_flight_and_asks_nothing_new(tmp_path):
-    going = threading.Event()
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_stop_hands_over_what_is_in_flight_and_asks_nothing_new(uneven, tmp_path):
+    """`uneven`: of the two requests in flight one is answered long after the questions that were never asked failed."""
+    going, last = threading.Event(), threading.Event()
 
     def script(number, body):
         if number:
-            assert going.wait(LIMIT)
+            assert (last if uneven and number == 2 else going).wait(LIMIT)
         return log_probs(number, body)
 
     with serving(script) as server:
@@ -229,6 +232,10 @@ def test_a_stop_hands_over_what_is_in_flight_and_asks_nothing_new(tmp_path):
             wait_until(lambda: server.in_flight == 2, "two in flight")
             reward.stop()
             going.set()
+            if uneven:
+                wait_until(lambda: server.in_flight == 1, "one answered")
+                time.sleep(0.2)
+            last.set()
             for future in asked:
                 with pytest.raises(StoppedError, match="Every verdict there is was kept"):
                     future.result(LIMIT)

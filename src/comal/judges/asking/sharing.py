@@ -122,16 +122,18 @@ class SharedJudge:
         if not comparisons:
             return
         self._refuse_when_stopped()
+        unasked = 0
         parts = self._opened.compare_in_parts(comparisons)
         try:
             for part in keep(self.judge, parts, comparisons, self.cache):
-                unasked = [verdict for verdict in part if self._stopped and verdict.reason == NOT_ASKED]
-                yield [verdict for verdict in part if verdict not in unasked]
-                if unasked:
-                    self._refuse_when_stopped()
+                told = [verdict for verdict in part if not (self._stopped and verdict.reason == NOT_ASKED)]
+                unasked += len(part) - len(told)
+                yield told
         except JudgeError:
             self._refuse_when_stopped()
             raise
+        if unasked:  # not before the end: what is in flight is paid for
+            self._refuse_when_stopped()
 
     def _refuse_when_stopped(self) -> None:
         if self._stopped:
