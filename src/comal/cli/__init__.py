@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import comal
-from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, serve, solve, status
+from comal.cli import audit, cache, certify, export, init, listing, plan, report, reproduce, run, serve, solve, status
 from comal.cli import eval as evaluation
 from comal.errors import ComalError
 
@@ -98,6 +98,7 @@ app.command()(status.status)
 app.command("eval")(evaluation.eval_)
 app.command()(certify.certify)
 app.command()(report.report)
+app.command()(export.export)
 app.command()(solve.solve)
 app.command()(audit.audit)
 app.command()(serve.serve)
