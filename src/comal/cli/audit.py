@@ -26,7 +26,8 @@ def audit(
         typer.Argument(
             metavar="INPUT...",
             help="Outputs of several systems (AlpacaEval's model_outputs.json), ready verdicts (JSONL, PandaLM),"
-            " labelled pairs (LLMBar), a table of win rates or counts (CSV, JSON, NPY), or the folder of a run.",
+            " labelled pairs (LLMBar), judgments of MT-Bench, Arena-Hard, JudgeBench, Prometheus or LMArena, a table of"
+            " win rates or counts (CSV, JSON, NPY), or the folder of a run.",
         ),
     ],
     judge: Annotated[
@@ -52,6 +53,15 @@ def audit(
     exact: Annotated[
         bool, typer.Option("--exact", help="Verdicts of 0 and 1 are the preference itself, not draws from it.")
     ] = False,
+    tie: Annotated[
+        str,
+        typer.Option(
+            metavar="0.5|none", help="What a tie in a file of another judges' tool is: an even bet, or no verdict."
+        ),
+    ] = "0.5",
+    slight: Annotated[
+        float, typer.Option(min=0.5, max=1.0, help="Pr of the better one where a grade is A>B; A>>B is worth 1.")
+    ] = 0.75,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -83,14 +93,18 @@ def audit(
     how = Asking(repeats, draws, True if exact else None)
     run = RunFolder(inputs[0])
     if len(inputs) == 1 and run.is_marked:
-        refuse_given(context, ("labels", "counts", "wins"), "does nothing to a run")
+        refuse_given(context, ("labels", "counts", "wins", "tie", "slight"), "does nothing to a run")
         result = _of_run(inputs[0], judge, prompts, cache, seed, how)
         if judge is None:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
         from comal.evaluation.audit.formats import Table, read_sources
+        from comal.evaluation.audit.tools import Grades
 
-        source = read_sources([_file(path) for path in inputs], Table(counts, wins, seed or 0))
+        if tie not in ("0.5", "none"):
+            raise ConfigError("--tie", f"need 0.5 or none, got `{tie}`; any other number would favour a place")
+        grades = Grades(None if tie == "none" else 0.5, slight)
+        source = read_sources([_file(path) for path in inputs], Table(counts, wins, seed or 0, grades))
         _refuse_unused(context, source)
         people = source.people if labels is None else _people(labels)
         if source.answers is not None:
@@ -143,6 +157,10 @@ def _file(path: Path) -> Path:
 
 def _refuse_unused(context: typer.Context, source: Source) -> None:
     """Refuse the options that do nothing to what the files hold."""
+    if source.tool is None:
+        refuse_given(context, ("tie", "slight"), "is for files that another tool of judges wrote")
+    elif source.tool != "arena-hard":
+        refuse_given(context, ("slight",), f"does nothing to {source.tool}, which has no such grades")
     if source.table is not None:
         unused = ("judge", "labels", "prompts", "repeats", "draws", "exact", "cache")
         refuse_given(context, unused, "does nothing to a table of win rates")
@@ -163,7 +181,9 @@ def _of_source(source: Source, people: Any, name: str, seed: int, how: Asking) -
     if source.answers is None:
         if people is None:
             verdicts, people = _split_people(verdicts)
-        verdicts = replace(verdicts, exact=how.exact, draws=how.draws)
+        # A tool's grade is one draw of the judge's, whatever number it is worth.
+        exact = False if how.exact is None and source.tool is not None else how.exact
+        verdicts = replace(verdicts, exact=exact, draws=how.draws)
     return audit_verdicts(verdicts, people, seed)
 
 
