@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,10 +31,10 @@ def audit(
         ),
     ],
     judge: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="SPEC",
-            help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ...",
+            help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ... Twice compares two.",
             autocompletion=judges,
         ),
     ] = None,
@@ -92,10 +92,15 @@ def audit(
 
     how = Asking(repeats, draws, True if exact else None)
     run = RunFolder(inputs[0])
+    specs = judge or []
+    if len(specs) > 1:
+        refuse_given(context, ("counts", "wins", "plot", "tie", "slight"), "does nothing where judges are compared")
+        _compare(inputs, specs, _people(labels) if labels else None, _Asked(prompts, cache, seed or 0, how), as_json)
+        return
     if len(inputs) == 1 and run.is_marked:
         refuse_given(context, ("labels", "counts", "wins", "tie", "slight"), "does nothing to a run")
-        result = _of_run(inputs[0], judge, prompts, cache, seed, how)
-        if judge is None:
+        result = _of_run(inputs[0], specs[0] if specs else None, prompts, cache, seed, how)
+        if not specs:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
         from comal.evaluation.audit.formats import Table, read_sources
@@ -108,7 +113,8 @@ def audit(
         _refuse_unused(context, source)
         people = source.people if labels is None else _people(labels)
         if source.answers is not None:
-            source = replace(source, verdicts=_asked(source.answers, inputs, judge, prompts, cache, how))
+            spec = specs[0] if specs else None
+            source = replace(source, verdicts=_asked(source.answers, inputs, spec, prompts, cache, how))
         result = _of_source(source, people, ", ".join(map(str, inputs)), seed or 0, how)
     if plot is not None:
         from comal.reports.figures.audit import audit_figure
@@ -140,6 +146,54 @@ def _of_run(
     with judging() as progress:
         other = None if judge is None else build_judge(judge)
         return audit_run(folder, other, prompts or PROMPTS, how, cache, seed, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How two judges are asked: what the options of the same names say."""
+
+    prompts: int | None
+    cache: Path | None
+    seed: int
+    how: Asking
+
+
+def _compare(inputs: list[Path], specs: list[str], people: Any, asked: _Asked, as_json: bool) -> None:
+    """Audit two judges on the same answers, and test how they differ."""
+    from comal.errors import ConfigError
+    from comal.evaluation.audit.audit import audit_verdicts
+    from comal.evaluation.audit.formats import read_sources
+    from comal.evaluation.audit.versus import compare_judges
+    from comal.pipeline.audit_run import PROMPTS, run_answers
+    from comal.pipeline.disk.layout import RunFolder
+
+    if len(specs) > 2:
+        raise ConfigError("--judge", f"two judges are compared, got {len(specs)}")
+    if len(inputs) == 1 and RunFolder(inputs[0]).is_marked:
+        answers = run_answers(inputs[0], asked.prompts or PROMPTS)
+    else:
+        source = read_sources([_file(path) for path in inputs])
+        if source.answers is None:
+            raise ConfigError("--judge", f"{inputs[0]} holds no answers to be judged, which two judges need")
+        answers, people = source.answers, people if people is not None else source.people
+    said = [_asked(answers, inputs, spec, asked.prompts, asked.cache, asked.how) for spec in specs]
+    results = [
+        replace(audit_verdicts(verdicts, people, asked.seed), name=spec)
+        for spec, verdicts in zip(specs, said, strict=True)
+    ]
+    differences = compare_judges(said[0], said[1], people)
+    if as_json:
+        import json
+
+        plain = {"audits": [r.to_json() for r in results], "differences": [asdict(d) for d in differences]}
+        typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
+        return
+    from comal.reports.terminal.audit import print_audit, print_differences
+
+    for result in results:
+        print_audit(result)
+        typer.echo()
+    print_differences(specs[0], specs[1], differences)
 
 
 def _file(path: Path) -> Path:
