@@ -30,7 +30,7 @@ from comal.errors import ConfigError, DataError, near_match
 from comal.judges.asking.completion import complete_against_others, complete_cross
 from comal.judges.asking.design import Mask, exists, pairs_to_ask
 from comal.judges.asking.oracle import OracleStats
-from comal.judges.asking.sharing import SharedOracle
+from comal.judges.asking.sharing import SharedJudge, SharedOracle
 from comal.judges.asking.tables import all_pairs, cross
 from comal.judges.base import Judge, Records, Spend
 from comal.judges.kept.cache import SPEND_NAME, shared_cache_path
@@ -160,7 +160,7 @@ class GroupWinRate:
         """
         if not prompts:
             return []
-        others = [None] * len(prompts) if opponents is None else list(opponents)
+        others: list[Sequence[str] | None] = [None] * len(prompts) if opponents is None else list(opponents)
         masks = [self._asked(*group) for group in zip(prompts, answers, others, strict=True)]
         oracle = SharedOracle(self._shared(), 1.0 if self.on_failure == "mask" else 0.0)
         if opponents is None:
@@ -202,7 +202,7 @@ class GroupWinRate:
         """Let go of connections and files; the next call opens them again. Nobody may be asking."""
         release(self.judge, self._records)
 
-    def _shared(self) -> Any:
+    def _shared(self) -> SharedJudge:
         return shared_judge(self.judge, self._records)
 
     def _asked(self, prompt: str, answers: Sequence[str], opponents: Sequence[str] | None) -> Mask:

@@ -80,5 +80,6 @@ def _begin_anew() -> None:
     _opened = _Opened()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_begin_anew)
 atexit.register(lambda: _opened.close())

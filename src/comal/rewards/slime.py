@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from comal.errors import ConfigError
 from comal.rewards.group import GroupWinRate
@@ -52,5 +52,5 @@ def _reward() -> GroupWinRate:
     wanted = os.environ.get("COMAL_COMPARISONS", "all")
     if wanted != "all" and not wanted.isdecimal():
         raise ConfigError("COMAL_COMPARISONS", f"need `all` or a number from 1, got `{wanted}`")
-    comparisons = "all" if wanted == "all" else int(wanted)
+    comparisons: Literal["all"] | int = "all" if wanted == "all" else int(wanted)
     return GroupWinRate(judge, comparisons, os.environ.get("COMAL_CACHE") or "shared")

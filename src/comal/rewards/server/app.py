@@ -11,9 +11,10 @@ import asyncio
 import concurrent.futures
 import hmac
 import ipaddress
+import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -87,7 +88,7 @@ class RewardServer:
         self._reward.stop()
 
     @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> Any:
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
         self._threads.shutdown(wait=True)
         self._reward.close()
@@ -206,13 +207,7 @@ def _error(status: int, place: str, problem: str, wait: int | None = None) -> Re
         headers["WWW-Authenticate"] = "Bearer"
     content = {"error": {"place": place, "problem": problem}}
     # ASCII: what could not be encoded came in by a request, and goes out escaped.
-    return Response(_ascii(content), status, headers, "application/json")
-
-
-def _ascii(content: Any) -> str:
-    import json
-
-    return json.dumps(content)
+    return Response(json.dumps(content), status, headers, "application/json")
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
