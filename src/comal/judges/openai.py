@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -61,8 +61,9 @@ class OpenAI(Judge):
         api_key_env: the environment variable that holds the key; need not be set for servers that want none.
         verdict: read `logprobs`, count `samples`, or `auto`: log-probs where the server sends them.
         samples: replies a verdict is counted from.
-        template: a ready one (helpful, careful, reasoned), or a Jinja template of the question over prompt, first,
-            second, first_label and second_label.
+        template: a ready one (helpful, careful, reasoned; ties and graded, whose verdict is the mean over three or five
+            grades; genrm, for models that know the roles response_1 and response_2), or a Jinja template of the
+            question over prompt, first, second, first_label and second_label.
         system_prompt: by default the ready template's own; an empty one sends none.
         labels: the words for the first and the second answer.
         last_line: what comes before the label in the last line of a reply that reasons first; None, for a template of
@@ -161,13 +162,15 @@ class OpenAI(Judge):
         """The settings that change a verdict, the ready template's words among them."""
         template = self._template()
         shown = {"template": template.question, "system_prompt": template.system, "last_line": template.last_line}
-        return Judge.identity(self) | shown
+        return Judge.identity(self) | shown | template.beyond_labels
 
     def check(self) -> None:
         """The template shows all that it must, the verdict can be read from it, and OpenAI's own key is there."""
         template = self._template()
-        check(template.question, self.labels, f"{PLACE}.template")
-        if template.last_line is not None and self.verdict == "logprobs":
+        check(template.question, self.labels, f"{PLACE}.template", template.roles)
+        if template.grades is not None and self.labels != ("A", "B"):
+            raise JudgeError(f"{PLACE}.labels", f"`{self.template}` has words of its own; leave the labels out")
+        if not template.in_one_token and self.verdict == "logprobs":
             raise JudgeError(
                 f"{PLACE}.verdict", "a reply that reasons first has no label as its first token; use samples or auto"
             )
@@ -230,7 +233,7 @@ class OpenAI(Judge):
             limit = "max_completion_tokens" if self._is_openai else "max_tokens"
         reply_tokens = self.reply_tokens
         if reply_tokens is None:
-            reply_tokens = 8 if template.last_line is None else 1024
+            reply_tokens = 8 if template.in_one_token else 1024
         return QuestionForm(
             self.model, template, self.labels, limit, reply_tokens, self.temperature, self.seed, self.extra_body
         )
@@ -239,7 +242,7 @@ class OpenAI(Judge):
         """The template with the system prompt and last line that hold."""
         ready = find(self.template, f"{PLACE}.template")
         system = ready.system if self.system_prompt is None else self.system_prompt or None
-        return Template(ready.question, system, self.last_line or ready.last_line)
+        return replace(ready, system=system, last_line=self.last_line or ready.last_line)
 
     def _prices(self) -> Prices:
         return Prices(self.input_price or 0.0, self.output_price or 0.0)
