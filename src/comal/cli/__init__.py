@@ -14,8 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 import comal
-from comal.cli import audit, cache, certify, export, init, listing, plan, report, reproduce, run, serve, solve, status
+from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, solve, status
 from comal.cli import eval as evaluation
+from comal.cli.trainers import export, serve
 from comal.errors import ComalError
 
 _LONGEST = 300
