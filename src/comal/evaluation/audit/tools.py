@@ -94,7 +94,7 @@ def read_tool(tool: str, path: Path, rows: Rows, grades: Grades = PLAIN) -> Tool
         return _judgebench(path, rows, grades)
     if tool == "prometheus":
         return _prometheus(path, rows)
-    found = [row for place, row in rows for row in _READERS[tool](row, place, grades)]
+    found = [verdict for place, row in rows for verdict in _READERS[tool](row, place, grades)]
     return ToolVerdicts(tool, verdicts_of(path, found))
 
 
