@@ -49,5 +49,17 @@ class Met(Judge):
         return [0.5 + 0.1 * ((c.first < c.second) - (c.first > c.second)) for c in comparisons]
 
 
+@dataclass(frozen=True)
+class Silent(Judge):
+    """Never a verdict."""
+
+    @property
+    def expensive(self):
+        return False
+
+    def compare(self, comparisons):
+        return [None] * len(comparisons)
+
+
 GATE = threading.Event()
-__all__ = ["CYCLE", "GATE", "LIMIT", "Met", "Table"]
+__all__ = ["CYCLE", "GATE", "LIMIT", "Met", "Silent", "Table"]
