@@ -135,7 +135,7 @@ def test_trls_moving_reference_ends_near_the_nash_policies_and_a_fixed_one_at_th
     fixed = policies(trained(start, tmp_path / "fixed", 240))
     moving = policies(
         trained(
-            start, tmp_path / "moving", 480, sync_ref_model=True, ref_model_mixup_alpha=1.0, ref_model_sync_steps=100
+            start, tmp_path / "moving", 480, sync_ref_model=True, ref_model_mixup_alpha=1.0, ref_model_sync_steps=80
         )
     )
 
