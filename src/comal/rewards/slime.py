@@ -1,6 +1,6 @@
 """Win rates as slime's reward of a whole group (`--group-rm --custom-rm-path comal.rewards.slime.win_rate`).
 
-Written to the signature of slime at commit 701749b (November 2026): `await custom_rm(args, samples)` with one prompt's
+Written to the signature of slime at commit 701749b: `await custom_rm(args, samples)` with one prompt's
 samples, one reward each in their order. Settings come from the environment, since slime hands over none of its own:
 
     COMAL_JUDGE         the judge's file

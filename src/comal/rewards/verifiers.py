@@ -1,11 +1,11 @@
-"""Win rates as a group reward of verifiers' rubrics, which prime-rl trains on (verifiers 0.1.9 to 0.1.14).
+"""Win rates as a group reward of verifiers' rubrics, which prime-rl trains on (written for verifiers 0.1.14).
 
 A rubric finds out by a function's parameters that it wants a whole group: `prompts` and `completions`. It adds rewards
 up as numbers, so a masked group gets the mean of win rates, 1/2, from every answer: within the group the advantages are
 0, which is what masked means. It is marked in each `state` (`win_rate_masked`). What is raised (an outage, a budget
 without room) the rubric turns into 0 for the whole group and a line in its log.
 
-In verifiers 0.3 the same lives in `verifiers.legacy`; 0.4 has no group rewards, and takes them over HTTP.
+In verifiers 0.3 such rubrics live in `verifiers.legacy`; 0.4 has none, and takes win rates over HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`POST /compare` in the words of NeMo Gym's `genrm_compare` (of commit 0880a8d, November 2026), for its clients.
+"""`POST /compare` in the words of NeMo Gym's `genrm_compare` (as of commit 0880a8d), for its clients.
 
 Its `GenRMStrategy` holds all answers of a group and posts them at once, as Responses API objects; the rewards that it
 gets here are win rates. It knows numbers or a failed request: a masked group is a 503, as a failed judge is there, and
