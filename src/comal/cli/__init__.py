@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 import comal
 from comal.cli import audit, cache, certify, init, listing, plan, report, reproduce, run, solve, status
 from comal.cli import eval as evaluation
+from comal.cli.trainers import export, serve
 from comal.errors import ComalError
 from comal.pipeline.processes.garbage import collect_less_often
 
@@ -102,8 +103,10 @@ app.command()(status.status)
 app.command("eval")(evaluation.eval_)
 app.command()(certify.certify)
 app.command()(report.report)
+app.command()(export.export)
 app.command()(solve.solve)
 app.command()(audit.audit)
+app.command()(serve.serve)
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(cache.app, name="cache")
 app.command("list")(listing.list_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,14 +26,15 @@ def audit(
         typer.Argument(
             metavar="INPUT...",
             help="Outputs of several systems (AlpacaEval's model_outputs.json), ready verdicts (JSONL, PandaLM),"
-            " labelled pairs (LLMBar), a table of win rates or counts (CSV, JSON, NPY), or the folder of a run.",
+            " labelled pairs (LLMBar), judgments of MT-Bench, Arena-Hard, JudgeBench, Prometheus or LMArena, a table of"
+            " win rates or counts (CSV, JSON, NPY), or the folder of a run.",
         ),
     ],
     judge: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="SPEC",
-            help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ...",
+            help="Whom to ask: a YAML or JSON file, a recipe, or name=... key=value ... Twice compares two.",
             autocompletion=judges,
         ),
     ] = None,
@@ -52,6 +53,15 @@ def audit(
     exact: Annotated[
         bool, typer.Option("--exact", help="Verdicts of 0 and 1 are the preference itself, not draws from it.")
     ] = False,
+    tie: Annotated[
+        str,
+        typer.Option(
+            metavar="0.5|none", help="What a tie in a file of another judges' tool is: an even bet, or no verdict."
+        ),
+    ] = "0.5",
+    slight: Annotated[
+        float, typer.Option(min=0.5, max=1.0, help="Pr of the better one where a grade is A>B; A>>B is worth 1.")
+    ] = 0.75,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -82,19 +92,29 @@ def audit(
 
     how = Asking(repeats, draws, True if exact else None)
     run = RunFolder(inputs[0])
+    specs = judge or []
+    if len(specs) > 1:
+        refuse_given(context, ("counts", "wins", "plot", "tie", "slight"), "does nothing where judges are compared")
+        _compare(inputs, specs, _people(labels) if labels else None, _Asked(prompts, cache, seed or 0, how), as_json)
+        return
     if len(inputs) == 1 and run.is_marked:
-        refuse_given(context, ("labels", "counts", "wins"), "does nothing to a run")
-        result = _of_run(inputs[0], judge, prompts, cache, seed, how)
-        if judge is None:
+        refuse_given(context, ("labels", "counts", "wins", "tie", "slight"), "does nothing to a run")
+        result = _of_run(inputs[0], specs[0] if specs else None, prompts, cache, seed, how)
+        if not specs:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
         from comal.evaluation.audit.formats import Table, read_sources
+        from comal.evaluation.audit.tools import Grades
 
-        source = read_sources([_file(path) for path in inputs], Table(counts, wins, seed or 0))
+        if tie not in ("0.5", "none"):
+            raise ConfigError("--tie", f"need 0.5 or none, got `{tie}`; any other number would favour a place")
+        grades = Grades(None if tie == "none" else 0.5, slight)
+        source = read_sources([_file(path) for path in inputs], Table(counts, wins, seed or 0, grades))
         _refuse_unused(context, source)
         people = source.people if labels is None else _people(labels)
         if source.answers is not None:
-            source = replace(source, verdicts=_asked(source.answers, inputs, judge, prompts, cache, how))
+            spec = specs[0] if specs else None
+            source = replace(source, verdicts=_asked(source.answers, inputs, spec, prompts, cache, how))
         result = _of_source(source, people, ", ".join(map(str, inputs)), seed or 0, how)
     if plot is not None:
         from comal.reports.figures.audit import audit_figure
@@ -128,6 +148,54 @@ def _of_run(
         return audit_run(folder, other, prompts or PROMPTS, how, cache, seed, progress)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How two judges are asked: what the options of the same names say."""
+
+    prompts: int | None
+    cache: Path | None
+    seed: int
+    how: Asking
+
+
+def _compare(inputs: list[Path], specs: list[str], people: Any, asked: _Asked, as_json: bool) -> None:
+    """Audit two judges on the same answers, and test how they differ."""
+    from comal.errors import ConfigError
+    from comal.evaluation.audit.audit import audit_verdicts
+    from comal.evaluation.audit.formats import read_sources
+    from comal.evaluation.audit.versus import compare_judges
+    from comal.pipeline.audit_run import PROMPTS, run_answers
+    from comal.pipeline.disk.layout import RunFolder
+
+    if len(specs) > 2:
+        raise ConfigError("--judge", f"two judges are compared, got {len(specs)}")
+    if len(inputs) == 1 and RunFolder(inputs[0]).is_marked:
+        answers = run_answers(inputs[0], asked.prompts or PROMPTS)
+    else:
+        source = read_sources([_file(path) for path in inputs])
+        if source.answers is None:
+            raise ConfigError("--judge", f"{inputs[0]} holds no answers to be judged, which two judges need")
+        answers, people = source.answers, people if people is not None else source.people
+    said = [_asked(answers, inputs, spec, asked.prompts, asked.cache, asked.how) for spec in specs]
+    results = [
+        replace(audit_verdicts(verdicts, people, asked.seed), name=spec)
+        for spec, verdicts in zip(specs, said, strict=True)
+    ]
+    differences = compare_judges(said[0], said[1], people)
+    if as_json:
+        import json
+
+        plain = {"audits": [r.to_json() for r in results], "differences": [asdict(d) for d in differences]}
+        typer.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
+        return
+    from comal.reports.terminal.audit import print_audit, print_differences
+
+    for result in results:
+        print_audit(result)
+        typer.echo()
+    print_differences(specs[0], specs[1], differences)
+
+
 def _file(path: Path) -> Path:
     """Of a `comal eval`'s folder the file of verdicts."""
     from comal.errors import DataError
@@ -149,6 +217,10 @@ def _file(path: Path) -> Path:
 
 def _refuse_unused(context: typer.Context, source: Source) -> None:
     """Refuse the options that do nothing to what the files hold."""
+    if source.tool is None:
+        refuse_given(context, ("tie", "slight"), "is for files that another tool of judges wrote")
+    elif source.tool != "arena-hard":
+        refuse_given(context, ("slight",), f"does nothing to {source.tool}, which has no such grades")
     if source.table is not None:
         unused = ("judge", "labels", "prompts", "repeats", "draws", "exact", "cache")
         refuse_given(context, unused, "does nothing to a table of win rates")
@@ -169,7 +241,9 @@ def _of_source(source: Source, people: Any, name: str, seed: int, how: Asking) -
     if source.answers is None:
         if people is None:
             verdicts, people = _split_people(verdicts)
-        verdicts = replace(verdicts, exact=how.exact, draws=how.draws)
+        # A tool's grade is one draw of the judge's, whatever number it is worth.
+        exact = False if how.exact is None and source.tool is not None else how.exact
+        verdicts = replace(verdicts, exact=exact, draws=how.draws)
     return audit_verdicts(verdicts, people, seed)
 
 

@@ -30,6 +30,10 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. steps=20 or algorithm.tau=0.1."),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Tell a tracker of the whole run: tensorboard or wandb; may come again."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout instead of tables.")] = False,
 ) -> None:
     """Align a language model: supervised stage, proximal steps, evaluation, report.
@@ -46,7 +50,9 @@ def run(
     from comal.pipeline.run.resolved import method_names
     from comal.pipeline.run.run import Run
     from comal.reports.html.run_report import write_report
+    from comal.reports.trackers.follow import Follower, check_trackers
 
+    check_trackers(track or [])
     folder = output_dir or RUNS / plan.name
     prepare_process(plan.threads)
     shown = state().is_main_process
@@ -64,8 +70,10 @@ def run(
             if started.ended_after is not None:
                 kept = RunFolder(folder).earlier_result(started.ended_after)
                 typer.echo(f"extending: it had ended after {started.ended_after} steps; kept: {kept}", err=True)
-        display = RunDisplay(folder, list(method_names(plan)), plan.steps) if shown else contextlib.nullcontext()
-        with display:
+        names = list(method_names(plan))
+        display = RunDisplay(folder, names, plan.steps) if shown else contextlib.nullcontext()
+        told = Follower(folder, names, track or [], _warn) if shown and track else contextlib.nullcontext()
+        with display, told:
             result = started.execute()
             on_main(lambda: write_report(folder))
     if not shown:
@@ -84,6 +92,10 @@ def run(
         typer.echo(f'         load it with transformers.AutoModelForCausalLM.from_pretrained("{left.model}")', err=True)
     if left.adapter.is_dir():
         typer.echo(f"adapter  {left.adapter}", err=True)
+
+
+def _warn(sentence: str) -> None:
+    typer.echo(f"warning: {sentence}", err=True)
 
 
 def _what(name: str, plan: Recipe) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -158,6 +159,14 @@ class Judge(ABC):
             )
         yield [Verdict(comparison, p) for comparison, p in zip(comparisons, probabilities, strict=True)]
 
+    def opened(self, records: Records = NO_RECORDS) -> OpenJudge:
+        """The judge with whatever it holds open while many threads ask it; close it in the end.
+
+        Raises:
+            JudgeError: the judge cannot be asked.
+        """
+        return OpenJudge(self, records)
+
     def check(self) -> None:  # noqa: B027  most judges have nothing to check
         """Find what would stop `compare`, as far as that is possible without loading weights or asking anything.
 
@@ -195,3 +204,32 @@ class Judge(ABC):
     def fingerprint(self) -> str:
         """A digest of `identity`: judges with equal fingerprints share kept verdicts."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+class OpenJudge:
+    """A judge that several threads ask: this one in turns, which is right for models and for anybody's functions."""
+
+    def __init__(self, judge: Judge, records: Records) -> None:
+        """Open `judge`, which keeps its own things in `records`."""
+        self.judge = judge
+        self._records = records
+        self._turn = threading.Lock()
+
+    def compare_in_parts(self, comparisons: Sequence[Comparison]) -> Iterator[list[Verdict]]:
+        """As `Judge.compare_in_parts`; to be consumed by the thread that calls it.
+
+        Raises:
+            JudgeError: as there.
+        """
+        with self._turn:
+            yield from self.judge.compare_in_parts(comparisons, self._records)
+
+    def spent(self) -> Spend | None:
+        """What was spent so far, by everybody who counts in the same file; None where nothing is metered."""
+        return None
+
+    def stop(self) -> None:
+        """Ask nothing new in any thread; what is being answered is handed over, the rest may have no verdict."""
+
+    def close(self) -> None:
+        """Let go of what was held open; nobody is asking any more."""

@@ -20,18 +20,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from comal.errors import JudgeError
 from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Spend, Verdict
 from comal.judges.chat.api import PLACE, ChatClient
-from comal.judges.chat.in_flight import answers
 from comal.judges.chat.key import read_key, refuse_key
 from comal.judges.chat.ledger import Ledger, Limits
 from comal.judges.chat.question import OURS, QuestionForm
-from comal.judges.chat.session import ChatSession, Patience, Prices
+from comal.judges.chat.service import ChatService
+from comal.judges.chat.session import ChatLine, ChatSession, Patience, Prices
 from comal.judges.chat.verdict import Kind, VerdictAsker, traits_of
 from comal.judges.words.labels import DECORATION
 from comal.judges.words.templates import Template, check, find
@@ -61,8 +61,9 @@ class OpenAI(Judge):
         api_key_env: the environment variable that holds the key; need not be set for servers that want none.
         verdict: read `logprobs`, count `samples`, or `auto`: log-probs where the server sends them.
         samples: replies a verdict is counted from.
-        template: a ready one (helpful, careful, reasoned), or a Jinja template of the question over prompt, first,
-            second, first_label and second_label.
+        template: a ready one (helpful, careful, reasoned; ties and graded, whose verdict is the mean over three or five
+            grades; genrm, for models that know the roles response_1 and response_2), or a Jinja template of the
+            question over prompt, first, second, first_label and second_label.
         system_prompt: by default the ready template's own; an empty one sends none.
         labels: the words for the first and the second answer.
         last_line: what comes before the label in the last line of a reply that reasons first; None, for a template of
@@ -161,13 +162,15 @@ class OpenAI(Judge):
         """The settings that change a verdict, the ready template's words among them."""
         template = self._template()
         shown = {"template": template.question, "system_prompt": template.system, "last_line": template.last_line}
-        return Judge.identity(self) | shown
+        return Judge.identity(self) | shown | template.beyond_labels
 
     def check(self) -> None:
         """The template shows all that it must, the verdict can be read from it, and OpenAI's own key is there."""
         template = self._template()
-        check(template.question, self.labels, f"{PLACE}.template")
-        if template.last_line is not None and self.verdict == "logprobs":
+        check(template.question, self.labels, f"{PLACE}.template", template.roles)
+        if template.grades is not None and self.labels != ("A", "B"):
+            raise JudgeError(f"{PLACE}.labels", f"`{self.template}` has words of its own; leave the labels out")
+        if not template.in_one_token and self.verdict == "logprobs":
             raise JudgeError(
                 f"{PLACE}.verdict", "a reply that reasons first has no label as its first token; use samples or auto"
             )
@@ -195,26 +198,33 @@ class OpenAI(Judge):
             JudgeError: the budget has no room for another question, nothing gets answers any more, or log-probs were
                 demanded and did not come; verdicts that were in flight are handed over first.
         """
-        asked = list(dict.fromkeys(comparisons))
-        if not asked:
+        if not comparisons:
             return
+        service = self.opened(records)
+        try:
+            yield from service.compare_in_parts(comparisons)
+        finally:
+            service.close()
+
+    def opened(self, records: Records = NO_RECORDS) -> ChatService:
+        """The connections, the threads and the budget that all who ask have in common.
+
+        Raises:
+            JudgeError: as `check`; or the count of what is spent cannot be used.
+        """
         self.check()
         fingerprint = self.fingerprint()
         ledger = Ledger(records.spend, fingerprint)
         client = ChatClient(self.base_url, self._key(), self.timeout, self.concurrency)
         limits = Limits(self.max_calls, self.max_total_tokens, self.max_cost)
         patience = Patience(self.retries, self.backoff, self.longest_wait, max(4, self.concurrency))
-        session = ChatSession(client, ledger, limits, self._prices(), patience, f"`{self.model}` at {self.base_url}")
-        asker = VerdictAsker(
-            self._form(), session, traits_of(fingerprint), self.verdict, self.samples, self.min_label_mass
-        )
-        try:
-            yield from answers(
-                asked, asker.ask, self.concurrency, lambda: self.concurrency if asker.settled else 1, session.stop
-            )
-        finally:
-            client.close()
-            ledger.close()
+        line = ChatLine(client, ledger, limits, self._prices(), patience, f"`{self.model}` at {self.base_url}")
+        form, traits = self._form(), traits_of(fingerprint)
+
+        def asker(session: ChatSession) -> VerdictAsker:
+            return VerdictAsker(form, session, traits, self.verdict, self.samples, self.min_label_mass)
+
+        return ChatService(self, records, line, asker, self.concurrency)
 
     def _form(self) -> QuestionForm:
         template = self._template()
@@ -223,7 +233,7 @@ class OpenAI(Judge):
             limit = "max_completion_tokens" if self._is_openai else "max_tokens"
         reply_tokens = self.reply_tokens
         if reply_tokens is None:
-            reply_tokens = 8 if template.last_line is None else 1024
+            reply_tokens = 8 if template.in_one_token else 1024
         return QuestionForm(
             self.model, template, self.labels, limit, reply_tokens, self.temperature, self.seed, self.extra_body
         )
@@ -232,7 +242,7 @@ class OpenAI(Judge):
         """The template with the system prompt and last line that hold."""
         ready = find(self.template, f"{PLACE}.template")
         system = ready.system if self.system_prompt is None else self.system_prompt or None
-        return Template(ready.question, system, self.last_line or ready.last_line)
+        return replace(ready, system=system, last_line=self.last_line or ready.last_line)
 
     def _prices(self) -> Prices:
         return Prices(self.input_price or 0.0, self.output_price or 0.0)

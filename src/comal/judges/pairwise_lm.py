@@ -85,6 +85,12 @@ class PairwiseLM(Judge):
                 f"`{self.template}` asks for reasons before the verdict, and this judge reads the next token only; take"
                 " `helpful` or `careful`",
             )
+        if template.grades is not None:
+            raise JudgeError(
+                "pairwise_lm.template",
+                f"`{self.template}` has grades, and this judge reads two labels; take `helpful` or `careful`, or the"
+                " judge `openai`",
+            )
         check_template(template.question, self.labels, "pairwise_lm.template")
         tokenizer = tokenizer_at_hand(_PLACE, self.model, self.revision)
         if tokenizer is not None:  # a chat template that refuses the system prompt is found before anything is asked

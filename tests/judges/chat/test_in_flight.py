@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,7 +64,8 @@ def test_no_more_are_in_flight_than_now_allowed_and_all_are_answered():
             allowed[0] = 3
         return number
 
-    parts = list(answers(range(20), ask, 8, lambda: allowed[0], lambda: None))
+    with ThreadPoolExecutor(8) as pool:
+        parts = list(answers(range(20), ask, pool, lambda: allowed[0], lambda: None))
     assert parts[0] == [0]
     assert sorted(number for part in parts for number in part) == list(range(20))
     assert 1 < most[0] <= 3
@@ -84,8 +86,8 @@ def test_an_error_is_raised_after_what_was_in_flight_and_nothing_is_asked_any_mo
         stopped.set()
 
     found = []
-    with pytest.raises(ValueError, match="two"):
-        found.extend(number for part in answers(range(20), ask, 4, lambda: 4, stop) for number in part)
+    with ThreadPoolExecutor(4) as pool, pytest.raises(ValueError, match="two"):
+        found.extend(number for part in answers(range(20), ask, pool, lambda: 4, stop) for number in part)
     assert sorted(asked) == [0, 1, 2, 3]
     assert sorted(found) == [0, 1, 3]
     assert stops
@@ -93,10 +95,11 @@ def test_an_error_is_raised_after_what_was_in_flight_and_nothing_is_asked_any_mo
 
 def test_who_stops_listening_stops_the_asking():
     asked, stops = [], []
-    parts = answers(
-        iter(range(20)), lambda number: asked.append(number) or number, 1, lambda: 1, lambda: stops.append(1)
-    )
-    assert next(parts) == [0]
-    parts.close()
+    with ThreadPoolExecutor(1) as pool:
+        parts = answers(
+            iter(range(20)), lambda number: asked.append(number) or number, pool, lambda: 1, lambda: stops.append(1)
+        )
+        assert next(parts) == [0]
+        parts.close()
     assert asked == [0]
     assert stops

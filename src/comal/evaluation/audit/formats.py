@@ -8,6 +8,7 @@ model       JSON list with `idx` and `..._result`: a model's verdicts on that te
 verdicts    JSONL, an object a line; see `comal.evaluation.audit.generic`
 table       CSV or NPY; JSON with `P`, `wins` or rows of numbers: see `comal.games.io`; an empty cell of a CSV is a pair
             without a verdict
+tools       what other judges' tools write: see `comal.evaluation.audit.tools`
 evaluation  the folder of a `comal eval`, whose annotations.json is read
 
 All but tables may be compressed (.gz).
@@ -26,11 +27,13 @@ from comal.errors import DataError, near_match
 from comal.evaluation.audit.asking import AnswerSets
 from comal.evaluation.audit.generic import read_annotations, read_verdicts
 from comal.evaluation.audit.pairwise import Pairwise
+from comal.evaluation.audit.tools import Grades, ToolVerdicts, read_tool, tool_of
 from comal.evaluation.audit.verdicts import Row, Verdicts
 from comal.evaluation.crossplay.alpaca_eval import KEYS, parse_outputs
 from comal.games.game import PreferenceGame
 from comal.games.io import read_table
-from comal.reading.json_text import parse_json
+from comal.reading.csv_text import csv_rows, csv_table
+from comal.reading.json_text import parse_json, parse_json_lines
 from comal.reading.questions import require_whole, with_input
 from comal.reading.text import read_text
 
@@ -46,27 +49,31 @@ class Source:
         answers: to be judged, or None.
         people: human verdicts on the answers, or None.
         table: win rates between systems, or None.
+        tool: whose format it is, where another tool of judges wrote it.
     """
 
     verdicts: Verdicts | None = None
     answers: AnswerSets | None = None
     people: Verdicts | None = None
     table: Pairwise | None = None
+    tool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How a file that holds a table is read.
+    """How numbers are read from a table, and from words.
 
     Attributes:
         counts: comparisons behind every cell of a table of win rates.
         wins: it holds counts of wins.
         seed: of the bootstrap of counts.
+        grades: what the words of other tools are worth.
     """
 
     counts: int | None = None
     wins: bool = False
     seed: int = 0
+    grades: Grades = Grades()  # noqa: RUF009  frozen
 
 
 PLAIN = Table()
@@ -111,10 +118,16 @@ def read_source(path: Path, table: Table = PLAIN) -> Source:
     if path.is_dir():
         raise DataError(str(path), "this folder holds no run; name a file in it")
     name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".csv") and (tool := tool_of(_header(path))):
+        return _of_tool(read_tool(tool, path, csv_table(read_text(path), str(path)), table.grades), path)
     if name.endswith((".csv", ".npy")):
         return _table(path, None, table)
     if name.endswith(".jsonl"):
-        return Source(verdicts=read_verdicts(path, read_text(path)))
+        text = read_text(path)
+        lines = parse_json_lines(text, str(path))
+        if lines and isinstance(lines[0][1], Mapping) and (tool := tool_of(list(lines[0][1]))):
+            return _of_tool(read_tool(tool, path, _objects(lines), table.grades), path)
+        return Source(verdicts=read_verdicts(path, text))
     if not name.endswith(".json"):
         raise DataError(str(path), "an audit reads .json, .jsonl (both also .gz), .csv and .npy files, and run folders")
     content = parse_json(read_text(path), str(path))
@@ -129,6 +142,9 @@ def read_source(path: Path, table: Table = PLAIN) -> Source:
         return Source(verdicts=read_annotations(path, content))
     if {"input", "output_1", "output_2", "label"} <= keys:
         return _labelled_pairs(path, content)
+    if tool := tool_of(sorted(keys)):
+        rows = [(f"{path}[{number}]", row) for number, row in enumerate(content)]
+        return _of_tool(read_tool(tool, path, rows, table.grades), path)
     if {"cmp_key", "response1", "annotator1"} <= keys:
         return Source(verdicts=_pandalm_people(path, content))
     if "idx" in keys and any(key.endswith("_result") for key in keys):
@@ -138,6 +154,28 @@ def read_source(path: Path, table: Table = PLAIN) -> Source:
         f"{path}[0]",
         f"keys {', '.join(unknown) or 'none'} are of no known format.{near_match(''.join(unknown[:1]), _KEYS)}",
     )
+
+
+def _header(path: Path) -> list[str]:
+    """The names of a CSV's columns, if it has any."""
+    rows = csv_rows(read_text(path), str(path))
+    return [name.strip() for name in rows[0][1]] if rows else []
+
+
+def _objects(lines: Sequence[tuple[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    for place, row in lines:
+        if not isinstance(row, Mapping):
+            raise DataError(place, f"expected an object, got {str(row)[:40]!r}")
+    return list(lines)
+
+
+def _of_tool(found: ToolVerdicts, path: Path) -> Source:
+    if found.verdicts is not None or found.texts is None:
+        return Source(verdicts=found.verdicts, people=found.people, tool=found.tool)
+    assert found.people is not None
+    prompts, texts = tuple(t[0] for t in found.texts), tuple(t[1:] for t in found.texts)
+    answers = AnswerSets(str(path), found.people.prompts, prompts, (), (0, 0), texts)
+    return Source(answers=answers, people=found.people, tool=found.tool)
 
 
 def _table(path: Path, content: Any, told: Table) -> Source:

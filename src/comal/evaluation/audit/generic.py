@@ -83,6 +83,18 @@ def read_annotations(path: Path, rows: Sequence[Any]) -> Verdicts:
     return _read(path, kept)
 
 
+def verdicts_of(path: Path, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Verdicts:
+    """The verdicts in rows under the names above, each with its place; other keys are let pass.
+
+    Raises:
+        DataError: as `read_verdicts`.
+    """
+    reader = _Reader()
+    for place, row in rows:
+        reader.add(row, place)
+    return reader.verdicts(path)
+
+
 def _read(path: Path, rows: Sequence[tuple[str, Any]]) -> Verdicts:
     reader = _Reader()
     for place, row in rows:

@@ -112,6 +112,19 @@ def complete_self_play(tables: Sequence[Table], asked: Sequence[Mask]) -> Array:
     return np.stack(rows)
 
 
+def complete_against_others(tables: Sequence[Table], asked: Sequence[Mask]) -> Array:
+    """Win rates of each answer against the *other* samples, shape (prompts, K); as `complete_self_play` otherwise.
+
+    Unbiased given the answer, which the diagonal's 1/2 is not: for rewards with a group's mean as their baseline.
+    """
+    rates = complete_self_play(tables, asked)
+    K = rates.shape[1]
+    for row, table, mask in zip(rates, tables, asked, strict=True):
+        if np.isfinite(row).all():  # a completed row holds the diagonal's 1/2 with weight 1/K
+            row[:] = win_rates_against_others(table) if mask.all() else (K * row - 0.5) / (K - 1)
+    return rates
+
+
 def complete_cross(tables: Sequence[Table], asked: Sequence[Mask]) -> Array:
     """Win rates of samples against all of their opponents, shape (prompts, K); as `complete_self_play` otherwise."""
     K = len(tables[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -40,9 +40,20 @@ def ask_and_keep(
         JudgeError: the judge cannot be asked, gave something that is no probability (the good verdicts that came with
             it are kept), or left a comparison without an answer.
     """
+    return keep(judge, judge.compare_in_parts(comparisons, records), comparisons, cache)
+
+
+def keep(
+    judge: Judge, parts: Iterable[list[Verdict]], comparisons: Sequence[Comparison], cache: VerdictCache | None
+) -> Iterator[list[Verdict]]:
+    """The parts that `judge` hands over on these comparisons, each kept before it is handed on.
+
+    Raises:
+        JudgeError: as `ask_and_keep`.
+    """
     name = str(describe(judge)["name"])
     waiting = set(comparisons)
-    for part in judge.compare_in_parts(comparisons, records):
+    for part in parts:
         good = [v for v in part if v.probability is None or _is_probability(v.probability)]
         bad = [v for v in part if v not in good] if len(good) < len(part) else []
         if cache is not None:

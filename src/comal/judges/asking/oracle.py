@@ -11,7 +11,7 @@ from typing import Self
 
 from comal.errors import JudgeError
 from comal.judges.asking.keeping import ask_and_keep, open_cache
-from comal.judges.base import Comparison, Judge, Records
+from comal.judges.base import Comparison, Judge, Records, Verdict
 from comal.judges.kept.cache import SPEND_NAME
 from comal.plugins import describe
 
@@ -208,13 +208,19 @@ class Oracle:
         given: dict[Comparison, float] = {}
         for part in ask_and_keep(self.judge, chunk, self._cache, self._records):
             self._stats += OracleStats(judge_calls=len(part))
-            for verdict in part:
-                if verdict.probability is not None:
-                    given[verdict.comparison] = float(verdict.probability)
-                    continue
-                self._all_reasons[verdict.reason or UNSAID] += 1
-                if verdict.reason is not None:
-                    self._reasons.setdefault(verdict.comparison.canonical(), verdict.reason)
+            given |= self._given(part)
+        return given
+
+    def _given(self, part: Sequence[Verdict]) -> dict[Comparison, float]:
+        """The probabilities; why there are none elsewhere is counted."""
+        given: dict[Comparison, float] = {}
+        for verdict in part:
+            if verdict.probability is not None:
+                given[verdict.comparison] = float(verdict.probability)
+                continue
+            self._all_reasons[verdict.reason or UNSAID] += 1
+            if verdict.reason is not None:
+                self._reasons.setdefault(verdict.comparison.canonical(), verdict.reason)
         return given
 
     def _average(

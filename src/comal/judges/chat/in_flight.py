@@ -1,4 +1,7 @@
-"""Many questions at once, each in a thread: answers as they come, and a good order when something ends it."""
+"""Many questions at once, each in a thread: answers as they come, and a good order when something ends it.
+
+Several may ask by the threads of one pool: how many threads it has is how many questions of all of them are in flight.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ Answer = TypeVar("Answer")
 def answers(
     questions: Iterable[Asked],
     ask: Callable[[Asked], Answer],
-    most: int,
+    pool: concurrent.futures.Executor,
     at_once: Callable[[], int],
     stop: Callable[[], None],
 ) -> Iterator[list[Answer]]:
@@ -23,9 +26,9 @@ def answers(
     Args:
         questions: asked in their order.
         ask: answers one; runs in a thread.
-        most: threads.
-        at_once: questions in flight at most, from now on.
-        stop: keeps threads from beginning anything new; it may be called several times.
+        pool: the threads.
+        at_once: of these questions, how many are in flight at most, from now on.
+        stop: keeps `ask` from beginning anything new; it may be called several times.
 
     Yields:
         Answers that came together, not in the order of the questions.
@@ -33,12 +36,12 @@ def answers(
     Raises:
         BaseException: the first that `ask` raised, or KeyboardInterrupt, after everything that was answered.
     """
-    pool = concurrent.futures.ThreadPoolExecutor(most, thread_name_prefix="judge")
+    running: set[concurrent.futures.Future[Answer]] = set()
     try:
-        yield from _answers(iter(questions), ask, at_once, stop, pool)
+        yield from _answers(iter(questions), ask, at_once, stop, pool, running)
     finally:
         stop()
-        pool.shutdown(wait=True, cancel_futures=True)
+        concurrent.futures.wait([future for future in running if not future.cancel()])
 
 
 def _answers(
@@ -47,8 +50,8 @@ def _answers(
     at_once: Callable[[], int],
     stop: Callable[[], None],
     pool: concurrent.futures.Executor,
+    running: set[concurrent.futures.Future[Answer]],
 ) -> Iterator[list[Answer]]:
-    running: set[concurrent.futures.Future[Answer]] = set()
     stopped_by: BaseException | None = None
     while True:
         if stopped_by is None:
@@ -57,13 +60,14 @@ def _answers(
         if not running:
             break
         try:
-            done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
         except KeyboardInterrupt as interrupt:
             if stopped_by is not None:
                 raise
             stopped_by = interrupt
             stop()
             continue
+        running -= done
         part: list[Answer] = []
         for future in done:
             error = future.exception()

@@ -47,6 +47,11 @@ class QuestionForm:
     seed: int | None
     extra_body: Mapping[str, Any]
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Pr(first ≻ second) by the word that the reply gives."""
+        return self.template.values(self.labels)
+
     def for_log_probs(self, comparison: Comparison) -> dict[str, Any]:
         """The request of one token with the log-probabilities of its alternatives."""
         body = self._body(comparison, 1, None if self.temperature is None else 1.0)
@@ -66,9 +71,11 @@ class QuestionForm:
 
     def messages(self, comparison: Comparison) -> list[dict[str, str]]:
         """The system prompt, where there is one, and the question."""
-        question = fill(self.template.question, comparison, self.labels, f"{PLACE}.template")
-        system = [{"role": "system", "content": self.template.system}] if self.template.system else []
-        return [*system, {"role": "user", "content": question}]
+        template = self.template
+        question = fill(template.question, comparison, self.labels, f"{PLACE}.template")
+        system = [{"role": "system", "content": template.system}] if template.system else []
+        shown = zip(template.roles or (), (comparison.first, comparison.second), strict=False)
+        return [*system, {"role": "user", "content": question}, *({"role": r, "content": text} for r, text in shown)]
 
     def input_bound(self, body: Mapping[str, Any]) -> int:
         """Tokens of a request at most: no tokenizer in use makes more tokens of a text than it has bytes."""

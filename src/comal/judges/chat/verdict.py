@@ -14,7 +14,7 @@ from comal.judges.base import Comparison, Verdict
 from comal.judges.chat.api import PLACE, Choice, RequestError
 from comal.judges.chat.question import QuestionForm
 from comal.judges.chat.session import ChatSession
-from comal.judges.words.labels import first_token_preference, vote
+from comal.judges.words.labels import first_token_grade, voted_grade
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class VerdictAsker:
     @property
     def _by_log_probs(self) -> bool:
         if self.kind == "auto":
-            return self.form.template.last_line is None and self.traits.log_probs is not False
+            return self.form.template.in_one_token and self.traits.log_probs is not False
         return self.kind == "logprobs"
 
     def _from_log_probs(self, comparison: Comparison) -> Verdict | None:
@@ -126,7 +126,7 @@ class VerdictAsker:
             )  # fmt: skip
             return None
         self.traits.log_probs = True
-        p = first_token_preference(choice.first_token, self.form.labels, self.min_label_mass)
+        p = first_token_grade(choice.first_token, self.form.values, self.min_label_mass)
         return Verdict(comparison, p, f"labels less probable than {self.min_label_mass:g}" if p is None else None)
 
     def _from_samples(self, comparison: Comparison) -> Verdict:
@@ -152,9 +152,12 @@ class VerdictAsker:
                     traits.several = len(got) > 1
                 choices += got
         traits.sampled = True
-        last_line = form.template.last_line
-        votes = [None if choice.filtered else vote(choice.text, form.labels, last_line) for choice in choices]
-        counted = [for_first for for_first in votes if for_first is not None]
+        template, values = form.template, form.values
+        votes = [
+            None if choice.filtered else voted_grade(choice.text, values, template.last_line, template.field)
+            for choice in choices
+        ]
+        counted = [grade for grade in votes if grade is not None]
         if not counted:
             filtered = all(choice.filtered for choice in choices)
             return Verdict(comparison, None, "content filter" if filtered else "unparsable")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ class VerdictCache:
         self.path = path
         self._fingerprint = fingerprint
         self._description = None if description is None else json.dumps(description, sort_keys=True)
+        self._turn = threading.Lock()  # SQLite lets a writer sleep until another is done: threads need not
 
     def get(self, comparisons: Sequence[Comparison]) -> dict[Comparison, float]:
         """The kept verdicts among `comparisons`."""
@@ -69,7 +71,7 @@ class VerdictCache:
         """
         now = time.time()
         rows = [(self._key(question), p, self._fingerprint, now) for question, p in verdicts.items()]
-        with open_cache(self.path, create=True) as connection, transaction(connection):
+        with self._turn, open_cache(self.path, create=True) as connection, transaction(connection):
             connection.executemany(
                 # Not INSERT OR IGNORE, which would also pass over what is no number.
                 "INSERT INTO verdicts (key, probability, judge, created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",

@@ -1,10 +1,11 @@
-"""Reading which of two labels a language model's reply names, by its first token's probabilities or by its words."""
+"""Reading which label or grade a language model's reply names, by its first token's probabilities or by its words."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 DECORATION: Final = " \t\r\n*_`'\"()[].:!"
@@ -17,45 +18,76 @@ _ROUNDING: Final = 0.01
 def first_token_preference(
     alternatives: Sequence[tuple[str, float]], labels: tuple[str, str], min_mass: float
 ) -> float | None:
-    """p(first label) / p(either label), spellings added up; None where both have less than `min_mass` together.
+    """p(first label) / p(either label); see `first_token_grade`."""
+    return first_token_grade(alternatives, {labels[0]: 1.0, labels[1]: 0.0}, min_mass)
 
-    Several tokens may be shown by one text: "A" and "▁A" of a SentencePiece tokenizer both as `A`. The same entry twice
-    is one token. Numbers that cannot be log-probabilities of different tokens are no verdict.
+
+def first_token_grade(
+    alternatives: Sequence[tuple[str, float]], grades: Mapping[str, float], min_mass: float
+) -> float | None:
+    """Mean of the grades, each as probable as its word; None where all words have less than `min_mass` together.
+
+    Spellings are added up. Several tokens may be shown by one text: "A" and "▁A" of a SentencePiece tokenizer both as
+    `A`. The same entry twice is one token. Numbers that cannot be log-probabilities of different tokens are no verdict.
 
     Args:
         alternatives: tokens that could have begun the reply, with their log-probabilities.
-        labels: of the first and the second answer.
-        min_mass: least probability of both.
+        grades: Pr(first ≻ second) by word.
+        min_mass: least probability of all words.
     """
     distinct = list(dict.fromkeys(alternatives))
     if any(log_p > _ROUNDING for _, log_p in distinct) or sum(math.exp(log_p) for _, log_p in distinct) > 1 + _ROUNDING:
         return None  # percentages, or probabilities themselves
-    first, second = (
+    masses = {
         # Some servers show the marks by which tokenizers write a space.
-        sum(math.exp(log_p) for token, log_p in distinct if token.strip().lstrip("▁Ġ") == label)
-        for label in labels
-    )
-    total = first + second
+        word: sum(math.exp(log_p) for token, log_p in distinct if token.strip().lstrip("▁Ġ") == word)
+        for word in grades
+    }
+    total = sum(masses.values())
     # Written so that NaN is no verdict either.
-    return min(first / total, 1.0) if total > 0 and total >= min_mass else None
+    if not (total > 0 and total >= min_mass):
+        return None
+    return min(sum(mass * grades[word] for word, mass in masses.items()) / total, 1.0)
 
 
 def vote(reply: str, labels: tuple[str, str], last_line: str | None) -> bool | None:
-    """Whether a reply is for the first answer; None where it does not say strictly what was asked for.
+    """Whether a reply is for the first answer; None where it does not say strictly what was asked for."""
+    grade = voted_grade(reply, {labels[0]: 1.0, labels[1]: 0.0}, last_line)
+    return None if grade is None else grade == 1.0
+
+
+def voted_grade(
+    reply: str, grades: Mapping[str, float], last_line: str | None = None, field: str | None = None
+) -> float | None:
+    """The grade that a reply gives; None where it does not say strictly what was asked for.
 
     Args:
         reply: the whole of it.
-        labels: of the first and the second answer.
-        last_line: what comes before the label in the last line; None where the label is the whole reply.
+        grades: Pr(first ≻ second) by word.
+        last_line: what comes before the word in the last line; None where the word is the whole reply.
+        field: the key of the word in the JSON object that the reply ends with; None where it is no JSON.
     """
     text = _without_thoughts(reply).strip()
+    if field is not None:
+        return grades.get(_in_json(text, field))
     if last_line is not None:
         text = text.rpartition("\n")[2]
         begun = re.match(rf"[\s*_#>-]*{re.escape(last_line.strip())}", text, flags=re.IGNORECASE)
         if begun is None:
             return None
         text = text[begun.end() :]
-    return {labels[0]: True, labels[1]: False}.get(text.strip(DECORATION))
+    return grades.get(text.strip(DECORATION))
+
+
+def _in_json(text: str, field: str) -> str:
+    """The value of a key in the flat JSON object at the end of a text, as a word; empty without one."""
+    found = re.search(r"\{[^{}]*\}\s*(?:```)?$", text)
+    try:
+        value = json.loads(found[0].removesuffix("```")) if found else {}
+    except ValueError:
+        return ""
+    given = value.get(field)
+    return "" if isinstance(given, bool) else f"{given:g}" if isinstance(given, (int, float)) else str(given)
 
 
 def _without_thoughts(reply: str) -> str:

@@ -19,11 +19,34 @@ class Template:
         system: the system prompt, None without one.
         last_line: what comes before the label in the last line of a reply that reasons first; None where the reply is
             the label alone.
+        grades: Pr(first ≻ second) of each word that the reply may give instead of two labels; None: the two labels.
+        field: of a reply in JSON, the key of the grade; None: the reply is no JSON.
+        roles: of the chat messages that show first and second after the prompt, for models that were trained with
+            such; None: the question is one message.
     """
 
     question: str
     system: str | None = None
     last_line: str | None = None
+    grades: tuple[tuple[str, float], ...] | None = None
+    field: str | None = None
+    roles: tuple[str, str] | None = None
+
+    def values(self, labels: tuple[str, str]) -> dict[str, float]:
+        """Pr(first ≻ second) by the word that the reply gives."""
+        return {labels[0]: 1.0, labels[1]: 0.0} if self.grades is None else dict(self.grades)
+
+    @property
+    def in_one_token(self) -> bool:
+        """Whether the reply's first token is the verdict."""
+        return self.last_line is None and self.field is None
+
+    @property
+    def beyond_labels(self) -> dict[str, Any]:
+        """What a judge's identity has besides the words, of templates that are not about two labels."""
+        if self.grades is None:
+            return {}
+        return {"grades": [list(grade) for grade in self.grades], "field": self.field, "roles": self.roles}
 
 
 HELPFUL: Final = """\
@@ -81,8 +104,30 @@ READY: Final = {
         _SYSTEM,
         last_line="Verdict:",
     ),
+    "ties": Template(
+        _CAREFUL_HEAD + "Which one is better? Reply with {{ first_label }}, with {{ second_label }}, or with C where"
+        " neither is, and nothing else.\n",
+        _SYSTEM,
+        grades=(("A", 1.0), ("B", 0.0), ("C", 0.5)),
+    ),
+    "graded": Template(
+        _CAREFUL_HEAD
+        + "How do they compare? Reply with one digit and nothing else: 1 where answer {{ first_label }} is"
+        " much better, 2 where it is a little better, 3 where they are equally good, 4 where answer"
+        " {{ second_label }} is a little better, 5 where it is much better.\n",
+        _SYSTEM,
+        grades=(("1", 1.0), ("2", 0.75), ("3", 0.5), ("4", 0.25), ("5", 0.0)),
+    ),
+    "genrm": Template(
+        "{{ prompt }}",
+        grades=(("1", 1.0), ("2", 0.8), ("3", 0.6), ("4", 0.4), ("5", 0.2), ("6", 0.0)),
+        field="ranking",
+        roles=("response_1", "response_2"),
+    ),
 }
-"""General helpfulness: one letter, one letter by explicit criteria, and reasons before the letter."""
+"""General helpfulness: one letter, one letter by explicit criteria, and reasons before the letter; a third letter for
+ties; five grades; and the words of generative reward models that know the roles response_1 and response_2 and rank from
+1, the first is much better, to 6."""
 
 
 def find(template: str, place: str) -> Template:
@@ -122,12 +167,12 @@ def fill(question: str, comparison: Comparison, labels: tuple[str, str], place: 
     return filled
 
 
-def check(question: str, labels: tuple[str, str], place: str) -> None:
-    """Raise JudgeError unless the question shows the prompt and both answers."""
+def check(question: str, labels: tuple[str, str], place: str, roles: tuple[str, str] | None = None) -> None:
+    """Raise JudgeError unless the question shows the prompt and, where no roles do, both answers."""
     probe = Comparison("the-prompt", "the-first", "the-second")
     filled = fill(question, probe, labels, place)
     for name, value in (("prompt", probe.prompt), ("first", probe.first), ("second", probe.second)):
-        if value not in filled:
+        if value not in filled and (roles is None or name == "prompt"):
             raise JudgeError(place, f"does not show {{{{ {name} }}}}")
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.errors import RunError
-from comal.judges.asking.completion import complete_cross, complete_self_play
+from comal.judges.asking.completion import complete_against_others, complete_cross, complete_self_play
 from comal.judges.asking.design import Mask, pairs_to_ask
 from comal.judges.asking.oracle import Oracle
-from comal.judges.asking.tables import Table, all_pairs, cross, win_rates_against_others
+from comal.judges.asking.tables import Table, all_pairs, cross
 from comal.pipeline.disk.files import read_table, write_table
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.step.samples import Samples
@@ -106,14 +106,8 @@ def target_win_rates(judged: Judged, self_play: bool, unbiased: bool = False) ->
     """
     if not self_play:
         return complete_cross(judged.tables, judged.asked)
-    rates = complete_self_play(judged.tables, judged.asked)
-    if not unbiased:
-        return rates
-    K = rates.shape[1]
-    for row, table, asked in zip(rates, judged.tables, judged.asked, strict=True):
-        if np.isfinite(row).all():  # a completed row holds the diagonal's 1/2 with weight 1/K
-            row[:] = win_rates_against_others(table) if asked.all() else (K * row - 0.5) / (K - 1)
-    return rates
+    complete = complete_against_others if unbiased else complete_self_play
+    return complete(judged.tables, judged.asked)
 
 
 def _masks(samples: Samples, opponents: Samples | None, design: Design) -> list[Mask]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -10,6 +12,7 @@ from comal.evaluation.audit.advice import shown
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.audit.structure import LEVEL, Structure
+from comal.evaluation.audit.versus import Difference
 from comal.evaluation.estimates import Estimate
 
 _MATRIX_UP_TO = 10
@@ -51,6 +54,26 @@ def print_audit(result: AuditResult, console: Console | None = None) -> None:
     for number, line in enumerate(result.advice):
         text = f"[bold]{escape(line)}[/bold]" if number in (0, len(result.advice) - 1) else escape(line)
         out.print(text, soft_wrap=not out.is_terminal)  # a pipe gets every sentence whole
+
+
+def print_differences(
+    first: str, second: str, differences: Sequence[Difference], console: Console | None = None
+) -> None:
+    """Print what one judge does more often than the other, and how sure that is."""
+    out = console or Console(highlight=False, soft_wrap=True)
+    out.print(f"[bold]{escape(first)} against {escape(second)}[/bold]")
+    if not differences:
+        out.print("nothing that both judges decided can be compared; ask about more prompts")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for heading in ("first", "second", "only first", "only second", "of", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in differences:
+        counts = (f"{one.only_first:,}", f"{one.only_second:,}", f"{one.objects:,}")
+        table.add_row(one.what, f"{one.first:.1%}", f"{one.second:.1%}", *counts, f"{one.p_value:.3g}")
+    out.print(table)
+    out.print("[dim]p: how often two judges that do it alike would differ so much; prompts are the units.[/dim]")
 
 
 def _two_columns(out: Console, rows: list[tuple[str, str]]) -> None:

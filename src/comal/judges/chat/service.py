@@ -1,0 +1,82 @@
+"""A chat model that many threads ask at a time: one pool of connections, one budget, one limit of what is in flight."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from comal.judges.base import Comparison, Judge, OpenJudge, Records, Spend, Verdict
+from comal.judges.chat.in_flight import answers
+from comal.judges.chat.session import ChatLine, ChatSession
+from comal.judges.chat.verdict import VerdictAsker
+
+
+class ChatService(OpenJudge):
+    """Keeps `concurrency` requests in flight, whoever they are for; each caller's come in turn with the others'."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        records: Records,
+        line: ChatLine,
+        asker: Callable[[ChatSession], VerdictAsker],
+        concurrency: int,
+    ) -> None:
+        """Serve whoever asks `judge`.
+
+        Args:
+            judge: whose questions these are.
+            records: where it keeps things.
+            line: to the server.
+            asker: asks the questions of one session.
+            concurrency: requests in flight at most.
+        """
+        super().__init__(judge, records)
+        self._line = line
+        self._asker = asker
+        self._concurrency = concurrency
+        self._pool = concurrent.futures.ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
+        self._lock = threading.Lock()
+        self._sessions: set[ChatSession] = set()
+        self._stopped = False
+
+    def compare_in_parts(self, comparisons: Sequence[Comparison]) -> Iterator[list[Verdict]]:
+        """Verdicts as they come, while other threads get theirs.
+
+        Raises:
+            JudgeError: the budget has no room for another question, nothing gets answers any more, or log-probs were
+                demanded and did not come; verdicts that were in flight are handed over first.
+        """
+        asked = list(dict.fromkeys(comparisons))
+        session = ChatSession(self._line)
+        asker = self._asker(session)
+        with self._lock:
+            self._sessions.add(session)
+            if self._stopped:
+                session.stop()
+        try:
+            yield from answers(
+                asked, asker.ask, self._pool, lambda: self._concurrency if asker.settled else 1, session.stop
+            )
+        finally:
+            with self._lock:
+                self._sessions.discard(session)
+
+    def spent(self) -> Spend:
+        """What the ledger counts, requests in flight at their upper bound."""
+        return self._line.ledger.spent()
+
+    def stop(self) -> None:
+        """Requests in flight get their reply; questions that wait get none."""
+        with self._lock:
+            self._stopped = True
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.stop()
+
+    def close(self) -> None:
+        """End the threads, then the connections."""
+        self.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._line.close()

@@ -1,0 +1,1 @@
+"""A run's prompts, answers and verdicts in other people's formats."""

@@ -1,0 +1,1 @@
+"""A whole run in one run of TensorBoard or Weights & Biases."""
