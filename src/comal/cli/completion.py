@@ -12,7 +12,7 @@ _RECIPES = (".yaml", ".yml")
 _JUDGES = (".yaml", ".yml", ".json")
 _GAMES = (".csv", ".json", ".npy")
 
-KINDS = ("algorithms", "judges", "losses", "games", "recipes")
+KINDS = ("algorithms", "judges", "losses", "engines", "games", "recipes")
 """What `comal list` lists."""
 
 

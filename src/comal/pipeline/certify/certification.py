@@ -43,6 +43,7 @@ from comal.pipeline.run.start import prepare_start, timed
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once
 from comal.policies.base import Prompt, derive_seed
+from comal.policies.engines.outside.running import close_engine
 from comal.policies.loading import load_tokenizer
 
 EXAMPLES = 20
@@ -79,6 +80,7 @@ class Certification:
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
+        close_engine()
 
     @property
     def exploiters(self) -> list[str]:
@@ -203,10 +205,10 @@ class Certification:
     def _draw(
         self, path: Path, shared: Resources, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
     ) -> Samples:
-        policy = None if path.is_file() else shared.store.open(checkpoint)
+        sampler = None if path.is_file() else shared.store.sampler(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
-        samples = sample_once(path, policy, prompts, count, seed)
-        keep(self.folder, name, policy)
+        samples = sample_once(path, sampler, prompts, count, seed)
+        keep(self.folder, name, sampler)
         return samples
 
     def _certificate(
