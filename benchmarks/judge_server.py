@@ -2,7 +2,8 @@
 
     python benchmarks/judge_server.py MODEL --python .venv-vllm/bin/python
 
-MODEL is a folder of a chat model, and the Python one that has vLLM. Both judges are asked the same questions: all ordered
+MODEL is a folder of a chat model, and the Python one that has vLLM. Both judges are asked the same questions: all
+ordered
 pairs of some answers to some prompts. The server is asked twice, the second time with its cache of prefixes filled.
 """
 
@@ -30,7 +31,7 @@ PROMPTS = (
 ANSWERS = (
     "It depends on many things, and the short answer is that nobody has looked at it closely enough to say for sure.",
     "First look at the frame, then at the wheels and the brakes; a crack or a bend there is what costs most to mend.",
-    "Sunlight has all colours in it. The air scatters blue light far more than red, so blue reaches your eyes from all over.",
+    "Sunlight has all colours in it. The air scatters blue light more than red, so blue comes from all over.",
     "I would keep it short and kind: say what happens and when, that you know it is not meant, and offer to talk.",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def store(base: str, engine: Mapping[str, Any], log: Path | None = None, **field
 def moved(store: PolicyStore, folder: Path, amount: float = 0.05, start: Path | str | None = None) -> Path:
     """A checkpoint of the store, some way from another: what a step of training leaves."""
     model = store.trainable(start or store.initial)
-    generator = torch.Generator().manual_seed(len(folder.name))
+    generator = torch.Generator().manual_seed(zlib.crc32(folder.name.encode()))
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if store.lora is None or "lora_B" in name:

@@ -88,7 +88,7 @@ class Agreement:
     def line(self) -> str:
         """One line for the record."""
         gaps = [gap.mean for gap in (self.sampler, self.plain, self.layout) if gap is not None]
-        sampler = "sampler" if self.engine is None else self.engine
+        sampler = "sampler" if self.engine is None else f"sampler ({self.engine})"
         return f"{sampler} and scorer agree to {max(gaps):.0e} nats a token ({self.tolerance:g} allowed)"
 
 

@@ -153,9 +153,17 @@ class PolicyStore:
         Raises:
             PolicyError: there is no such model, or the engine cannot open it.
         """
+        wanted = weights if isinstance(weights, Mapping) else {weights: 1.0}
+
+        def beside(checkpoint: str) -> TransformersPolicy:
+            self.keep = max(self.keep, len(wanted) + 1)
+            self.open_mixture(wanted)  # of the policies in memory, those that are not looked at again go first
+            return self.open(checkpoint)
+
         opening = Opening(
-            weights if isinstance(weights, Mapping) else {weights: 1.0},
+            wanted,
             self.open_mixture,
+            beside,
             self.base,
             self.model.revision,
             self.model.dtype,
@@ -206,6 +214,7 @@ class PolicyStore:
         """Free a checkpoint's memory; its files stay."""
         policy = self._open.pop(str(checkpoint), None)
         if policy is not None and policy.adapter is not None and policy.model is self._host:
+            self._host.set_adapter(TRAINED)  # one that is active cannot go quietly
             self._host.delete_adapter(policy.adapter)
 
     def _remember(self, key: str, policy: TransformersPolicy) -> None:

@@ -25,7 +25,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
 PROMPTS = [Prompt.of_text(t) for t in ("How long is a yard?", "Why?", "Name the third planet, please.")]
-OTHERS = r"vllm 0\.0\.fake \(cpu\) does not draw from the policy that is scored \(.* nats a token, 0\.001 allowed\): "
+OTHERS = r"vllm 0\.0\.fake on cpu does not draw from the policy that is scored \(.* nats a token, 0\.001 allowed\): "
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,9 @@ def test_an_engine_that_does_not_start_is_one_message(
     said = str(raised.value)
     assert said.startswith("sampling.engine: vllm cannot open `")
     assert "\n" not in said
-    for part in (*parts, f"its log is {tmp_path / 'engine.log'}", "vLLM says whatever it likes"):
-        assert part in said or (fault == "" and part.startswith("vLLM says")), said
+    for part in (*parts, f"its log is {tmp_path / 'engine.log'}"):
+        assert part in said
+    assert (fault == "") != ("vLLM says whatever it likes" in (tmp_path / "engine.log").read_text())
 
 
 def test_an_engine_that_dies_at_work_is_one_message_and_starts_again(base: str, tmp_path: Path) -> None:
@@ -136,15 +137,20 @@ def test_an_older_version_is_started_again_for_every_checkpoint(base: str, tmp_p
     assert (tmp_path / "engine.log").read_text().count("vLLM says whatever it likes") == 2
 
 
+def engines() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if any("vllm_worker" in word for word in child.cmdline())]
+
+
 def test_only_one_engine_is_kept(base: str, tmp_path: Path) -> None:
     first = store(base, tmp_path).sampler(base)
     first.check(PROMPTS)
-    (process,) = psutil.Process().children()
+    (process,) = engines()
     second = store(base, tmp_path, decoding=Decoding(max_new_tokens=9)).sampler(base)
     second.check(PROMPTS)
     assert not process.is_running()
     close_engine()
-    assert psutil.Process().children() == []
+    assert engines() == []
 
 
 def test_a_python_without_vllm_and_none_at_all(tmp_path: Path) -> None:

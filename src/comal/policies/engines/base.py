@@ -89,6 +89,7 @@ class Opening:
     Attributes:
         weights: a checkpoint (folder, or the initial policy's hub id) with weight 1, or those of a mixture.
         opened: opens such weights as they are scored.
+        beside: opens another checkpoint of the same store as it is scored, while these stay open.
         base: folder or hub id of the initial policy.
         revision: of the hub.
         dtype: of the weights.
@@ -99,16 +100,13 @@ class Opening:
 
     weights: Mapping[str | Path, float]
     opened: Callable[[Mapping[str | Path, float]], TransformersPolicy]
+    beside: Callable[[str], TransformersPolicy]
     base: str
     revision: str | None
     dtype: str
     trust_remote_code: bool
     lora_rank: int | None
     log: Path | None
-
-    def other(self, checkpoint: str) -> TransformersPolicy:
-        """Another checkpoint of the same store, as it is scored."""
-        return self.opened({checkpoint: 1.0})
 
 
 class Engine(ABC):

@@ -259,12 +259,12 @@ def _suspects(opening: Opening, held: Held, before: Held | None) -> dict[str, Ca
     """Policies that the engine may be left with instead of what it is to hold, by what to call them."""
     suspects: dict[str, Callable[[], TransformersPolicy]] = {}
     if held.adapter is not None:
-        suspects["the base weights instead of the adapter"] = lambda: opening.other(opening.base)
+        suspects["the base weights instead of the adapter"] = lambda: opening.beside(opening.base)
     earlier = None if before is None or before == held else before.adapter or before.weights
     if earlier == _whole(opening.base):
-        suspects["the checkpoint before"] = lambda: opening.other(opening.base)
+        suspects["the checkpoint before"] = lambda: opening.beside(opening.base)
     elif earlier is not None and Path(earlier).is_dir():
-        suspects["the checkpoint before"] = lambda: opening.other(earlier)
+        suspects["the checkpoint before"] = lambda: opening.beside(earlier)
     return suspects
 
 

@@ -163,7 +163,7 @@ class EngineProcess:
     def _error(self, doing: str, why: str, fix: str | None = None) -> PolicyError:
         tail = self._tail()
         fix = fix or self._hint(f"{why}\n{tail}")
-        lines = [line.strip() for line in tail.splitlines() if line.strip()][-_TAIL_LINES:]
+        lines = [line.strip() for line in tail.splitlines() if line.strip(" ^~")][-_TAIL_LINES:]
         said = " | ".join(line if len(line) <= _LINE else line[: _LINE - 1] + "…" for line in lines)
         parts = [f"{self.name} cannot {doing}: {_short(why)}"]
         parts += [] if fix is None else [fix]

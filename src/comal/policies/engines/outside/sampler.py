@@ -84,7 +84,7 @@ class OutsideSampler(Sampler):
     def title(self) -> str:
         """The engine's name with its version, and where it computes."""
         facts = self._engine.facts
-        return f"{self._name} {facts['version']} ({facts['device']})" if facts else self._name
+        return f"{self._name} {facts['version']} on {facts['device']}" if facts else self._name
 
     def at_once(self, prompts: int, samples: int) -> int:  # noqa: ARG002
         """All of a stage, shared out among those that draw: an engine fills its batches itself."""
