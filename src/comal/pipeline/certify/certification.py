@@ -98,6 +98,7 @@ class Certification:
             ComalError: wrong settings; a folder that holds something else, or is in use.
         """
         check(self.plan.exploiter)
+        self.plan.exploiter.engine.require()
         require_target(self.plan.exploiter.algorithm)
         for path in self.plan.against:
             require_kind(path, self.plan.recipe)

@@ -158,7 +158,7 @@ class VLLM(Engine):
             command = [self._python(), str(_WORKER), str(os.getpid())]
             return EngineProcess(command, self._environment(devices), opening.log, "vllm", _hint)
 
-        engine = running(settings, lambda: RunningEngine(launch, request, self.start_timeout))
+        engine = running(settings, lambda: RunningEngine(settings, launch, request, self.start_timeout))
         held = _held(opening)
         suspects = _suspects(opening, held, engine.before if engine.held == held else engine.held)
         return OutsideSampler(scorer, engine, held, "vllm", suspects, Share(processes, stride))

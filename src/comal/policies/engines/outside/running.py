@@ -34,11 +34,12 @@ class Held:
     adapter: str | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class RunningEngine:
     """An engine's process, started when it is first needed and again when it has ended.
 
     Attributes:
+        settings: all that one is started with; engines of equal settings are one.
         launch: starts a process; nothing is loaded yet.
         request: that loads a model into it, all but the model's name.
         seconds: that loading may take.
@@ -48,6 +49,7 @@ class RunningEngine:
         agreement: what the check at the door found of what it holds.
     """
 
+    settings: object
     launch: Callable[[], EngineProcess]
     request: Mapping[str, Any]
     seconds: float
@@ -116,6 +118,7 @@ class RunningEngine:
 
     def _start(self, weights: str) -> None:
         self.close()
+        _take_place(self)
         self._process = self.launch()
         self.facts = self._process.ask(
             {"do": "start", "model": weights, **self.request}, f"open `{weights}`", self.seconds
@@ -140,11 +143,17 @@ _running: dict[object, RunningEngine] = {}
 
 
 def running(settings: object, make: Callable[[], RunningEngine]) -> RunningEngine:
-    """The engine of these settings, of which only one is kept: any other is closed first."""
+    """The engine of these settings: the one that runs, or one that takes its place as soon as it is used."""
     if settings not in _running:
-        close_engine()
-        _running[settings] = make()
+        return make()
     return _running[settings]
+
+
+def _take_place(engine: RunningEngine) -> None:
+    """Close whatever else runs."""
+    if engine not in _running.values():
+        close_engine()
+        _running[engine.settings] = engine
 
 
 @atexit.register

@@ -66,7 +66,7 @@ class OutsideSampler(Sampler):
         """The engine's own log-probabilities of what it draws, held against the scorer's after every load."""
         from comal.policies import door
 
-        self._engine.hold(self._held)
+        self._hold()
         if self._engine.agreement is None:
             try:
                 self._engine.agreement = door.require_engine(
@@ -76,6 +76,13 @@ class OutsideSampler(Sampler):
                 self._engine.close()  # what it holds is not what it should: the next one starts anew
                 raise
         return self._engine.agreement
+
+    def _hold(self) -> None:
+        if self.scorer.model.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()  # what training has left to PyTorch is the engine's now
+        self._engine.hold(self._held)
 
     def _draw_for_door(self, prompts: Sequence[Prompt], samples: int, seed: int, longest: int) -> list[list[Drawn]]:
         return self.draw(list(enumerate(prompts)), samples, seed, longest, log_probs=True)
@@ -94,7 +101,7 @@ class OutsideSampler(Sampler):
         self, prompts: Numbered, samples: int, seed: int, longest: int | None = None, log_probs: bool = False
     ) -> list[list[Drawn]]:
         """See `Sampler.draw`; each answer is seeded by its prompt's position and its own number."""
-        self._engine.hold(self._held)
+        self._hold()
         encoded = [self.scorer.encoder(prompt) for _, prompt in prompts]
         self.scorer.require_rows(encoded)
         decoding = self.scorer.decoding

@@ -43,11 +43,13 @@ class Worker:
         if not on_cpu and current_platform.is_cuda() and current_platform.has_device_capability(90):
             os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
         sleeps = bool(current_platform.is_sleep_mode_available())
+        if sleeps and hasattr(current_platform, "is_cumem_allocator_available"):
+            sleeps = bool(current_platform.is_cumem_allocator_available())
         given = dict(options)
         if given.get("enforce_eager") is None:
             given["enforce_eager"] = on_cpu
-        if on_cpu and given.get("kv_cache_memory_bytes") is None and "gpu_memory_utilization" not in options:
-            given["kv_cache_memory_bytes"] = 2**30
+        if "kv_cache_memory_bytes" not in options and "gpu_memory_utilization" not in options:
+            given |= {"kv_cache_memory_bytes": 2**30} if on_cpu else {"gpu_memory_utilization": 0.5}
         if sleeps:
             given["enable_sleep_mode"] = True
         self.llm = vllm.LLM(model=model, **given)
