@@ -51,7 +51,9 @@ def test_stale_weights_stop_it_even_where_rounding_could_explain_them(base: str,
     with pytest.raises(PolicyError, match=OTHERS + "it holds the checkpoint before; load the checkpoint into it again"):
         opened.sampler(far).check(PROMPTS)
     opened.sampler(base).check(PROMPTS)
-    with pytest.raises(PolicyError, match=OTHERS + "it holds the checkpoint before"):
+    with pytest.raises(
+        PolicyError, match=OTHERS + r"it holds the checkpoint before.*: sampling\.engine\.reload=false$"
+    ):
         opened.sampler(near).check(PROMPTS)
     found = opened.sampler(near).check(PROMPTS)
     assert found.sampler.mean < 1e-5, "an engine that is not what it should be is not kept: the next one starts anew"
@@ -129,8 +131,11 @@ def test_an_option_that_it_takes_without_honouring_it_stops_it(base: str, tmp_pa
         store(base, tmp_path, "short").sampler(base).check(PROMPTS)
 
 
-def test_an_older_version_is_started_again_for_every_checkpoint(base: str, tmp_path: Path) -> None:
-    opened = store(base, tmp_path, "no_reload")
+@pytest.mark.parametrize(("fault", "options"), [("no_reload", {}), ("stale", {"reload": False})])
+def test_an_engine_that_cannot_reload_or_must_not_is_started_again_for_every_checkpoint(
+    base: str, tmp_path: Path, fault: str, options: dict[str, Any]
+) -> None:
+    opened = store(base, tmp_path, fault, options)
     checkpoint = outside_engines.moved(opened, tmp_path / "x")
     for weights in (base, checkpoint):
         assert opened.sampler(weights).check(PROMPTS).sampler.largest < 1e-4

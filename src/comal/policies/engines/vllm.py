@@ -80,6 +80,7 @@ class VLLM(Engine):
             that is scored and trained lies beside it.
         kv_cache_gib: memory of its cache instead, in GiB; on CPUs 1 by default.
         enforce_eager: leave graphs and compilation out; by default on CPUs only.
+        reload: read the next checkpoint's weights into the running engine, where this vLLM can; false starts it again.
         start_timeout: seconds that it may take to start.
         arguments: anything else of `vllm.LLM`.
 
@@ -92,6 +93,7 @@ class VLLM(Engine):
     gpu_memory_utilization: float | None = None
     kv_cache_gib: float | None = None
     enforce_eager: bool | None = None
+    reload: bool = True
     start_timeout: float = 1800.0
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -115,7 +117,7 @@ class VLLM(Engine):
     @property
     def harmless(self) -> frozenset[str]:
         """Where it lies, how much memory it takes, how long one waits for it."""
-        return frozenset({"python", "gpu_memory_utilization", "kv_cache_gib", "start_timeout"})
+        return frozenset({"python", "gpu_memory_utilization", "kv_cache_gib", "reload", "start_timeout"})
 
     def require(self) -> None:
         """The Python is there and has vLLM, and there are as many processes as engines need."""
@@ -158,7 +160,7 @@ class VLLM(Engine):
             command = [self._python(), str(_WORKER), str(os.getpid())]
             return EngineProcess(command, self._environment(devices), opening.log, "vllm", _hint)
 
-        engine = running(settings, lambda: RunningEngine(settings, launch, request, self.start_timeout))
+        engine = running(settings, lambda: RunningEngine(settings, launch, request, self.start_timeout, self.reload))
         held = _held(opening)
         suspects = _suspects(opening, held, engine.before if engine.held == held else engine.held)
         return OutsideSampler(scorer, engine, held, "vllm", suspects, Share(processes, stride))

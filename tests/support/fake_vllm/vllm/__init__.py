@@ -65,6 +65,9 @@ class LLM:
         if _FAULT != "stale":
             self.weights = load_file(Path(kwargs["weights_path"]) / "model.safetensors")
 
+    def apply_model(self, function):
+        function(SimpleNamespace(modules=list))
+
     def reset_prefix_cache(self):
         pass
 

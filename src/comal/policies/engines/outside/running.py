@@ -43,8 +43,10 @@ class RunningEngine:
         launch: starts a process; nothing is loaded yet.
         request: that loads a model into it, all but the model's name.
         seconds: that loading may take.
+        reload: whether a running engine may be given other weights, where it can take them.
         held: what it holds now.
         before: what it held before that.
+        reloaded: whether that was read into a running engine.
         facts: what it said of itself when it was started.
         agreement: what the check at the door found of what it holds.
     """
@@ -53,8 +55,10 @@ class RunningEngine:
     launch: Callable[[], EngineProcess]
     request: Mapping[str, Any]
     seconds: float
+    reload: bool = True
     held: Held | None = None
     before: Held | None = None
+    reloaded: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     agreement: Agreement | None = None
     _process: EngineProcess | None = None
@@ -75,8 +79,10 @@ class RunningEngine:
             self.close()
             alive = False
         if not alive:
+            self.reloaded = False
             self._start(wanted.weights)
         elif before is None or before.weights != wanted.weights:
+            self.reloaded = True
             self._ask({"do": "open", "weights": wanted.weights}, f"load `{wanted.weights}`")
         if wanted.adapter is not None or (alive and before is not None and before.adapter is not None):
             what = wanted.adapter or wanted.weights
@@ -114,7 +120,7 @@ class RunningEngine:
 
     def _can_reload(self, wanted: Held) -> bool:
         """Whether a running engine takes other weights; those of a hub may be a revision that only a start names."""
-        return bool(self.facts["reloads"]) and Path(wanted.weights).is_dir()
+        return self.reload and bool(self.facts["reloads"]) and Path(wanted.weights).is_dir()
 
     def _start(self, weights: str) -> None:
         self.close()

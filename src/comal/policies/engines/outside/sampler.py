@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from comal.errors import PolicyError
 from comal.policies.base import Drawn, Prompt, derive_seed
-from comal.policies.engines.base import Numbered, Sampler
+from comal.policies.engines.base import PLACE, Numbered, Sampler
 from comal.policies.engines.outside.running import Held, RunningEngine
 
 if TYPE_CHECKING:
@@ -72,9 +72,15 @@ class OutsideSampler(Sampler):
                 self._engine.agreement = door.require_engine(
                     self.scorer, self._draw_for_door, prompts, self.title, self._suspects
                 )
-            except PolicyError:
+            except PolicyError as error:
+                reloaded = self._engine.reloaded
                 self._engine.close()  # what it holds is not what it should: the next one starts anew
-                raise
+                if not reloaded:
+                    raise
+                raise PolicyError(
+                    error.place,
+                    f"{error.problem}; should it come back, start it for every checkpoint: {PLACE}.reload=false",
+                ) from error
         return self._engine.agreement
 
     def _hold(self) -> None:

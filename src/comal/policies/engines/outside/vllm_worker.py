@@ -32,6 +32,7 @@ class Worker:
         self.llm: Any = None
         self.adapter: Any = None
         self.asleep = False
+        self.on_cpu = False
         self.opened = 0
 
     def start(self, model: str, options: dict[str, Any], adapters: bool) -> dict[str, Any]:
@@ -39,7 +40,7 @@ class Worker:
         import vllm
         from vllm.platforms import current_platform
 
-        on_cpu = current_platform.is_cpu()
+        self.on_cpu = on_cpu = bool(current_platform.is_cpu())
         if not on_cpu and current_platform.is_cuda() and current_platform.has_device_capability(90):
             os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
         sleeps = bool(current_platform.is_sleep_mode_available())
@@ -57,7 +58,7 @@ class Worker:
             "version": vllm.__version__,
             "device": current_platform.device_type,
             "sleeps": sleeps,
-            "reloads": not adapters and self._reloads(),
+            "reloads": not adapters and self._reloads() and (not on_cpu or options.get("tensor_parallel_size", 1) == 1),
             "in_effect": self._in_effect(),
         }
 
@@ -66,6 +67,8 @@ class Worker:
         self._wake()
         if weights is not None:
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": weights})
+            if self.on_cpu:
+                self.llm.apply_model(_pack_heads)
         self.adapter = None
         if adapter is not None:
             from vllm.lora.request import LoRARequest
@@ -129,6 +132,18 @@ class Worker:
             "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
             "max_num_seqs": config.scheduler_config.max_num_seqs,
         }
+
+
+def _pack_heads(model: Any) -> None:
+    """Bring the packed copies of heads up to date, which vLLM keeps on CPUs.
+
+    Reloading weights leaves them as they were where a head is one matrix with the embedding (seen in 0.32).
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for layer in model.modules():
+        if isinstance(layer, ParallelLMHead):
+            layer.quant_method.process_weights_after_loading(layer)
 
 
 def main() -> None:
