@@ -38,7 +38,7 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A random model that nearly always says A or B, by a number of its hidden state that hardly changes."""
+    """A random model that nearly always says A or B, by a number of its hidden state that never changes."""
     folder = tmp_path_factory.mktemp("judge")
     tiny_models.save_causal_lm(folder, initializer_range=0.2)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -46,9 +46,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         network = LlamaForCausalLM(config)
-        network.model.embed_tokens.weight[:, 0] = 6.0
+        network.model.embed_tokens.weight[:, 0] = 20.0
+        for layer in network.model.layers:
+            layer.self_attn.o_proj.weight[0] = layer.mlp.down_proj.weight[0] = 0.0
         network.lm_head.weight[:, 0] = 0.0
-        network.lm_head.weight[tokenizer.convert_tokens_to_ids(["A", "B"]), 0] = 3.0
+        network.lm_head.weight[tokenizer.convert_tokens_to_ids(["A", "B"]), 0] = 6.0
     network.save_pretrained(folder)
     return str(folder)
 

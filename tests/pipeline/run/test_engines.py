@@ -115,7 +115,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_an_engine_that_dies_once_costs_one_stage(tmp_path: Path) -> None:
+def test_an_engine_that_dies_once_costs_one_stage_and_draws_in_evaluations_too(tmp_path: Path) -> None:
     fault = f"dies_once=3:{tmp_path / 'count'}"
     recipe = tiny_run.write(tmp_path, values(tmp_path, "adapters", engine=engine(tmp_path, "fake", fault)))
     refused(
@@ -125,6 +125,31 @@ def test_an_engine_that_dies_once_costs_one_stage(tmp_path: Path) -> None:
     done = comal("run", recipe, "--output-dir", tmp_path / "run")
     assert done.exit_code == 0, done.output
     assert "vllm 0.0.fake" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    options = ["--judge", tmp_path / "run", "--draws", 20, "--answers", 2, "--output-dir", tmp_path / "eval"]
+    assert comal("eval", tmp_path / "run", *options).exit_code == 0
+    looked = read_json(tmp_path / "eval" / "door.json")
+    assert {name: "(vllm 0.0.fake on cpu)" in found["line"] for name, found in looked.items()} == {
+        "start": True, "comal": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "said"),
+    [
+        ("whole", "stale", "it holds the checkpoint before"),
+        ("adapters", "base", "it holds the base weights instead of the adapter"),
+        ("adapters", "template", "it is shown the prompts with another begin token before them"),
+    ],
+)
+def test_a_run_stops_before_an_answer_of_another_policy_is_kept(
+    tmp_path: Path, kind: str, fault: str, said: str
+) -> None:
+    recipe = tiny_run.write(tmp_path, values(tmp_path, kind, engine=engine(tmp_path, "fake", fault)))
+    refused(
+        comal("run", recipe, "--output-dir", tmp_path / "run"), "does not draw from the policy that is scored", said
+    )
+    begun = 0 if fault == "template" else 1
+    assert len(list((tmp_path / "run").rglob("samples.parquet"))) == begun
 
 
 def test_the_engine_is_part_of_what_a_run_is_and_where_it_lies_is_not(tmp_path: Path) -> None:
