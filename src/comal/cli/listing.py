@@ -17,7 +17,7 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List algorithms, judges, losses, games, populations and recipes with their options."""
+    """List algorithms, judges, losses, engines, games, populations and recipes with their options."""
     from comal.errors import ConfigError, near_match
 
     if kind is not None and kind not in KINDS:
@@ -67,9 +67,9 @@ def _entries(kind: str) -> list[dict[str, str]]:
         ]
     import dataclasses
 
-    from comal.plugins import ALGORITHMS, JUDGES, LOSSES
+    from comal.plugins import ALGORITHMS, ENGINES, JUDGES, LOSSES
 
-    family = {"algorithms": ALGORITHMS, "judges": JUDGES, "losses": LOSSES}[kind]
+    family = {"algorithms": ALGORITHMS, "judges": JUDGES, "losses": LOSSES, "engines": ENGINES}[kind]
     entries = []
     for name in family.names():
         cls = family.find(name, kind)

@@ -45,6 +45,7 @@ def plan(
     table = Table("what", "how much", box=None, pad_edge=False, show_header=False)
     for name, value in [
         *_lines(cost["total"]),
+        ("answers are drawn by", _engine(cost["engine"])),
         ("afterwards, comal certify", _certify(cost["certify"], cost["total"])),
     ]:
         table.add_row(name, value)
@@ -68,6 +69,12 @@ def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
         *_memory(total["memory"]),
         *(("not known here", what) for what in total["unknown"]),
     ]
+
+
+def _engine(engine: dict[str, Any]) -> str:
+    """Its name, and the options that are given or not empty."""
+    options = [f"{name} {value}" for name, value in engine.items() if name != "name" and value not in (None, {})]
+    return ", ".join([str(engine["name"]), *options])
 
 
 def _updates(total: dict[str, Any]) -> str:

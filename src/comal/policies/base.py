@@ -54,6 +54,20 @@ class Completion:
     finished: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One answer as it was drawn.
+
+    Attributes:
+        token_ids: the end token included where it was drawn.
+        log_probs: of each token, in nats, under the distribution that it was drawn from: after temperature and top-p.
+            None where nobody asked.
+    """
+
+    token_ids: tuple[int, ...]
+    log_probs: tuple[float, ...] | None = None
+
+
 def answer_id(prompt: Prompt, completion: Completion) -> str:
     """A stable name of an answer to a prompt: equal answers to one prompt have equal names."""
     content = f"{prompt.id}\0{completion.finished:d}\0{completion.text}"

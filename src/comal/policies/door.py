@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import torch
 
 from comal.errors import PolicyError
-from comal.policies.base import Prompt, derive_seed
+from comal.models.tokens import prompt_ids
+from comal.policies.base import Drawn, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.generation import wishes
 from comal.policies.sequences import Group, TokenBatch, summed_log_probs, token_log_probs
@@ -44,6 +45,9 @@ _EXAMINED: weakref.WeakSet[PromptEncoder] = weakref.WeakSet()
 """Encoders of the stores whose kind of model was looked at thoroughly."""
 
 _PLACE = "policy"
+
+DrawAnswers = Callable[[Sequence[Prompt], int, int, int], Sequence[Sequence[Drawn]]]
+"""So many answers to each prompt, from a seed, of so many tokens at most, with the tokens' log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Agreement:
         plain: scorer against a plain forward pass; None where that was known of this kind of model.
         layout: shared layout against the plain one; None where prompts are not shared, or that was known.
         tolerance: mean difference that is allowed, in nats a token.
+        engine: what drew, where it holds weights of its own.
     """
 
     tokens: int
@@ -75,6 +80,7 @@ class Agreement:
     plain: Gap | None
     layout: Gap | None
     tolerance: float
+    engine: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -83,7 +89,8 @@ class Agreement:
     def line(self) -> str:
         """One line for the record."""
         gaps = [gap.mean for gap in (self.sampler, self.plain, self.layout) if gap is not None]
-        return f"sampler and scorer agree to {max(gaps):.0e} nats a token ({self.tolerance:g} allowed)"
+        sampler = "sampler" if self.engine is None else f"sampler ({self.engine})"
+        return f"{sampler} and scorer agree to {max(gaps):.0e} nats a token ({self.tolerance:g} allowed)"
 
 
 def once(policy: TransformersPolicy, prompts: Sequence[Prompt]) -> Agreement:
@@ -140,15 +147,121 @@ def require(
     found = _sampler_gap(draw.scores, logits, answers, sampler.decoding)
     if not found.within(tolerance):
         raise PolicyError(_PLACE, _cause(sampler, scorer, draw, groups, found, suspects or {}))
-    plain = _plain_gap(scorer, groups, token_log_probs(logits, batch)) if thorough else None
-    if plain is not None and not plain.within(tolerance):
+    plain = _require_plain(scorer, groups, token_log_probs(logits, batch)) if thorough else None
+    return Agreement(sum(map(len, answers)), found, plain, layout, tolerance)
+
+
+def require_engine(
+    scorer: TransformersPolicy,
+    draw: DrawAnswers,
+    prompts: Sequence[Prompt],
+    title: str,
+    suspects: Mapping[str, Callable[[], TransformersPolicy]],
+) -> Agreement:
+    """Check that an engine with weights of its own draws what is scored: its log-probabilities against the scorer's.
+
+    Two checkpoints that are a step apart may differ by less than rounding can explain. So the engine is held against
+    what it may have been left with as well, and must not be much nearer to that.
+
+    Args:
+        scorer: gives log-probabilities.
+        draw: draws by the engine, and tells the tokens' log-probabilities.
+        prompts: as for `require`.
+        title: of the engine, for the record.
+        suspects: opens policies that it may hold instead, by what to call them.
+
+    Raises:
+        PolicyError: they differ by more than rounding, or it holds one of the suspects.
+    """
+    thorough = scorer.encoder not in _EXAMINED
+    tried = _tried(scorer, prompts)
+    layout = _layout_gap(scorer, tried) if scorer.share_prompt and thorough else None
+    tolerance = _tolerance(scorer)
+    longest = min(_TOKENS, scorer.decoding.max_new_tokens)
+    drawn = draw(tried, _SAMPLES, derive_seed("door"), longest)
+    answers = [answer for group in drawn for answer in group]
+    groups = [
+        (scorer.encoder(prompt), [a.token_ids for a in group]) for prompt, group in zip(tried, drawn, strict=True)
+    ]
+    batch = scorer.laid_out(groups, share_prompt=False)
+    logits = scorer.logits(batch)
+    found = _drawn_gap(answers, logits, scorer.decoding)
+    for name, opened in suspects.items():
+        gap = _drawn_gap(answers, opened().logits(batch), scorer.decoding)
+        if found.mean > max(_NEARER * gap.mean, _NOTHING) and gap.within(tolerance):
+            raise PolicyError(_PLACE, f"{_head(found, tolerance, title)}: it holds {name}; {_AGAIN}")
+    if not found.within(tolerance):
+        raise PolicyError(
+            _PLACE, f"{_head(found, tolerance, title)}: {_cause_of_engine(scorer, tried, drawn)}; {_AGAIN}"
+        )
+    plain = _require_plain(scorer, groups, token_log_probs(logits, batch)) if thorough else None
+    _EXAMINED.add(scorer.encoder)
+    return Agreement(sum(len(a.token_ids) for a in answers), found, plain, layout, tolerance, title)
+
+
+_NEARER: Final = 4.0
+"""How many times nearer to another policy an engine must be for that to be the one that it holds."""
+_NOTHING: Final = 1e-5
+"""Nats a token. Policies that are no further apart are one."""
+_AGAIN: Final = "load the checkpoint into it again: type the same command once more"
+
+
+def _drawn_gap(answers: Sequence[Drawn], logits_RCV: torch.Tensor, decoding: Decoding) -> Gap:
+    """Differences between an engine's log-probabilities of R answers and those that the scoring path's logits give.
+
+    With top-p the two may differ by a token at the edge of what is kept; that much is allowed for.
+    """
+    gaps: list[torch.Tensor] = []
+    for r, answer in enumerate(answers):
+        assert answer.log_probs is not None
+        T = len(answer.token_ids)
+        own = torch.tensor(answer.log_probs, dtype=torch.float64)
+        wanted = (logits_RCV[r, :T].double().cpu() / decoding.temperature).log_softmax(-1)
+        chosen = wanted.gather(1, torch.tensor(answer.token_ids).unsqueeze(1))[:, 0]
+        if decoding.top_p == 1:
+            gaps.append((own - chosen).abs())
+            continue
+        kept_TV = wanted.exp().sort(dim=-1, descending=True).values.cumsum(-1)
+        edge_T = (kept_TV < decoding.top_p).sum(-1)
+        last = kept_TV.shape[1] - 1
+        among = torch.stack([kept_TV.gather(1, (edge_T + k).clamp(0, last).unsqueeze(1))[:, 0] for k in (-1, 0, 1)])
+        gaps.append((own - (chosen - among.log())).abs().amin(0))
+    return _gap(torch.cat(gaps))
+
+
+def _cause_of_engine(scorer: TransformersPolicy, tried: Sequence[Prompt], drawn: Sequence[Sequence[Drawn]]) -> str:
+    """What an engine may have been shown or may hold, as far as that can be told."""
+    answers = [answer for group in drawn for answer in group]
+    encoder = scorer.encoder
+    begin = encoder.tokenizer.bos_token_id
+    shown: dict[str, Callable[[Prompt], list[int]]] = {}
+    if encoder.use_template:
+        shown["without the chat template"] = lambda prompt: prompt_ids(encoder.tokenizer, prompt.text)
+    if begin is not None:
+        shown["with another begin token before them"] = lambda prompt: [begin, *encoder(prompt)]
+    for what, encode in shown.items():
+        groups = [(encode(p), [a.token_ids for a in group]) for p, group in zip(tried, drawn, strict=True)]
+        gap = _drawn_gap(answers, scorer.logits(scorer.laid_out(groups, share_prompt=False)), scorer.decoding)
+        if gap.within(_tolerance(scorer)):
+            return f"it is shown the prompts {what}"
+    return "it holds other weights than the checkpoint, perhaps an earlier (stale) one, or computes them otherwise"
+
+
+def _require_plain(scorer: TransformersPolicy, groups: Sequence[Group], scored_RC: torch.Tensor) -> Gap:
+    """The gap of `_plain_gap`.
+
+    Raises:
+        PolicyError: it is more than rounding.
+    """
+    plain, tolerance = _plain_gap(scorer, groups, scored_RC), _tolerance(scorer)
+    if not plain.within(tolerance):
         raise PolicyError(
             _PLACE,
             f"log-probabilities of this model in a batch differ from those of a plain forward pass by {plain.mean:.2g}"
             f" nats a token ({tolerance:g} allowed): it does not take padding on the left as it should; use another"
             " architecture or version of Transformers",
         )
-    return Agreement(sum(map(len, answers)), found, plain, layout, tolerance)
+    return plain
 
 
 def _tried(policy: TransformersPolicy, prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -287,9 +400,9 @@ def _changed(sampler: TransformersPolicy, changed: Gap) -> str:
     )
 
 
-def _head(gap: Gap, tolerance: float) -> str:
+def _head(gap: Gap, tolerance: float, sampler: str = "the sampler") -> str:
     amount = "some tokens are never drawn" if math.isinf(gap.mean) else f"{gap.mean:.2g} nats a token"
-    return f"the sampler does not draw from the policy that is scored ({amount}, {tolerance:g} allowed)"
+    return f"{sampler} does not draw from the policy that is scored ({amount}, {tolerance:g} allowed)"
 
 
 def difference(before: torch.Tensor, after: torch.Tensor) -> Gap:

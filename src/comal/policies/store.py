@@ -23,6 +23,8 @@ from comal.policies.adapters import (
 from comal.policies.base import derive_seed
 from comal.policies.device import state
 from comal.policies.encoder import PromptEncoder, PromptFormat
+from comal.policies.engines.base import Drawing, Opening, Sampler
+from comal.policies.engines.transformers import Transformers
 from comal.policies.loading import load_tokenizer
 from comal.policies.merging import Answered, Base, load_whole, write_merged
 from comal.policies.saved import save_checkpoint
@@ -67,6 +69,7 @@ class PolicyStore:
         seed: of fresh adapters.
         device: of the weights; this process's own by default.
         keep: policies kept in memory.
+        drawing: what answers are drawn by; Transformers by default.
 
     Raises:
         PolicyError: no such model, or a system prompt that nothing puts in.
@@ -82,6 +85,7 @@ class PolicyStore:
         seed: int = 0,
         device: torch.device | None = None,
         keep: int = 2,
+        drawing: Drawing | None = None,
     ) -> None:
         model = model if isinstance(model, ModelSource) else ModelSource(model)
         self.model = model
@@ -92,6 +96,7 @@ class PolicyStore:
         self.batching = batching or Batching()
         self.seed = seed
         self.device = device or torch.device(state().device)
+        self.drawing = drawing or Drawing(Transformers())
         self.keep = keep
         own = None if model.adapter is None else Path(model.adapter)
         if own is not None and any((own / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json")):
@@ -144,6 +149,32 @@ class PolicyStore:
             self.open(checkpoint)
         return MixedPolicy([(weight, self.open(checkpoint)) for checkpoint, weight in weights.items()])
 
+    def sampler(self, weights: str | Path | Mapping[str | Path, float]) -> Sampler:
+        """A checkpoint, or the mixture of several by weight, opened by the engine that draws answers.
+
+        Raises:
+            PolicyError: there is no such model, or the engine cannot open it.
+        """
+        wanted = weights if isinstance(weights, Mapping) else {weights: 1.0}
+
+        def beside(checkpoint: str) -> TransformersPolicy:
+            self.keep = max(self.keep, len(wanted) + 1)
+            self.open_mixture(wanted)  # of the policies in memory, those that are not looked at again go first
+            return self.open(checkpoint)
+
+        opening = Opening(
+            wanted,
+            self.open_mixture,
+            beside,
+            self.base,
+            self.model.revision,
+            self.model.dtype,
+            self.model.trust_remote_code,
+            None if self.lora is None else self.lora.r,
+            self.drawing.log,
+        )
+        return self.drawing.engine.sampler(opening)
+
     def trainable(self, checkpoint: str | Path) -> Any:
         """A model to train whose distribution starts as that of `checkpoint`; switched to training mode."""
         if self.lora is None:
@@ -189,6 +220,7 @@ class PolicyStore:
         """Free a checkpoint's memory; its files stay."""
         policy = self._open.pop(str(checkpoint), None)
         if policy is not None and policy.adapter is not None and policy.model is self._host:
+            self._host.set_adapter(TRAINED)  # one that is active cannot go quietly
             self._host.delete_adapter(policy.adapter)
 
     def _remember(self, key: str, policy: TransformersPolicy) -> None:

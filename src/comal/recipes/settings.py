@@ -151,6 +151,7 @@ class SamplingSettings(Settings):
         temperature: 1 samples the policy itself. The regression is right for any sampling distribution, but win rates
             are then those against the tempered opponent.
         batch_size: answers generated at once.
+        engine: name or mapping of what draws them: `transformers`, or `vllm` in a process of its own.
         comparisons: `all` pairs of a prompt's answers are judged, or a number k: each answer meets k others, drawn at
             random, and its win rate is completed without bias; a prompt then costs K·k/2 pairs instead of K(K-1)/2.
             Certificates and evaluations judge all pairs always.
@@ -164,6 +165,7 @@ class SamplingSettings(Settings):
     temperature: Positive = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch_size: Count = 64
+    engine: Spec = "transformers"
     max_failure_rate: Share = 0.05
 
     @field_validator("comparisons", mode="plain")

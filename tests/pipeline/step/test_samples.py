@@ -14,6 +14,7 @@ from comal.pipeline.disk.files import read_table
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import Completion, Prompt, derive_seed
 from comal.policies.door import Agreement, Gap
+from comal.policies.engines.transformers import TransformersSampler
 
 PROMPTS = (Prompt.of_text("x"), Prompt.of_text("y"), Prompt.of_text("z"))
 COMPLETIONS = st.builds(Completion, st.text(), st.lists(st.integers(0, 9), max_size=4).map(tuple), st.booleans())
@@ -93,7 +94,7 @@ class Drawer:
 
 def test_drawn_once_in_batches_and_prompts_that_come_twice_get_other_answers(tmp_path: Path) -> None:
     policy, prompts = Drawer(4), (PROMPTS[0], PROMPTS[1], PROMPTS[0])
-    drawn = sample_once(tmp_path / "s.parquet", policy, prompts, 2, seed=5)
+    drawn = sample_once(tmp_path / "s.parquet", TransformersSampler(policy), prompts, 2, seed=5)
     assert policy.calls == [(["x", "y"], 2, derive_seed(5, 0)), (["x"], 2, derive_seed(5, 2))]
     assert drawn.texts[0] != drawn.texts[2]
     assert sample_once(tmp_path / "s.parquet", None, prompts, 2, seed=5) == drawn, "needs no policy again"

@@ -45,6 +45,7 @@ from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
+from comal.policies.engines.outside.running import close_engine
 
 EXAMPLES = 20
 _SHOWN = 60
@@ -81,6 +82,7 @@ class Certification:
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
+        close_engine()
 
     @property
     def exploiters(self) -> list[str]:
@@ -98,6 +100,7 @@ class Certification:
             ComalError: wrong settings; a folder that holds something else, or is in use.
         """
         check(self.plan.exploiter)
+        self.plan.exploiter.engine.require()
         require_target(self.plan.exploiter.algorithm)
         for path in self.plan.against:
             require_kind(path, self.plan.recipe)
@@ -225,10 +228,10 @@ class Certification:
     def _draw(
         self, path: Path, shared: Resources, checkpoint: str | Path, prompts: Sequence[Prompt], count: int, name: str
     ) -> Samples:
-        policy = None if path.is_file() else shared.store.open(checkpoint)
+        sampler = None if path.is_file() else shared.store.sampler(checkpoint)
         seed = derive_seed(self.plan.settings.seed, "certify", path.name, name)
-        samples = sample_once(path, policy, prompts, count, seed)
-        keep(self.folder, name, policy)
+        samples = sample_once(path, sampler, prompts, count, seed)
+        keep(self.folder, name, sampler)
         return samples
 
     def _certificate(

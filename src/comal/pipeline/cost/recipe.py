@@ -77,6 +77,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
         "name": recipe.name,
         "policy": _policy_line(recipe.policy, parameters),
         "judge": describe(judge)["name"],
+        "engine": describe(resolved.engine),
         "methods": methods,
         "certify": certify,
         "total": {

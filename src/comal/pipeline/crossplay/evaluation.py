@@ -45,7 +45,8 @@ from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.plugins import describe
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.encoder import PromptFormat
-from comal.policies.transformers import TransformersPolicy
+from comal.policies.engines.base import Sampler
+from comal.policies.engines.outside.running import close_engine
 
 BLOCK = 32
 """Prompts a file of samples: what a kill can cost of a policy's sampling."""
@@ -134,6 +135,7 @@ class Evaluation:
             return self._judge(own, answers, drawn, progress)
         finally:
             lock.release()
+            close_engine()
 
     def _judge(
         self,
@@ -192,18 +194,18 @@ class Evaluation:
         given = self.settings.sampling
         depends_on = [model.identity(), given.model_dump(), self.settings.seed, [p.id for p in self.prompts]]
         place = folder.samples(f"{_slug(model.name)}-{_digest(depends_on)}")
-        policy: TransformersPolicy | None = None
+        sampler: Sampler | None = None
         completions: list[Any] = []
         for start in range(0, len(self.prompts), BLOCK):
             block = self.prompts[start : start + BLOCK]
             path = place.block(start)
             progress.stage(f"sampling {model.name}", start, len(self.prompts))
-            if policy is None and not path.is_file():
-                policy = self.stores.store(model).open(model.checkpoint)
+            if sampler is None and not path.is_file():
+                sampler = self.stores.store(model).sampler(model.checkpoint)
             # Not by name: a policy's answers stay when it is called something else.
             seed = derive_seed(self.settings.seed, "eval", json.dumps(model.identity()), start)
-            completions += sample_once(path, policy, block, given.answers, seed).completions
-        keep(folder.path, model.name, policy)
+            completions += sample_once(path, sampler, block, given.answers, seed).completions
+        keep(folder.path, model.name, sampler)
         return Samples(tuple(self.prompts), tuple(completions)), place
 
     def _kl(self, place: SamplesFolder, model: Model, samples: Samples, progress: EvalProgress) -> Divergence | None:

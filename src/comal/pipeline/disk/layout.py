@@ -6,6 +6,7 @@ provenance.json        versions, machine and command of every session that worke
 timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
 door.json              how well sampler and scorer of its policies agree
+engine-0.log           what the sampling engine of process 0 said, where it is a process of its own
 data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 start/                 the starting policy's checkpoint where the recipe brings an adapter: merged into its base

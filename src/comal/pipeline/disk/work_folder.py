@@ -35,6 +35,10 @@ class WorkFolder:
         """What is being done right now, see `comal.pipeline.disk.progress`."""
         return self.path / "progress.json"
 
+    def engine_log(self, process: int) -> Path:
+        """What the sampling engine of a process, by its number, has to say, where it is a process of its own."""
+        return self.path / f"engine-{process}.log"
+
     @property
     def door(self) -> Path:
         """How well sampler and scorer of each policy agree, see `comal.policies.door`."""

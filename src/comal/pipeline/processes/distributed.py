@@ -14,15 +14,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_chunks(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], size: int) -> list[R]:
-    """`work` on consecutive chunks of `size` items, chunk c on process c mod world; every process gets all results.
+def map_chunks(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], size: int, stride: int = 1) -> list[R]:
+    """`work` on consecutive chunks of `size` items, in turn on every `stride`-th process; all get all results.
 
     Chunks are cut the same way for any number of processes, so a chunk's arithmetic and random draws are too.
     """
     processes = state()
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
     mine = {
-        c: list(work(chunk)) for c, chunk in enumerate(chunks) if c % processes.num_processes == processes.process_index
+        c: list(work(chunk))
+        for c, chunk in enumerate(chunks)
+        if c * stride % processes.num_processes == processes.process_index
     }
     if processes.num_processes > 1:
         from accelerate.utils import gather_object

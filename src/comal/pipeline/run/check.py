@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from comal.errors import ComalError, ConfigError, RunError
+from comal.judges.base import Judge
 from comal.judges.kept.file import check_cache
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.resolved import ResolvedRecipe
-from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
+from comal.pipeline.step.fits import refuse_undrawable, refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
+from comal.policies.engines.base import Engine
 from comal.policies.loading import require_folder
 from comal.records import read
-from comal.resolve import resolve_judge
+from comal.resolve import resolve_engine, resolve_judge
 
 _LOGGING = (
     "report_to", "run_name", "project", "trackio_space_id", "disable_tqdm", "log_level", "log_level_replica",
@@ -31,7 +33,7 @@ HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate",
 figure but the last digits of a mean training loss (threads round the policy itself). A judge's own are
 `Judge.harmless`."""
 
-_ADDED = {"policy.long_prompts": "cut"}
+_ADDED = {"policy.long_prompts": "cut", "sampling.engine.name": "transformers"}
 """Settings that older runs do not name, with what they meant."""
 
 
@@ -59,6 +61,7 @@ def check(resolved: ResolvedRecipe) -> None:
     for name, instructions in programs.items():
         refuse_unfit(instructions, loss, recipe.training.pairing, name)
         refuse_unplayable(instructions, recipe, name)
+        refuse_undrawable(instructions, resolved.engine, name)
     if recipe.evaluation.judge is not None:
         resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
@@ -112,14 +115,21 @@ def changes(written: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, t
 def _without_harmless(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without `HARMLESS`, and of its judges only what changes a verdict: a larger budget continues a run.
 
-    The recipe that an exploiter's settings are `of` is treated alike.
+    Likewise of its engine, what decides a draw. The recipe that an exploiter's settings are `of` is treated alike.
     """
     kept = dict(recipe)
     if "judge" in recipe:  # another version's recipe may be without
-        kept["judge"] = _essentials(recipe["judge"], "judge")
+        kept["judge"] = _essentials(recipe["judge"], resolve_judge, "judge")
     evaluation = recipe.get("evaluation")
     if isinstance(evaluation, Mapping) and evaluation.get("judge") is not None:
-        kept["evaluation"] = dict(evaluation) | {"judge": _essentials(evaluation["judge"], "evaluation.judge")}
+        kept["evaluation"] = dict(evaluation) | {
+            "judge": _essentials(evaluation["judge"], resolve_judge, "evaluation.judge")
+        }
+    sampling = recipe.get("sampling")
+    if isinstance(sampling, Mapping) and sampling.get("engine") is not None:
+        kept["sampling"] = dict(sampling) | {
+            "engine": _essentials(sampling["engine"], resolve_engine, "sampling.engine")
+        }
     if isinstance(kept.get("of"), Mapping):
         kept["of"] = _without_harmless(kept["of"])
     for place in HARMLESS:
@@ -135,12 +145,12 @@ def _without(values: Mapping[str, Any], place: Sequence[str]) -> dict[str, Any]:
     return dict(values) | {first: _without(inside, rest)} if isinstance(inside, Mapping) else dict(values)
 
 
-def _essentials(spec: Any, place: str) -> Any:
+def _essentials(spec: Any, resolve: Callable[[object, str], Judge | Engine], place: str) -> Any:
     try:
-        judge = resolve_judge(spec, place)
+        member = resolve(spec, place)
     except ComalError:  # written by another version, or of a package that is gone: compare it as it stands
         return spec
-    return judge.essentials()
+    return member.essentials()
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -9,9 +9,8 @@ from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.work_folder import WorkFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.step.resources import Resources
-from comal.policies import door
-from comal.policies.door import Agreement
-from comal.policies.transformers import TransformersPolicy
+from comal.pipeline.step.samples import check_door
+from comal.policies.engines.base import Sampler
 
 
 def check_start(folder: Path, shared: Resources) -> None:
@@ -20,15 +19,15 @@ def check_start(folder: Path, shared: Resources) -> None:
     Raises:
         PolicyError: what it draws is not what is scored.
     """
-    store = shared.store
-    policy = store.open(store.initial)
-    door.once(policy, shared.splits.train)
-    keep(folder, "start", policy)
+    sampler = shared.store.sampler(shared.store.initial)
+    check_door(sampler, shared.splits.train)
+    keep(folder, "start", sampler)
+    sampler.rest()
 
 
-def keep(folder: Path, name: str, policy: TransformersPolicy | None) -> None:
+def keep(folder: Path, name: str, sampler: Sampler | None) -> None:
     """Add what was found of a policy to the folder's record, if it was looked at."""
-    found: Agreement | None = None if policy is None else policy.agreement
+    found = None if sampler is None else sampler.agreement
     if found is None:
         return
     entry = found.to_json() | {"line": found.line()}

@@ -118,8 +118,8 @@ def _answers(
         path = run.answers(name)
         count = settings.samples + (max(settings.best_of, default=0) if name in rows else 0)
         on_main(functools.partial(_forget_other_count, path, count * len(prompts)))
-        policy = None if path.is_file() else resources.store.open(checkpoint)
-        samples[name] = sample_once(path, policy, prompts, count, derive_seed(resources.recipe.seed, "test", name))
+        sampler = None if path.is_file() else resources.store.sampler(checkpoint)
+        samples[name] = sample_once(path, sampler, prompts, count, derive_seed(resources.recipe.seed, "test", name))
     return samples
 
 

@@ -109,8 +109,8 @@ class Method:
         on_main(write)
 
     def _samples(self, checkpoint: str, path: Path, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
-        policy = None if path.is_file() else self.resources.store.open(self.backend.roles.path(checkpoint))
-        return sample_once(path, policy, prompts, count, seed)
+        sampler = None if path.is_file() else self.resources.store.sampler(self.backend.roles.path(checkpoint))
+        return sample_once(path, sampler, prompts, count, seed)
 
 
 @dataclass

@@ -14,8 +14,16 @@ from comal.judges.base import Judge
 from comal.losses.base import Loss
 from comal.pipeline.disk.layout import RUN_FOLDERS
 from comal.plugins import describe
+from comal.policies.engines.base import Engine
 from comal.recipes.settings import Recipe, Spec
-from comal.resolve import Classifier, resolve_algorithm, resolve_classifier, resolve_judge, resolve_loss
+from comal.resolve import (
+    Classifier,
+    resolve_algorithm,
+    resolve_classifier,
+    resolve_engine,
+    resolve_judge,
+    resolve_loss,
+)
 
 _TAKEN = RUN_FOLDERS | {START, "now"}
 """Names that mean something else in a run's folder or among an evaluation's policies."""
@@ -31,6 +39,7 @@ class ResolvedRecipe:
         judge: the one trained on.
         evaluation_judge: of held-out figures; the same unless the recipe names another.
         loss: by which proximal steps are trained.
+        engine: by which answers are drawn.
     """
 
     recipe: Recipe
@@ -38,6 +47,7 @@ class ResolvedRecipe:
     judge: Judge
     evaluation_judge: Judge
     loss: Loss
+    engine: Engine
 
     @property
     def algorithm(self) -> Algorithm:
@@ -60,6 +70,7 @@ class ResolvedRecipe:
         plain["algorithm"] = describe(self.methods[main])
         plain["judge"] = describe(self.judge)
         plain["training"]["loss"] = describe(self.loss)
+        plain["sampling"]["engine"] = describe(self.engine)
         plain["baselines"] = {name: describe(self.methods[name]) for name in others}
         if self.recipe.evaluation.judge is not None:
             plain["evaluation"]["judge"] = describe(self.evaluation_judge)
@@ -79,7 +90,8 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
     loss = resolve_loss(recipe.training.loss, "training.loss")
     if recipe.evaluation.judge is not None:
         evaluation_judge = resolve_judge(recipe.evaluation.judge, "evaluation.judge")
-    return ResolvedRecipe(recipe, methods, judge, evaluation_judge, loss)
+    engine = resolve_engine(recipe.sampling.engine, "sampling.engine")
+    return ResolvedRecipe(recipe, methods, judge, evaluation_judge, loss, engine)
 
 
 def method_names(recipe: Recipe) -> dict[str, Spec]:

@@ -7,13 +7,16 @@ from pathlib import Path
 from comal.evaluation.exploitability.scoreboard import Field
 from comal.judges.asking.oracle import Oracle
 from comal.pipeline.disk.layout import HomeFolder
+from comal.pipeline.processes.distributed import state
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.resources import Resources
 from comal.policies.adapters import LoraConfig
 from comal.policies.encoder import PromptFormat
+from comal.policies.engines.base import Drawing
 from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Batching, Decoding
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_engine
 
 
 def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
@@ -22,9 +25,9 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
     Raises:
         PolicyError: the starting model cannot be loaded.
     """
-    policy, sampling = recipe.policy, recipe.sampling
+    policy, sampling, home = recipe.policy, recipe.sampling, HomeFolder(folder)
     lora = policy.lora
-    start = str(HomeFolder(folder).start(recipe))
+    start = str(home.start(recipe))
     return PolicyStore(
         ModelSource(
             start,
@@ -37,6 +40,7 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
         Decoding(sampling.temperature, sampling.top_p, policy.max_new_tokens, sampling.batch_size),
         Batching(recipe.training.log_prob_batch, recipe.training.share_prompt),
         seed=recipe.seed,
+        drawing=Drawing(resolve_engine(sampling.engine, "sampling.engine"), home.engine_log(state().process_index)),
     )
 
 

@@ -26,6 +26,7 @@ from comal.pipeline.run.method import Method
 from comal.pipeline.run.resolved import ResolvedRecipe, resolve
 from comal.pipeline.run.resources import open_resources
 from comal.pipeline.run.start import prepare_start, timed
+from comal.policies.engines.outside.running import close_engine
 from comal.recipes.settings import Recipe
 
 
@@ -51,6 +52,7 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
+        close_engine()
 
     def claim(self) -> None:
         """Make the folder, or take up what is in it.
@@ -59,6 +61,7 @@ class Run:
             RunError: the folder holds another run, something else, or is in use; or it cannot be extended.
         """
         check(self.resolved)
+        self.resolved.engine.require()
         content = {"format": FORMAT, "comal": comal.__version__, "recipe": self.resolved.canonical()}
         if state().is_main_process:
             lock = claim(RunFolder(self.folder), content, refuse_changed, list(self.resolved.methods))

@@ -12,6 +12,7 @@ from comal.losses.base import Loss
 from comal.pipeline.step.program import instructions_of
 from comal.pipeline.step.sampler import label
 from comal.plugins import describe
+from comal.policies.engines.base import Engine
 from comal.recipes.settings import Recipe
 
 
@@ -84,6 +85,31 @@ def refuse_unfit(instructions: Sequence[Instruction], loss: Loss, pairing: str |
                 f"{' and '.join(step.anchor.weights)}, known up to a constant; use `group`, or an algorithm whose "
                 "anchor is one policy",
             )
+
+
+def refuse_undrawable(instructions: Sequence[Instruction], engine: Engine, place: str) -> None:
+    """Refuse an engine that cannot draw what a program asks for.
+
+    Raises:
+        ConfigError: online steps, whose trainer draws for itself; an opponent that is a mixture of policies.
+    """
+    name = describe(engine)["name"]
+    for step in instructions:
+        if engine.outside and isinstance(step, PlayOnline):
+            raise ConfigError(
+                "sampling.engine",
+                f"the steps of `{place}` are trained on answers that their trainer draws itself, which `{name}` would"
+                " not; use `engine: transformers`, or a proximal algorithm such as `inpo`",
+            )
+        if engine.mixes or not isinstance(step, ProxStep):
+            continue
+        for _, mix in step.opponent.terms:
+            if mix.only_role is None:
+                raise ConfigError(
+                    "sampling.engine",
+                    f"`{name}` draws from one policy, and `{place}` from a mixture of {' and '.join(mix.weights)}; use"
+                    " `engine: transformers`, or an algorithm whose opponents are policies (`inpo`)",
+                )
 
 
 INSTALL = "pip install --constraint constraints.txt '.[trl]'"

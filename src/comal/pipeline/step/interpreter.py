@@ -89,7 +89,10 @@ class LanguageModelBackend:
         self._seconds: dict[str, float] = {}
 
     def _open(self, weights: Mapping[str, float]) -> TransformersPolicy:
-        return self.store.open_mixture({self.roles.path(name): weight for name, weight in weights.items()})
+        return self.store.open_mixture(self._weights(weights))
+
+    def _weights(self, weights: Mapping[str, float]) -> dict[str | Path, float]:
+        return {self.roles.path(name): weight for name, weight in weights.items()}
 
     def _open_role(self, role: Role) -> TransformersPolicy:
         return self.store.open(self.roles.path(self.roles[role]))
@@ -135,9 +138,9 @@ class LanguageModelBackend:
 
     def _sample(self, path: Path, mix: Mix, prompts: Sequence[Prompt]) -> Samples:
         with self._stage("sample"):
-            policy = None if path.is_file() else self._open(self.roles.mixture(mix))
+            sampler = None if path.is_file() else self.store.sampler(self._weights(self.roles.mixture(mix)))
             seed = derive_seed(self.recipe.seed, "sample", self.folder.name, self.roles.step, label(mix))
-            return sample_once(path, policy, prompts, self.recipe.sampling.samples, seed)
+            return sample_once(path, sampler, prompts, self.recipe.sampling.samples, seed)
 
     def _targets(self, folder: StepFolder, step: ProxStep, sampler: Mix, samples: Samples) -> Targets:
         roles = list(step.anchor.weights)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from comal.errors import RunError
 from comal.pipeline.disk.files import read_table, write_table
-from comal.pipeline.processes.distributed import map_chunks, on_main
-from comal.policies import door
-from comal.policies.base import Completion, Prompt, answer_id, derive_seed
+from comal.pipeline.processes.distributed import map_chunks, on_main, state
+from comal.policies.base import Completion, Prompt, answer_id
+from comal.policies.engines.base import Sampler
 from comal.policies.transformers import TransformersPolicy
 
 
@@ -80,26 +80,32 @@ class Samples:
         return cls(tuple(prompts), groups)
 
 
-def sample_once(
-    path: Path, policy: TransformersPolicy | None, prompts: Sequence[Prompt], count: int, seed: int
-) -> Samples:
-    """The samples in `path`, drawn from `policy` first when the file is not there yet; shared among processes.
+def sample_once(path: Path, sampler: Sampler | None, prompts: Sequence[Prompt], count: int, seed: int) -> Samples:
+    """The samples in `path`, drawn by `sampler` first when the file is not there yet; shared among processes.
 
     Raises:
-        PolicyError: what the policy draws is not what is scored.
+        PolicyError: what is drawn is not what is scored, or the engine failed.
     """
     if not path.is_file():
-        assert policy is not None
-        door.once(policy, prompts)
-        size = max(1, policy.decoding.batch_size // count)
+        assert sampler is not None
+        check_door(sampler, prompts)
         numbered = list(enumerate(prompts))
-        # Seeded by position, not by prompt: a prompt that comes twice in a step must not be given the same answers.
-        groups = map_chunks(
-            lambda chunk: policy.sample([p for _, p in chunk], count, derive_seed(seed, chunk[0][0])), numbered, size
-        )
+        size = sampler.at_once(len(numbered), count)
+        groups = map_chunks(lambda chunk: sampler.answers(chunk, count, seed), numbered, size, sampler.stride)
+        sampler.rest()
         fresh = Samples(tuple(prompts), tuple(tuple(g) for g in groups))
         on_main(lambda: fresh.save(path))
     return Samples.load(path, prompts)
+
+
+def check_door(sampler: Sampler, prompts: Sequence[Prompt]) -> None:
+    """Check, in the processes that draw, that what is drawn is what is scored.
+
+    Raises:
+        PolicyError: it is not.
+    """
+    if state().process_index % sampler.stride == 0:
+        sampler.check(prompts)
 
 
 def score(policy: TransformersPolicy, samples: Samples) -> NDArray[np.float64]:

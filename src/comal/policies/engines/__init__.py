@@ -1,0 +1,1 @@
+"""What draws a policy's answers, one file an engine; see `comal.policies.engines.base`."""
