@@ -56,7 +56,7 @@ def plan(
 def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("methods × proximal steps", f"{total['methods']} × {total['steps']}"),
-        *([("optimiser steps a proximal step", _updates(total))] if total["optimizer_steps"] is not None else []),
+        *_updates(total["optimizer_steps"]),
         ("training prompts", _prompts(total)),
         ("sampled answers", f"{total['answers']:,}"),
         ("sampled tokens, at most", f"{total['tokens']:,}"),
@@ -70,8 +70,8 @@ def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _updates(total: dict[str, Any]) -> str:
-    return f"{total['optimizer_steps']:,}, in one process"
+def _updates(count: int | None) -> list[tuple[str, str]]:
+    return [] if count is None else [("optimiser steps a proximal step", f"{count:,}")]
 
 
 def _memory(needed: dict[str, int] | None) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ provenance.json        versions, machine and command of every session that worke
 timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
 door.json              how well sampler and scorer of its policies agree
-data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
+data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage; batches.json
+                       says that several processes share a batch, which older runs do not
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 .supervised-trainer/   what its training goes on from, while it lasts
 <method>/              see `comal.pipeline.disk.method_folder`
@@ -163,6 +164,21 @@ class HomeFolder(WorkFolder):
     def forget_preparations(self) -> None:
         """Remove the prompts and pairs, so that they are prepared anew."""
         shutil.rmtree(self.path / _DATA, ignore_errors=True)
+
+    # Batches.
+
+    @property
+    def _batches(self) -> Path:
+        return self.path / _DATA / "batches.json"
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether all processes share the batch of an optimiser step; in older folders each has its own."""
+        return self._batches.is_file()
+
+    def mark_batches_shared(self) -> None:
+        """Let it be so; before the prompts are written, so that what is half prepared is prepared anew."""
+        write_json(self._batches, {"batch": "of all processes"})
 
     # The starting model.
 

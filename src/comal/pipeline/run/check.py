@@ -77,24 +77,26 @@ def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: P
         )
 
 
-def refuse_other_processes(folder: Path, processes: int) -> None:
-    """Refuse to go on in another number of processes.
+def refuse_other_processes(run: RunFolder, processes: int) -> None:
+    """Refuse to go on in another number of processes where batches are each process's own, as in older runs.
 
-    Batches are a process's own: an optimiser step would be of other prompts, and the run neither the one that was begun
-    nor one of so many processes.
+    An optimiser step would be of other prompts, and the run neither the one that was begun nor one of so many
+    processes. Where the batch is the recipe's, any number of processes takes the same steps.
 
     Raises:
-        RunError: the number is not the one that the run was begun in.
+        RunError: the number is not the one that such a run was begun in.
     """
-    path = RunFolder(folder).provenance
+    if run.shares_batches:
+        return
+    path = run.provenance
     sessions = read(Provenance, path).sessions if path.is_file() else ()
     before = sessions[-1].processes if sessions else None
     if before is not None and before != processes:
         raise RunError(
-            str(folder),
-            f"this run was trained in {before} processes, and this is {processes}: prompts_per_batch and batch_size are"
-            f" those of each process, so it would become another run; go on with {before}, or begin anew in another"
-            " --output-dir",
+            str(run.path),
+            f"this run was trained in {before} processes, and this is {processes}: when it was begun, prompts_per_batch"
+            f" and batch_size were those of each process, so it would become another run; go on with {before}, or begin"
+            " anew in another --output-dir",
         )
 
 

@@ -51,7 +51,9 @@ def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
             tolerated = recipe.evaluation.max_failure_rate
         evaluation_oracle = Oracle(resolved.evaluation_judge, verdicts, tolerated, spend_path=spend)
     store = open_store(folder, recipe)
-    return Resources(recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts())
+    return Resources(
+        recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts(), home.shares_batches
+    )
 
 
 def evaluation_field(resources: Resources, prompts: list[str], start: list[list[str]]) -> Field:

@@ -30,7 +30,7 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
             from comal.pipeline.training.supervised import make_supervised
 
             progress.stage("supervised", 0)
-            make_supervised(home.supervised.path, home.pairs(), recipe)
+            make_supervised(home.supervised.path, home.pairs(), recipe, home.shares_batches)
         on_main(lambda: remove_folder(home.supervised.state))
     if recipe.policy.from_scratch is not None:  # its tokenizer has just been made
         on_main(lambda: _fit_data(home, recipe, home.supervised.path))
@@ -38,6 +38,7 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
 
 def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
     if not home.has_prompts:
+        home.mark_batches_shared()
         home.write_prompts(split_prompts(recipe.prompts, recipe.seed))
     if recipe.supervised is not None and not home.has_pairs:
         home.write_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed))

@@ -83,6 +83,7 @@ class LanguageModelBackend:
         self.oracle = resources.oracle
         self.loss = resources.loss
         self.prompts = resources.splits.train
+        self.shares_batches = resources.shares_batches
         self.journal = journal
         self.progress = progress
         self.roles = Roles(folder, resources.store.initial, given)
@@ -262,6 +263,7 @@ class LanguageModelBackend:
             derive_seed(recipe.seed, "train", self.folder.name, step),
             folder.trainer,
             self._optimizer_state(),
+            self.shares_batches,
         )
 
     def _optimizer_state(self) -> dict[str, Any] | None:

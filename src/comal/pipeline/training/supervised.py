@@ -18,6 +18,7 @@ from comal.pipeline.data.prompts import Pair
 from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
+from comal.pipeline.training.batches import batch_here
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
 from comal.policies import door
@@ -111,6 +112,7 @@ def train_supervised(
     *,
     seed: int,
     output: Path,
+    shared: bool = True,
 ) -> float:
     """Fine-tune `model` in place on the pairs; returns the mean loss in nats a token.
 
@@ -137,11 +139,15 @@ def train_supervised(
     plain = [part.model_dump(mode="json") for part in (settings, policy)]
     origin = fingerprint([seed, *plain, [(row.prompt, row.answer) for row in rows]])
     before = last_checkpoint(output, origin)
+    everything = settings.loss_on == "all"
+    batch = batch_here(settings, shared)
     trainer = SupervisedTrainer(
         model=model,
-        args=training_arguments(settings, output, derive_seed(seed, "supervised"), settings.batch_size, 1),
+        args=training_arguments(settings, output, derive_seed(seed, "supervised"), batch),
+        batch=batch if shared else None,
+        sizes=[len(row.prompt) - 1 + len(row.answer) if everything else len(row.answer) for row in rows],
         train_dataset=rows,
-        data_collator=_Collator(scored.pad_token, settings.loss_on == "all"),
+        data_collator=_Collator(scored.pad_token, everything),
         loss_sum=0.0 if before is None else before.loss_sum,
         batches=0 if before is None else before.batches,
     )
@@ -187,10 +193,11 @@ def _mean_log_probs(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -
     return logp / [len(answer) for answer in answers]
 
 
-def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None:
+def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared: bool = True) -> None:
     """Make the starting policy's checkpoint in `folder`, which appears whole or not at all.
 
-    What a killed call goes on from is beside it, for the caller to remove.
+    What a killed call goes on from is beside it, for the caller to remove. A batch is `shared` among the processes, or
+    each process's own.
     """
     assert recipe.supervised is not None
     policy = recipe.policy
@@ -210,7 +217,9 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
     encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
     encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
-    loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
+    loss = train_supervised(
+        model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output, shared=shared
+    )
 
     def save() -> None:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from accelerate.data_loader import SeedableRandomSampler
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler
 
 from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
+from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, WholeBatches, batch_here
 from comal.policies.device import on_cpu
-from comal.policies.sequences import TokenBatch, completion_log_probs, next_token_logits, token_log_probs
+from comal.policies.sequences import TokenBatch, completion_log_probs, completion_token_log_probs
 from comal.recipes.settings import SupervisedSettings, TrainingSettings
 
 
@@ -103,12 +106,39 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
 
 
 class _BaseTrainer(QuietTrainer):
-    """Trainer whose loss is a mean over the rows of a micro-batch."""
+    """Trainer whose loss is a mean over a micro-batch, of which the whole batch gives it its share.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        batch: this process's part of the batch of an optimiser step; None: batches are each process's own.
+        sizes: what each row counts for in its batch's mean.
+    """
+
+    def __init__(self, *args: Any, batch: Batch | None, sizes: Sequence[int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.batch = batch
+        self.sizes = sizes
         # Our losses are micro-batch means; without this the Trainer would expect them scaled by a token count.
         self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> Any:
+        """Whole batches, shared among the processes; Accelerate would fill the last one up with rows seen before."""
+        if self.batch is None:
+            return super().get_train_dataloader()
+        args, order = self.args, self._get_train_sampler()
+        if isinstance(order, RandomSampler):  # the order of Accelerate's own loaders, the same in every process
+            order = SeedableRandomSampler(self.train_dataset, data_seed=args.data_seed)
+        return DataLoader(
+            Rows(self.train_dataset),
+            batch_sampler=WholeBatches(order, self.batch, self.sizes, args.dataloader_drop_last),
+            collate_fn=self._with_share,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+
+    def _with_share(self, rows: Sequence[tuple[Any, float]]) -> dict[str, Any]:
+        return {**self.data_collator([row for row, _ in rows]), "share": rows[0][1]}
 
 
 class ProxTrainer(_BaseTrainer):
@@ -137,6 +167,7 @@ class ProxTrainer(_BaseTrainer):
         if self.prox_loss.per_token:
             logp_BK, anchor_BK, sampler_BK = (t / inputs["length"] for t in (logp_BK, anchor_BK, sampler_BK))
         loss = self.prox_loss(logp_BK, anchor_BK, inputs["win_rate"], self.eta, sampler_BK).mean()
+        loss = loss * inputs.get("share", 1.0)
         return (loss, None) if return_outputs else loss
 
 
@@ -162,7 +193,8 @@ class SupervisedTrainer(_BaseTrainer):
         if self.batches == 0:
             require_sharded(self, model)
         batch = TokenBatch.of(inputs)
-        loss = -token_log_probs(next_token_logits(model, batch), batch).sum() / (batch.segment_RC >= 0).sum()
+        loss = -completion_token_log_probs(model, batch).sum() / (batch.segment_RC >= 0).sum()
+        loss = loss * inputs.get("share", 1.0)
         self.loss_sum += loss.detach().float()
         self.batches += 1
         return (loss, None) if return_outputs else loss
@@ -211,8 +243,7 @@ def training_arguments(
     settings: TrainingSettings | SupervisedSettings,
     output: Path,
     seed: int,
-    device_batch: int,
-    accumulation: int,
+    batch: Batch,
     kind: type[transformers.TrainingArguments] = transformers.TrainingArguments,
     **more: Any,
 ) -> transformers.TrainingArguments:
@@ -223,8 +254,6 @@ def training_arguments(
     """
     values: dict[str, Any] = {
         "output_dir": str(output),
-        "per_device_train_batch_size": device_batch,
-        "gradient_accumulation_steps": accumulation,
         "num_train_epochs": settings.epochs,
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
@@ -253,7 +282,8 @@ def training_arguments(
         values |= KEPT
     place = "training" if isinstance(settings, TrainingSettings) else "supervised"
     try:
-        arguments = kind(**(values | settings.arguments | more))
+        sizes = {AT_ONCE: batch.at_once, ACCUMULATION: batch.accumulation}
+        arguments = kind(**(values | settings.arguments | sizes | more))
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
     refuse_unsharded(arguments, f"{place}.arguments")
@@ -301,25 +331,28 @@ class TrainerSetup:
         seed: of all that is drawn.
         output: a folder for the trainer.
         optimizer_state: the optimiser's history, where it has one.
+        shared: whether the batch of an optimiser step is that of all processes; see `comal.pipeline.training.batches`.
     """
 
     settings: TrainingSettings
     seed: int
     output: Path
     optimizer_state: dict[str, Any] | None = None
+    shared: bool = True
 
 
 def train_prox(
     model: Any, groups: Sequence[Group], loss: Loss, eta: float, setup: TrainerSetup, pad: int
 ) -> tuple[TrainedStep, ProxTrainer]:
     """Train `model` in place towards the proximal step; returns the measurements and the spent trainer."""
-    settings = setup.settings
-    accumulation = settings.gradient_accumulation
+    settings, batch = setup.settings, batch_here(setup.settings, setup.shared)
     trainer = ProxTrainer(
         model=model,
-        args=training_arguments(settings, setup.output, setup.seed, settings.prompts_per_batch, accumulation),
+        args=training_arguments(settings, setup.output, setup.seed, batch),
         train_dataset=list(groups),
         data_collator=_Collator(pad, settings.share_prompt),
+        batch=batch if setup.shared else None,
+        sizes=[1] * len(groups),
         prox_loss=loss,
         eta=eta,
     )
