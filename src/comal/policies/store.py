@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,10 @@ class ModelSource:
 
 
 class PolicyStore:
-    """Opens checkpoints as policies and keeps the last few in memory.
+    """Opens checkpoints as policies and keeps the last few in memory, the one that is trained among them.
+
+    With the default there are never more than two whole models: the policy that is trained, and one that scores. Room
+    is made before a model is loaded. Only a mixture that is sampled has all of its members in memory.
 
     Without LoRA a checkpoint is a whole model. With LoRA there is one model; a checkpoint is a frozen named adapter and
     the initial policy is that model with adapters disabled. (Not `get_base_model()`: PEFT injects adapters in place, so
@@ -103,6 +107,7 @@ class PolicyStore:
             raise PolicyError("policy.system_prompt", f"`{self.base}` has no chat template in use to put it in")
         self.encoder = PromptEncoder(self.tokenizer, templated, prompts.system_prompt, prompts.max_tokens)
         self._open: OrderedDict[str, TransformersPolicy] = OrderedDict()
+        self._in_training: weakref.ref[Any] | None = None
         self._host: Any = None
         self._fresh_adapter: dict[str, torch.Tensor] | None = None
 
@@ -117,13 +122,16 @@ class PolicyStore:
         Raises:
             PolicyError: there is no such model.
         """
-        key = str(checkpoint)
+        return self._opened(str(checkpoint), self.keep)
+
+    def _opened(self, key: str, at_most: int) -> TransformersPolicy:
         if key not in self._open:
+            self._make_room(at_most - 1)
             if key == self.adapter:
                 policy = self._load_outside(key)
             else:
                 policy = self._load_adapter(key) if self.lora else self._load_whole(key)
-            self._remember(key, policy)
+            self._open[key] = policy
         self._open.move_to_end(key)
         return self._open[key]
 
@@ -137,15 +145,23 @@ class PolicyStore:
 
         if len(weights) == 1:
             return self.open(next(iter(weights)))
-        self.keep = max(self.keep, len(weights))  # an adapter that is put away while its mixture samples is lost
-        for checkpoint in weights:
-            self.open(checkpoint)
-        return MixedPolicy([(weight, self.open(checkpoint)) for checkpoint, weight in weights.items()])
+        for key in [key for key in self._open if key not in map(str, weights)]:
+            self.forget(key)
+        # An adapter that is put away while its mixture samples is lost.
+        members = [(weight, self._opened(str(checkpoint), len(weights))) for checkpoint, weight in weights.items()]
+        return MixedPolicy(members)
 
     def trainable(self, checkpoint: str | Path) -> Any:
-        """A model to train whose distribution starts as that of `checkpoint`; switched to training mode."""
+        """A model to train whose distribution starts as that of `checkpoint`; switched to training mode.
+
+        A whole model that is in memory is trained itself, and no policy any more.
+        """
+        self._in_training = None
         if self.lora is None:
-            model = self._load_model(str(checkpoint))
+            policy = self._open.pop(str(checkpoint), None)
+            self._make_room(self.keep - 1)
+            model = self._load_model(str(checkpoint)) if policy is None else policy.model
+            self._in_training = weakref.ref(model)
             without_dropout(model)
             return model.train()
         from peft import load_peft_weights
@@ -175,9 +191,18 @@ class PolicyStore:
 
     def adopt(self, model: Any, checkpoint: str | Path) -> None:
         """Keep a just trained whole model in memory under the name of its checkpoint, sparing the reload."""
+        self._in_training = None
         if self.lora is None:
             model.eval()
-            self._remember(str(checkpoint), self.policy_of(model))
+            self._make_room(self.keep - 1)
+            self._open[str(checkpoint)] = self.policy_of(model)
+
+    def abandon(self) -> None:
+        """Forget the model that was trained: each process has a shard of it, which scores nothing by itself."""
+        self._in_training = None
+        if self.lora is not None:  # policies are adapters of it
+            self._open.clear()
+            self._host = None
 
     def forget(self, checkpoint: str | Path) -> None:
         """Free a checkpoint's memory; its files stay."""
@@ -185,9 +210,10 @@ class PolicyStore:
         if policy is not None and policy.adapter is not None and policy.model is self._host:
             self._host.delete_adapter(policy.adapter)
 
-    def _remember(self, key: str, policy: TransformersPolicy) -> None:
-        self._open[key] = policy
-        while len(self._open) > self.keep:
+    def _make_room(self, left: int) -> None:
+        """Forget the policies used longest ago until there are no more than so many, one that is trained included."""
+        trained = self._in_training is not None and self._in_training() is not None
+        while self._open and len(self._open) + trained > left:
             self.forget(next(iter(self._open)))
 
     def policy_of(self, model: Any, adapter: str | None = None) -> TransformersPolicy:

@@ -19,12 +19,14 @@ from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.training.batches import batch_here
+from comal.pipeline.training.sharding import asked_sharding, gathered, is_sharded
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
 from comal.policies import door
 from comal.policies.adapters import TRAINED, LoraConfig, with_adapters
 from comal.policies.base import derive_seed
 from comal.policies.encoder import PromptEncoder
+from comal.policies.head import head_of
 from comal.policies.loading import load_causal_lm, load_tokenizer
 from comal.policies.saved import require_saved
 from comal.policies.sequences import TokenBatch
@@ -113,13 +115,16 @@ def train_supervised(
     seed: int,
     output: Path,
     shared: bool = True,
-) -> float:
-    """Fine-tune `model` in place on the pairs; returns the mean loss in nats a token.
+) -> tuple[float, dict[str, Any] | None]:
+    """Fine-tune `model` in place on the pairs.
 
     Goes on from the last checkpoint in `output` that the same training left there.
 
+    Returns:
+        The mean loss in nats a token; and all weights, on the main process, where `model` itself was left with a shard.
+
     Raises:
-        ConfigError: a temperature other than 1 for a model whose last norm cannot take it.
+        ConfigError: a temperature other than 1 for a model whose last norm cannot take it; an adapter in shards.
         PolicyError: tokens that the model does not have; no token that ends an answer.
     """
     if settings.temperature != 1.0 and policy.from_scratch is None:
@@ -151,13 +156,20 @@ def train_supervised(
         loss_sum=0.0 if before is None else before.loss_sum,
         batches=0 if before is None else before.batches,
     )
+    if is_sharded(trainer):
+        if hasattr(model, "peft_config"):
+            raise ConfigError(
+                f"supervised.arguments.{asked_sharding(trainer.args)}",
+                "an adapter is merged after the supervised stage, which a sharded model cannot be; leave it out here",
+            )
+        head_of(model)  # while it is whole
     trainer.add_callback(MarkWhole(trainer, origin))
     train_quietly(trainer, None if before is None else before.folder)
     if settings.temperature != 1.0:
         # logits = W · norm(h) · g: dividing the last norm's gain g by T divides every logit, also with tied weights.
         with torch.no_grad():
             model.model.norm.weight /= settings.temperature
-    return trainer.mean_loss()
+    return trainer.mean_loss(), gathered(trainer) if is_sharded(trainer) else None
 
 
 def _answer_ids(policy: TransformersPolicy, answer: str) -> tuple[int, ...]:
@@ -217,7 +229,7 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared:
     encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
     encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
-    loss = train_supervised(
+    loss, weights = train_supervised(
         model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output, shared=shared
     )
 
@@ -225,8 +237,8 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.
         whole = merged(model, encoder, pairs) if policy.lora is not None else model
         with atomic_path(folder) as temporary:
-            whole.save_pretrained(temporary)
-            require_saved(whole, temporary)
+            whole.save_pretrained(temporary, **({} if weights is None else {"state_dict": weights}))
+            require_saved(whole, temporary, weights)
             tokenizer.save_pretrained(temporary)
             summary = json.dumps({"loss": loss, "pairs": len(pairs)})
             SupervisedFolder(temporary).summary.write_text(summary + "\n")

@@ -21,8 +21,16 @@ from torch.utils.data import DataLoader, RandomSampler
 from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
 from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, WholeBatches, batch_here
+from comal.pipeline.training.sharding import (
+    is_sharded,
+    let_cpus_shard,
+    load_optimizer,
+    refuse_unsharded,
+    require_sharded,
+)
 from comal.policies.device import on_cpu
-from comal.policies.sequences import TokenBatch, completion_log_probs, completion_token_log_probs
+from comal.policies.head import head_of
+from comal.policies.sequences import TokenBatch, completion_log_probs, completion_token_log_probs, unwrapped
 from comal.recipes.settings import SupervisedSettings, TrainingSettings
 
 
@@ -83,19 +91,29 @@ class _Collator:
         }
 
 
+OptimizerState = dict[str, Any] | Path
+"""An optimiser's history: its state dict, or where the shards of one lie."""
+
+
 class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
     """Trainer that leaves stdout alone, and whose optimiser can start with a history."""
 
-    optimizer_state: dict[str, Any] | None = None
+    optimizer_state: OptimizerState | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(transformers.PrinterCallback)  # stdout is for data
+        self.add_callback(_History(self))
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the Accelerator, which shards on CPUs too if that is asked for."""
+        let_cpus_shard(self.args)
+        super().create_accelerator_and_postprocess()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the moments of `optimizer_state` and its own learning rate."""
         optimizer = super().create_optimizer(*args, **kwargs)
-        if self.optimizer_state is not None:
+        if isinstance(self.optimizer_state, dict):
             rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(self.optimizer_state)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -103,6 +121,19 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
                 group.pop("initial_lr", None)
             self.optimizer_state = None
         return optimizer
+
+
+class _History(transformers.TrainerCallback):  # type: ignore[misc]
+    """Gives a sharded model's optimiser its history, once there are shards."""
+
+    def __init__(self, trainer: QuietTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Load it."""
+        if isinstance(self.trainer.optimizer_state, Path):
+            load_optimizer(self.trainer, self.trainer.optimizer_state)
+            self.trainer.optimizer_state = None
 
 
 class _BaseTrainer(QuietTrainer):
@@ -287,39 +318,13 @@ def training_arguments(
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
     refuse_unsharded(arguments, f"{place}.arguments")
-    return arguments
-
-
-def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
-    """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
-
-    Raises:
-        ConfigError: FSDP without several processes, or FSDP or DeepSpeed on CPUs.
-    """
-    asked = "fsdp" if arguments.fsdp else "deepspeed" if arguments.deepspeed else None
-    if asked is None:
-        return
-    if on_cpu():
-        raise ConfigError(f"{place}.{asked}", "on CPUs it has no effect, every process would hold all; leave it out")
-    if asked == "fsdp" and arguments.world_size == 1:
+    if arguments.deepspeed and isinstance(settings, TrainingSettings) and settings.keep_optimizer:
         raise ConfigError(
-            f"{place}.{asked}", "this is one process, and there is nothing to shard over; start comal with torchrun"
+            "training.keep_optimizer",
+            "DeepSpeed keeps the optimiser's state in a way of its own, which is not written yet; set it to false, or"
+            " shard by `arguments: {fsdp: true}`",
         )
-
-
-def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
-    """Check that a model in training is sharded if that was asked for.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    wrappers = {type(module).__name__ for module in model.modules()}
-    for asked, name in ((trainer.args.fsdp, "fsdp"), (trainer.args.deepspeed, "deepspeed")):
-        mark = {"fsdp": "FSDP", "deepspeed": "DeepSpeed"}[name]
-        if asked and not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
-            raise ConfigError(
-                f"training.arguments.{name}", f"it was asked for and is not in effect ({type(model).__name__} trains)"
-            )
+    return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,14 +335,14 @@ class TrainerSetup:
         settings: of the step.
         seed: of all that is drawn.
         output: a folder for the trainer.
-        optimizer_state: the optimiser's history, where it has one.
+        optimizer_state: the optimiser's history, where it has one; the folder of its shards where the model has them.
         shared: whether the batch of an optimiser step is that of all processes; see `comal.pipeline.training.batches`.
     """
 
     settings: TrainingSettings
     seed: int
     output: Path
-    optimizer_state: dict[str, Any] | None = None
+    optimizer_state: OptimizerState | None = None
     shared: bool = True
 
 
@@ -357,6 +362,8 @@ def train_prox(
         eta=eta,
     )
     trainer.optimizer_state = setup.optimizer_state
+    if is_sharded(trainer):
+        head_of(unwrapped(model))  # while it is whole
     result = train_quietly(trainer)
     start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
     return TrainedStep(mean_loss(trainer, float(result.training_loss)), start_gap, int(result.global_step)), trainer
@@ -390,3 +397,19 @@ def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any
         # TRL and PEFT with Transformers 5.23, likewise.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
         return trainer.train(None if resume_from is None else str(resume_from))
+
+
+def finish(trainer: QuietTrainer) -> None:
+    """Let go of what training needed: the optimiser's state, and what is around the model.
+
+    Of mixed precision Accelerate leaves its cast on the model, by which it would score otherwise than once it is
+    loaded again.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    for name in ("forward", "_original_forward"):
+        vars(model).pop(name, None)
+    model.zero_grad(set_to_none=True)
+    for holder in (trainer, trainer.callback_handler):
+        holder.model = holder.optimizer = holder.lr_scheduler = None
+    trainer.model_wrapped = None
+    trainer.accelerator.free_memory()
