@@ -151,15 +151,16 @@ class PolicyStore:
         members = [(weight, self._opened(str(checkpoint), len(weights))) for checkpoint, weight in weights.items()]
         return MixedPolicy(members)
 
-    def trainable(self, checkpoint: str | Path) -> Any:
+    def trainable(self, checkpoint: str | Path, alone: bool = False) -> Any:
         """A model to train whose distribution starts as that of `checkpoint`; switched to training mode.
 
-        A whole model that is in memory is trained itself, and no policy any more.
+        A whole model that is in memory is trained itself, and no policy any more. It may be `alone`, as one that is
+        about to be sharded is: what scores is loaded again afterwards.
         """
         self._in_training = None
         if self.lora is None:
             policy = self._open.pop(str(checkpoint), None)
-            self._make_room(self.keep - 1)
+            self._make_room(0 if alone else self.keep - 1)
             model = self._load_model(str(checkpoint)) if policy is None else policy.model
             self._in_training = weakref.ref(model)
             without_dropout(model)

@@ -125,6 +125,7 @@ class SupervisedSettings(Settings):
 
     Attributes:
         data: rows with prompt and answer.
+        batch_size: rows of an optimiser step, which processes share evenly.
         loss_on: `answer` tokens only, or `all` tokens.
         temperature: divides the logits of the trained model once and for all (folded into the last norm's weight), so
             that sampling and log-probabilities agree; Llama-like models trained from scratch only.
@@ -192,8 +193,9 @@ class TrainingSettings(Settings):
         pairing: which pair of a prompt's samples the `pair` loss sees.
         final_learning_rate: of the last proximal step; the steps between go there in a straight line. None: all alike.
             Sampled steps leave the last iterate as far from rest as the last steps are long.
-        prompts_per_batch: prompts a device and optimiser micro-step; each brings its K samples.
-        gradient_accumulation: micro-steps an optimiser step.
+        prompts_per_batch: prompts trained on at once, at most, in one process; each brings its K samples.
+        gradient_accumulation: so many times `prompts_per_batch` prompts are the batch of an optimiser step, in any
+            number of processes: they share it evenly, or it is an error.
         keep_optimizer: carry the optimiser's moments from one proximal step to the next.
         monitor: share of a step's prompts kept out of training, on which the achieved-against-asked slope is measured.
         log_prob_batch: answers scored at once.

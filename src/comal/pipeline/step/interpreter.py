@@ -210,7 +210,8 @@ class LanguageModelBackend:
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
                 pad = self.store.open(start).pad_token
-                model = self.store.trainable(start)
+                arguments = self.recipe.training.arguments
+                model = self.store.trainable(start, alone=bool(arguments.get("fsdp") or arguments.get("deepspeed")))
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),

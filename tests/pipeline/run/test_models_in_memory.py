@@ -1,0 +1,64 @@
+"""Never more whole models in memory than the one that is trained and one that scores: counted in real runs."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+import tiny_run
+from comal.pipeline.run.run import Run
+from comal.policies import store
+from comal.recipes.load import validate
+
+EXTRAGRADIENT = {"name": "egpo", "eta": 2.0, "tau": 0.2}
+NASH_MD = {"name": "nash_md", "eta": 2.0, "tau": 0.2}
+
+
+class Models:
+    """Every model that a store has loaded, for as long as it lives."""
+
+    def __init__(self) -> None:
+        self.loaded: list[weakref.ref[Any]] = []
+        self.most = 0
+        self.while_training: list[int] = []
+
+    def alive(self) -> int:
+        return sum(model() is not None for model in self.loaded)
+
+    def count(self, model: Any) -> Any:
+        self.loaded.append(weakref.ref(model))
+        self.most = max(self.most, self.alive())
+        return model
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Models:
+    """Without a garbage collector of cycles: what is dropped is gone at once, or it counts."""
+    found = Models()
+    load, train = store.load_causal_lm, transformers.Trainer.train
+    monkeypatch.setattr(store, "load_causal_lm", lambda *args: found.count(load(*args)))
+
+    def trained(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if found.loaded:  # not yet in the supervised stage, whose model no store has loaded
+            found.while_training.append(found.alive())
+        return train(self, *args, **kwargs)
+
+    monkeypatch.setattr(transformers.Trainer, "train", trained)
+    return found
+
+
+@pytest.mark.parametrize("algorithm", [tiny_run.COMAL, EXTRAGRADIENT, NASH_MD], ids=lambda spec: spec["name"])
+def test_one_model_scores_beside_the_one_that_is_trained(tmp_path: Path, models: Models, algorithm: Any) -> None:
+    values = tiny_run.values(tmp_path / "data", algorithm, steps=3)
+    with Run(tmp_path / "run", validate(values)) as started:
+        gc.collect()
+        started.execute()
+    assert len(models.while_training) == 3
+    assert max(models.while_training) <= 2
+    assert models.most == 2, "a policy and its reference, and never a third"
+    assert len(models.loaded) < 20, "and they are not loaded over and over again"
