@@ -18,7 +18,8 @@ def plan(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as for `comal run`.")
     ] = None,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Of torchrun, a device each: for the memory of each device.")
+        int,
+        typer.Option("--processes", metavar="N", min=1, help="Of torchrun, a device each: for the memory of a device."),
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

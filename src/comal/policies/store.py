@@ -25,6 +25,7 @@ from comal.policies.base import derive_seed
 from comal.policies.device import state
 from comal.policies.encoder import PromptEncoder, PromptFormat
 from comal.policies.loading import load_causal_lm, load_tokenizer
+from comal.policies.quantization import loading_options
 from comal.policies.saved import require_saved
 from comal.policies.transformers import Batching, Decoding, TransformersPolicy
 
@@ -39,6 +40,7 @@ class ModelSource:
         dtype: of the weights.
         trust_remote_code: run the model's own code.
         lora: shape of the adapters that checkpoints are; None: they are whole models.
+        quantization: of the frozen weights, see `comal.policies.quantization`; None: they are what they are.
         adapter: one that was trained elsewhere; its tokenizer and chat template hold, and the rows of the embedding
             that it brings along. It is a checkpoint of a store of its own.
     """
@@ -49,6 +51,7 @@ class ModelSource:
     trust_remote_code: bool = False
     lora: LoraConfig | None = None
     adapter: str | Path | None = None
+    quantization: Mapping[str, Any] | None = None
 
 
 class PolicyStore:
@@ -243,8 +246,11 @@ class PolicyStore:
     def _load_model(self, key: str) -> Any:
         revision = self.model.revision if key == self.base else None
         dtype = getattr(torch, self.model.dtype)
-        model = load_causal_lm(key, dtype, revision, self.model.trust_remote_code)
-        return model.to(self.device)
+        trust = self.model.trust_remote_code
+        if self.model.quantization is not None:
+            options = loading_options(self.model.quantization, self.device)
+            return load_causal_lm(key, dtype, revision, trust, **options)
+        return load_causal_lm(key, dtype, revision, trust).to(self.device)
 
     def _lora_host(self) -> Any:
         if self._host is None:

@@ -25,11 +25,12 @@ driver takes come on top; so does a layer of a sharded model, which is gathered 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comal.pipeline.cost.model_size import ModelSize
 from comal.pipeline.training.batches import batch_of
 from comal.policies.head import CHUNK
+from comal.policies.quantization import bytes_of_linear
 from comal.recipes.settings import Recipe
 
 KEPT, KEPT_ADAPTERS = 1, 2
@@ -146,8 +147,13 @@ def memory(recipe: Recipe, model: ModelSize, processes: int = 1) -> Memory:
 
     drawn = max(sampling.batch_size, sampling.samples) * (policy.max_prompt_tokens + policy.max_new_tokens)
     sharded = bool(arguments.get("fsdp") or arguments.get("deepspeed"))
+    static = static_memory(model.parameters, policy.dtype, model.adapters)
+    if policy.quantization_config is not None:
+        embeddings = vocabulary * hidden * (1 if getattr(config, "tie_word_embeddings", False) else 2)
+        spared = (model.parameters - embeddings) * (width - bytes_of_linear(policy.quantization_config))
+        static = replace(static, weights=static.weights - int(spared))
     return Memory(
-        static_memory(model.parameters, policy.dtype, model.adapters),
+        static,
         activations=hidden_states + logits,
         answers=drawn * layers * values * width,
         shards=processes if sharded else 1,

@@ -14,6 +14,7 @@ from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
 from comal.policies.loading import require_folder
+from comal.policies.quantization import check_quantization
 from comal.records import read
 from comal.resolve import resolve_judge
 
@@ -46,6 +47,8 @@ def check(resolved: ResolvedRecipe) -> None:
     programs = {name: refuse_unsampleable(rule, places[name]) for name, rule in resolved.methods.items()}
     if recipe.policy.model is not None:
         require_folder(recipe.policy.model)
+    if recipe.policy.quantization_config is not None:
+        check_quantization(recipe.policy.quantization_config, "policy.quantization_config")
     check_arguments(recipe.training, "training")
     if recipe.supervised is not None:
         check_arguments(recipe.supervised, "supervised")

@@ -30,6 +30,7 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
             revision=policy.revision if recipe.supervised is None else None,
             dtype=policy.dtype,
             trust_remote_code=policy.trust_remote_code,
+            quantization=policy.quantization_config,
             lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
         ),
         PromptFormat(policy.chat_template, policy.system_prompt, policy.max_prompt_tokens),
