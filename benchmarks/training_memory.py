@@ -22,6 +22,7 @@ from typing import Any
 
 WAYS = ("comal", "comal, share_prompt", "all logits", "all logits, share_prompt", "TRL DPO")
 K = 4
+WORDS = 1000  # of the vocabulary that answers are made of: a large tokenizer is slow to make, and no matter here
 
 
 def peak() -> int:
@@ -48,7 +49,7 @@ def rows(options: argparse.Namespace) -> tuple[list[list[int]], list[list[list[i
 
     rng = np.random.default_rng(0)
     count = options.answers // K * options.steps
-    draw = lambda *shape: rng.integers(3, options.vocabulary, size=shape).tolist()  # noqa: E731
+    draw = lambda *shape: rng.integers(3, WORDS, size=shape).tolist()  # noqa: E731
     return draw(count, options.tokens), draw(count, K, options.tokens)
 
 
@@ -98,18 +99,18 @@ def trl(options: argparse.Namespace, output: Path) -> dict[str, float]:
         model=make_model(options.vocabulary),
         args=arguments,
         train_dataset=Dataset.from_list(pairs),
-        processing_class=tokenizer(options),
+        processing_class=tokenizer(),
     )
     begun = time.perf_counter()
     trainer.train()
     return {"seconds": time.perf_counter() - begun, "bytes": peak() - before}
 
 
-def tokenizer(options: argparse.Namespace) -> Any:
+def tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(options.vocabulary)}, unk_token="w3"))
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(WORDS)}, unk_token="w3"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", bos_token="w1", eos_token="w2")
 

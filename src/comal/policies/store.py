@@ -205,8 +205,12 @@ class PolicyStore:
         """Forget the model that was trained: each process has a shard of it, which scores nothing by itself."""
         self._in_training = None
         if self.lora is not None:  # policies are adapters of it
-            self._open.clear()
-            self._host = None
+            self.release()
+
+    def release(self) -> None:
+        """Free all memory that can be had again from files."""
+        self._open.clear()
+        self._host = None
 
     def forget(self, checkpoint: str | Path) -> None:
         """Free a checkpoint's memory; its files stay."""

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import transformers
 
+import tiny_models
 import tiny_run
+from comal.pipeline.crossplay.sources import Model, Stores
 from comal.pipeline.run.run import Run
 from comal.policies import store
+from comal.policies.encoder import PromptFormat
 from comal.recipes.load import validate
 
 EXTRAGRADIENT = {"name": "egpo", "eta": 2.0, "tau": 0.2}
@@ -62,3 +65,36 @@ def test_one_model_scores_beside_the_one_that_is_trained(tmp_path: Path, models:
     assert max(models.while_training) <= 2
     assert models.most == 2, "a policy and its reference, and never a third"
     assert len(models.loaded) < 20, "and they are not loaded over and over again"
+
+
+def test_an_evaluation_of_many_models_holds_two_of_them(tmp_path: Path, models: Models) -> None:
+    """Of several origins, each with a store of its own."""
+    folders = [tiny_models.save_causal_lm(tmp_path / str(i), seed=i, hidden_size=32, layers=1) for i in range(4)]
+    stores = Stores({}, PromptFormat())
+    for folder in [*folders, folders[0]]:
+        model = Model(folder, folder)
+        assert stores.store(model).open(model.checkpoint).model is not None
+    assert len(models.loaded) == 5
+    assert models.most <= 2
+
+
+def test_a_mixture_has_all_of_its_members_and_is_put_away_for_the_next(tmp_path: Path, models: Models) -> None:
+    folders = [tiny_models.save_causal_lm(tmp_path / str(i), seed=i, hidden_size=32, layers=1) for i in range(4)]
+    opened = store.PolicyStore(folders[0])
+    for folder in folders:
+        opened.open(folder)
+    assert models.alive() == 2
+    mixture = opened.open_mixture(dict.fromkeys(folders[:3], 1 / 3))
+    assert models.most == models.alive() == 3, "nothing beside the three"
+    del mixture
+    model = opened.trainable(folders[0])
+    assert models.alive() == 2
+    assert len(models.loaded) == 7, "what is trained was in memory already"
+    opened.open(folders[3])
+    assert models.alive() == 2, "one that scores beside the one that is trained"
+    opened.adopt(model, folders[1])
+    assert opened.open(folders[1]).model is model
+    assert models.alive() == 2
+    alone = opened.trainable(folders[1], alone=True)
+    assert alone is model
+    assert models.alive() == 1
