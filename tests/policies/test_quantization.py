@@ -13,6 +13,7 @@ import torch
 import tiny_models
 import tiny_run
 from comal.errors import ConfigError
+from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.policies import loading, store
 from comal.policies.adapters import LoraConfig
@@ -122,7 +123,8 @@ def test_a_run_trains_adapters_on_four_bits(tmp_path: Path) -> None:
     values["judge"] = {"name": "rules", "rules": [{"measure": "characters", "prefer": "less"}]}
     with Run(tmp_path / "run", validate(values)) as started:
         result = started.execute()
-        opened = started.resolved.recipe
     assert np.isfinite(result.policies["comal"].kl_start.mean)
-    assert opened.policy.quantization_config == FOUR_BITS
+    opened = open_store(tmp_path / "run", started.recipe)
+    kinds = {type(module).__name__ for module in opened.open(opened.initial).model.modules()}
+    assert "Linear4bit" in kinds, "what is adapted has few bits indeed"
     assert (tmp_path / "run" / "model" / "adapter_config.json").is_file()

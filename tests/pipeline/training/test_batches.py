@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from comal.errors import ConfigError
-from comal.pipeline.training.batches import Batch, WholeBatches, batch_of
+from comal.pipeline.training.batches import Batch, WholeBatches, batch_here, batch_of
 from comal.recipes.settings import DataSource, SupervisedSettings, TrainingSettings
 
 
@@ -104,3 +104,12 @@ def test_the_trainers_own_names_go_before_ours() -> None:
     supervised = SupervisedSettings(data=DataSource(source="x.jsonl"), batch_size=6)
     assert batch_of(supervised) == Batch(6, 1)
     assert batch_of(supervised.model_copy(update={"arguments": given})) == Batch(2, 5)
+
+
+@pytest.mark.parametrize("key", ["even_batches", "split_batches"])
+def test_another_way_of_cutting_batches_would_have_no_effect(key: str) -> None:
+    settings = TrainingSettings(arguments={"accelerator_config": {key: True}})
+    with pytest.raises(ConfigError, match=rf"training.arguments.accelerator_config.{key}: it would have no effect"):
+        batch_here(settings)
+    assert batch_here(settings, shared=False) == Batch(8, 1), "as in a run that was begun before"
+    assert batch_here(TrainingSettings(arguments={"accelerator_config": {"non_blocking": False}})) == Batch(8, 1)

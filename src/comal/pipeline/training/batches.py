@@ -19,7 +19,7 @@ there a batch is each process's own, and every share is 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,14 +90,25 @@ def batch_here(settings: TrainingSettings | SupervisedSettings, shared: bool = T
         shared: whether the batch is that of all processes; otherwise it is each process's own.
 
     Raises:
-        ConfigError: the processes cannot have equal parts of it.
+        ConfigError: the processes cannot have equal parts of it; Accelerate is told to cut batches in another way.
     """
     batch, here = batch_of(settings), state()
     if not shared:
         return batch
-    place = "training.prompts_per_batch" if isinstance(settings, TrainingSettings) else "supervised.batch_size"
+    part, size = ("training", "prompts_per_batch") if isinstance(settings, TrainingSettings) else _SUPERVISED
+    told = settings.arguments.get("accelerator_config")
+    for key in _CUTS if isinstance(told, Mapping) else ():
+        if key in told:
+            raise ConfigError(
+                f"{part}.arguments.accelerator_config.{key}",
+                "it would have no effect: comal cuts batches itself, the same for any number of processes; leave it out",
+            )
+    place = f"{part}.{size}"
     return batch.shared(here.num_processes, here.process_index, place)
 
+
+_SUPERVISED = ("supervised", "batch_size")
+_CUTS = ("split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler")
 
 Row = tuple[int, float]
 """Index of a row in the data set, and the share of its micro-batch (see the module)."""
