@@ -91,7 +91,7 @@ def call(
 def call_ranks(
     count: int, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout: float = LIMIT
 ) -> list[subprocess.CompletedProcess[str]]:
-    """Run a command in `count` processes that know of each other, as torchrun's do on CPUs, without torchrun.
+    """Run a command in `count` processes that know of each other, as torchrun's do, without torchrun; on CPUs.
 
     Where one fails the others, which would wait for it, are ended.
     """
@@ -100,7 +100,7 @@ def call_ranks(
         port = free.getsockname()[1]
         free.close()
         told = dict(tiny_run.environment() if environment is None else environment)
-        told |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        told = {"ACCELERATE_USE_CPU": "true"} | told | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         told |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
         files = [(Path(outputs, f"{rank}.out"), Path(outputs, f"{rank}.err")) for rank in range(count)]
         ranks = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import forked
 import tiny_run
@@ -99,6 +101,33 @@ def test_shards_take_the_steps_of_one_process(alone: Path, tmp_path: Path, part:
         assert len(shards) == 2, "each process has written its own"
 
 
+ZERO_3 = {
+    "zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True},
+    "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto", "gradient_clipping": "auto",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    torch.cuda.device_count() < 2 or importlib.util.find_spec("deepspeed") is None,
+    reason="Accelerate heeds DeepSpeed's settings on accelerators only, and here are not two of them with deepspeed",
+)
+def test_zero_3_takes_the_steps_of_one_process(tmp_path: Path) -> None:
+    """On two GPUs, against one: `require_sharded` ends the run if DeepSpeed is not in effect."""
+    values = recipe(tmp_path / "data")
+    values["training"]["keep_optimizer"] = False
+    path = tiny_run.write(tmp_path, values)
+    on_gpus = tiny_run.environment() | {"ACCELERATE_USE_CPU": "false"}
+    done = forked.call(tiny_run.command(path, tmp_path / "one"), environment=on_gpus)
+    assert done.returncode == 0, done.stderr
+    settings = tmp_path / "zero-3.json"
+    settings.write_text(json.dumps(ZERO_3))
+    command = tiny_run.command(path, tmp_path / "two", "--set", f"training.arguments.deepspeed={settings}")
+    ranks = forked.call_ranks(2, command, environment=on_gpus)
+    assert [rank.returncode for rank in ranks] == [0, 0], [rank.stderr[-2000:] for rank in ranks]
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
 def test_a_run_goes_on_in_another_number_of_processes(alone: Path, tmp_path: Path) -> None:
     """Begun by two processes, which are stopped after a step, and ended by one."""
     path = alone.parent / "recipe.yaml"
@@ -107,6 +136,21 @@ def test_a_run_goes_on_in_another_number_of_processes(alone: Path, tmp_path: Pat
     done = forked.call(tiny_run.command(path, tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert_same_run(alone, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_of_before_keeps_batches_of_each_process(alone: Path, tmp_path: Path) -> None:
+    """Two steps of 4 and 2 prompts become one of twice 3: Accelerate's own loader, four prompts in each process."""
+    command = tiny_run.command(alone.parent / "recipe.yaml", tmp_path / "run")
+    assert [rank.returncode for rank in forked.call_ranks(2, [*command, "--set", "steps=1"])] == [0, 0]
+    (tmp_path / "run" / "data" / "batches.json").unlink()  # which an older comal did not write
+    ranks = forked.call_ranks(2, command)
+    assert [rank.returncode for rank in ranks] == [0, 0], ranks[0].stderr[-2000:]
+    assert "2 processes: an optimiser step takes 4 prompts of each, 8 in all\n" in ranks[0].stderr
+    assert [e["metrics"]["optimizer_steps"] for e in journal(tmp_path / "run") if "loss" in e["metrics"]] == [2, 1]
+    refused = forked.call([*command, "--set", "steps=3"])
+    assert refused.returncode == 2
+    assert "this run was trained in 2 processes, and this is 1" in refused.stderr
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_one_message(tmp_path: Path) -> None:

@@ -113,3 +113,10 @@ def test_another_way_of_cutting_batches_would_have_no_effect(key: str) -> None:
         batch_here(settings)
     assert batch_here(settings, shared=False) == Batch(8, 1), "as in a run that was begun before"
     assert batch_here(TrainingSettings(arguments={"accelerator_config": {"non_blocking": False}})) == Batch(8, 1)
+
+
+@pytest.mark.parametrize("value", [0, -1, "4", 2.0, True, None])
+def test_a_number_that_is_none_is_refused(value: object) -> None:
+    settings = TrainingSettings(arguments={"gradient_accumulation_steps": value})
+    with pytest.raises(ConfigError, match=r"^training.arguments.gradient_accumulation_steps: need 1 or more, got"):
+        batch_of(settings)

@@ -46,7 +46,7 @@ def save_step(trainer: Any, folder: StepFolder, store: PolicyStore, keep_optimiz
 
 
 def _save_shards(trainer: Any, folder: StepFolder) -> None:
-    writing = folder.trainer / "optimizer"
+    writing = folder.trainer / folder.optimizer_shards.name
     on_main(lambda: remove_folder(writing))
     save_optimizer(trainer, writing)
 

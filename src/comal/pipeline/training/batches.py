@@ -73,13 +73,27 @@ class Batch:
 
 
 def batch_of(settings: TrainingSettings | SupervisedSettings) -> Batch:
-    """The batch that settings ask for, as one process takes it; the Trainer's own names for it go before ours."""
+    """The batch that settings ask for, as one process takes it; the Trainer's own names for it go before ours.
+
+    Raises:
+        ConfigError: `arguments` with a number that is none.
+    """
     if isinstance(settings, TrainingSettings):
         at_once, accumulation = settings.prompts_per_batch, settings.gradient_accumulation
     else:
         at_once, accumulation = settings.batch_size, 1
-    given = settings.arguments
-    return Batch(given.get(AT_ONCE, at_once), given.get(ACCUMULATION, accumulation))
+    given = {AT_ONCE: at_once, ACCUMULATION: accumulation} | settings.arguments
+    for key in (AT_ONCE, ACCUMULATION):
+        if type(given[key]) is not int or given[key] < 1:
+            raise ConfigError(f"{_part(settings)[0]}.arguments.{key}", f"need 1 or more, got {given[key]!r}")
+    return Batch(given[AT_ONCE], given[ACCUMULATION])
+
+
+def _part(settings: TrainingSettings | SupervisedSettings) -> tuple[str, str]:
+    """Where settings stand in a recipe, and what the size of their batch is called there."""
+    if isinstance(settings, TrainingSettings):
+        return "training", "prompts_per_batch"
+    return "supervised", "batch_size"
 
 
 def batch_here(settings: TrainingSettings | SupervisedSettings, shared: bool = True) -> Batch:
@@ -95,19 +109,18 @@ def batch_here(settings: TrainingSettings | SupervisedSettings, shared: bool = T
     batch, here = batch_of(settings), state()
     if not shared:
         return batch
-    part, size = ("training", "prompts_per_batch") if isinstance(settings, TrainingSettings) else _SUPERVISED
+    part, size = _part(settings)
     told = settings.arguments.get("accelerator_config")
     for key in _CUTS if isinstance(told, Mapping) else ():
         if key in told:
             raise ConfigError(
                 f"{part}.arguments.accelerator_config.{key}",
-                "it would have no effect: comal cuts batches itself, the same for any number of processes; leave it out",
+                "it would have no effect: comal cuts batches itself, alike for any number of processes; leave it out",
             )
     place = f"{part}.{size}"
     return batch.shared(here.num_processes, here.process_index, place)
 
 
-_SUPERVISED = ("supervised", "batch_size")
 _CUTS = ("split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler")
 
 Row = tuple[int, float]

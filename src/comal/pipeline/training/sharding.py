@@ -32,7 +32,11 @@ def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> N
         raise ConfigError(
             f"{place}.{asked}", "this is one process, and there is nothing to shard over; start comal with torchrun"
         )
-    if on_cpu() and arguments.fsdp_plugin_args["fsdp_version"] != 2:
+    gathers = "stage3_gather_16bit_weights_on_model_save"
+    zero = getattr(arguments, "hf_deepspeed_config", None)
+    if zero is not None and zero.is_zero3() and not zero.get_value(f"zero_optimization.{gathers}", False):
+        raise ConfigError(f"{place}.deepspeed", f"set zero_optimization.{gathers} to true, or no checkpoint is whole")
+    if asked == "fsdp" and on_cpu() and arguments.fsdp_plugin_args["fsdp_version"] != 2:
         raise ConfigError(f"{place}.fsdp_config", "on CPUs FSDP is version 2 or nothing; leave `version` out")
 
 
