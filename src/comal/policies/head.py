@@ -156,14 +156,15 @@ class ChosenLogProbs:
             output = forward()
         assert self._found is not None
         # Sharding hooks into the backward pass by what the model puts out: the result depends on it, by nothing.
-        return self._found + 0.0 * output.logits.float().sum()
+        nothing: Tensor = 0.0 * output.logits.float().sum()
+        return self._found + nothing
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """What the model is given for logits: zeros, no wider than `head_of` tried it with."""
         hidden_NH = self.choose(hidden)
         count = max(1, math.ceil(len(hidden_NH) * self.head.rows / CHUNK))
         size = max(1, math.ceil(len(hidden_NH) / count))
-        parts = zip(hidden_NH.split(size), self.targets_N.split(size), strict=True)
+        parts = zip(torch.split(hidden_NH, size), torch.split(self.targets_N, size), strict=True)
         if torch.is_grad_enabled():
             found = [checkpoint(self._chosen, *part, use_reentrant=False) for part in parts]
         else:

@@ -111,8 +111,8 @@ def batch_here(settings: TrainingSettings | SupervisedSettings, shared: bool = T
         return batch
     part, size = _part(settings)
     told = settings.arguments.get("accelerator_config")
-    for key in _CUTS if isinstance(told, Mapping) else ():
-        if key in told:
+    for key in told if isinstance(told, Mapping) else ():
+        if key in _CUTS:
             raise ConfigError(
                 f"{part}.arguments.accelerator_config.{key}",
                 "it would have no effect: comal cuts batches itself, alike for any number of processes; leave it out",

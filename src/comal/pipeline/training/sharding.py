@@ -97,20 +97,20 @@ def gathered(trainer: Any) -> dict[str, Any]:
 
 def save_optimizer(trainer: Any, folder: Path) -> None:
     """Write the state of a sharded model's optimiser, each process its shard."""
-    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.state_dict_saver import save
 
-    checkpoint.save(_optimizer_state(trainer), checkpoint_id=folder)
+    save(_optimizer_state(trainer), checkpoint_id=folder)
 
 
 def load_optimizer(trainer: Any, folder: Path) -> None:
     """Take up a state that `save_optimizer` wrote, in any number of processes; the learning rates stay."""
-    from torch.distributed import checkpoint
     from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     optimizer = trainer.optimizer.optimizer
     rates = [{key: group[key] for key in ("lr", "initial_lr") if key in group} for group in optimizer.param_groups]
     found = _optimizer_state(trainer)
-    checkpoint.load(found, checkpoint_id=folder)
+    load(found, checkpoint_id=folder)
     set_optimizer_state_dict(trainer.model_wrapped, optimizer, found)
     for group, kept in zip(optimizer.param_groups, rates, strict=True):
         group.update(kept)
