@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
-VERDICTS = {"transitive", "cyclic", "cannot tell", "untested"}
+from comal.evaluation.audit.result import Transitivity
 
 
 def counts(plain: dict[str, Any], names: Iterable[str]) -> None:
@@ -34,8 +34,11 @@ def probabilities(values: Iterable[float]) -> None:
 
 def planned(plain: dict[str, Any]) -> None:
     """Of `comal plan`."""
-    counts(plain["total"], (name for name in plain["total"] if name not in ("unknown", "judge_spend")))
-    for cost in plain["total"]["judge_spend"].values():
+    total = plain["total"]
+    counts(total, total.keys() - {"unknown", "judge_spend", "memory", "warnings"})
+    counts(total["memory"] or {}, total["memory"] or {})
+    assert all(warning and isinstance(warning, str) for warning in total["warnings"])
+    for cost in total["judge_spend"].values():
         for bound in ("most", "usual"):
             counts(cost[bound], ("calls", "input_tokens", "output_tokens"))
             assert cost[bound]["cost"] >= 0
@@ -50,7 +53,7 @@ def audited(plain: dict[str, Any]) -> None:
     """Of `comal audit`."""
     counts(plain, ("prompts", "verdicts", "failures"))
     assert plain["failures"] <= plain["verdicts"]
-    assert plain["verdict"] in VERDICTS
+    assert plain["verdict"] in get_args(Transitivity)
     assert plain["advice"]
     assert plain["p_value"] is None or 0 <= plain["p_value"] <= 1
     structure = plain["structure"]
