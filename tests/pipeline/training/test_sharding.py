@@ -89,7 +89,9 @@ def test_a_model_in_training_that_is_not_sharded_is_noticed() -> None:
 
 def test_moments_in_deepspeeds_own_way_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Asked(transformers.TrainingArguments):
-        deepspeed = "a file"
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.deepspeed = "a file"
 
     monkeypatch.setattr(trainers, "refuse_unsharded", lambda *_: None)
     settings = TrainingSettings(keep_optimizer=True)
