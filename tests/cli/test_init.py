@@ -20,7 +20,7 @@ from comal.recipes.yaml_text import parse_yaml
 from comal.resolve import resolve_judge
 from command_line import comal, refused
 
-SMALL = "0.003"  # GB: too little to train all of the tiny model, enough for adapters
+SMALL = "0.0025"  # GB: too little to train all of the tiny model, enough for adapters
 
 
 @pytest.fixture(autouse=True)
