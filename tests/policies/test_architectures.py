@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 import stores
 import tiny_models
 from comal.errors import PolicyError
-from comal.policies import door
+from comal.policies import door, head, sequences
 from comal.policies.base import Completion, Prompt
 from comal.policies.transformers import Decoding, TransformersPolicy
 
@@ -156,3 +156,13 @@ def test_a_prompt_is_shared_rightly_or_not_at_all(model: tuple[str, str]) -> Non
     assert np.allclose(shared.score_groups(groups), plain.score_groups(groups), atol=1e-3)
     drawn = [[[c.token_ids for c in g] for g in policy.sample(PROMPTS, 3, seed=0)] for policy in (shared, plain)]
     assert drawn[0] == drawn[1]
+
+
+def test_the_head_in_chunks_says_the_same(model: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = opened(model[1])
+    groups = [(policy.encoder(p), [(5, 6, 7), (8,), (9, 2)]) for p in PROMPTS]
+    plain = policy.score_groups(groups)
+    assert head.head_of(policy.model) is not None, "all of these are understood"
+    for module in (head, sequences):
+        monkeypatch.setattr(module, "CHUNK", 3 * 320)
+    assert np.allclose(policy.score_groups(groups), plain, atol=1e-4)

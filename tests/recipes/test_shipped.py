@@ -92,7 +92,7 @@ def test_recipes_of_the_paper_have_its_settings(name: str) -> None:
     assert (sampling.samples, sampling.temperature, sampling.top_p) == (5, 0.8, 0.95)
     assert (training.loss, training.pairing) == ({"name": "pair", "target": "hard"}, "best-second")
     assert (training.epochs, training.learning_rate, training.warmup) == (3, 5e-7, 0.1)
-    assert training.prompts_per_batch * training.gradient_accumulation * 8 == 32
+    assert training.prompts_per_batch * training.gradient_accumulation == 32, "on any number of GPUs"
 
 
 def test_the_memory_of_a_7b_model_on_one_gpu_is_plans_own(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_the_memory_of_a_7b_model_on_one_gpu_is_plans_own(tmp_path: Path) -> Non
     gib = {part: count / 2**30 for part, count in json.loads(outcome.stdout)["total"]["memory"].items()}
     head = " ".join(recipe_text("one-gpu-7b").replace("#", " ").split())
     page = " ".join((Path(__file__).parents[2] / "docs" / "one-gpu.md").read_text("utf-8").split())
-    assert f"about {gib['peak']:.1f} GiB: {gib['weights'] + gib['kept']:.1f} of weights" in head
+    assert f"about {gib['peak']:.1f} GiB: {gib['weights'] + gib['scorer']:.1f} of weights" in head
     assert f"{gib['gradients'] + gib['optimizer']:.1f} of the adapters' gradients" in head
     assert f"{gib['activations']:.1f} of activations" in head
     assert f"{gib['peak']:.1f} GiB" in page

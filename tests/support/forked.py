@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import multiprocessing.connection
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +96,38 @@ def call(
         code = started.wait(timeout)
         said = (path.read_text("utf-8") if path.exists() else "" for path in (stdout, stderr))
         return subprocess.CompletedProcess(list(arguments), code, *said)
+
+
+def call_ranks(
+    count: int, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout: float = LIMIT
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run a command in `count` processes that know of each other, as torchrun's do, without torchrun; on CPUs.
+
+    Where one fails the others, which would wait for it, are ended.
+    """
+    with socket.socket() as free, tempfile.TemporaryDirectory() as outputs:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        told = dict(tiny_run.environment() if environment is None else environment)
+        told = {"ACCELERATE_USE_CPU": "true"} | told | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        told |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        files = [(Path(outputs, f"{rank}.out"), Path(outputs, f"{rank}.err")) for rank in range(count)]
+        ranks = [
+            start(arguments, *files[rank], environment=told | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+            for rank in range(count)
+        ]
+        left, until = list(ranks), time.monotonic() + timeout
+        while left and not any(rank.process.exitcode for rank in ranks) and time.monotonic() < until:
+            multiprocessing.connection.wait([rank.process.sentinel for rank in left], until - time.monotonic())
+            left = [rank for rank in left if rank.process.is_alive()]
+        for rank in left:
+            rank.process.kill()
+        codes = [rank.wait() for rank in ranks]
+        said = [[path.read_text("utf-8") if path.exists() else "" for path in pair] for pair in files]
+        return [
+            subprocess.CompletedProcess(list(arguments), code, *texts) for code, texts in zip(codes, said, strict=True)
+        ]
 
 
 @contextmanager

@@ -17,6 +17,10 @@ def plan(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as for `comal run`.")
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option("--processes", metavar="N", min=1, help="Of torchrun, a device each: for the memory of a device."),
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights."""
@@ -24,7 +28,7 @@ def plan(
     from comal.recipes.load import load_recipe
 
     loaded = load_recipe(recipe, settings or [])
-    cost = recipe_cost(loaded)
+    cost = recipe_cost(loaded, processes)
     if as_json:
         import json
 
@@ -57,7 +61,7 @@ def plan(
 def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("methods × proximal steps", f"{total['methods']} × {total['steps']}"),
-        *([("optimiser steps a proximal step", _updates(total))] if total["optimizer_steps"] is not None else []),
+        *_updates(total["optimizer_steps"]),
         ("training prompts", _prompts(total)),
         ("sampled answers", f"{total['answers']:,}"),
         ("sampled tokens, at most", f"{total['tokens']:,}"),
@@ -77,18 +81,29 @@ def _engine(engine: dict[str, Any]) -> str:
     return ", ".join([str(engine["name"]), *options])
 
 
-def _updates(total: dict[str, Any]) -> str:
-    return f"{total['optimizer_steps']:,}, in one process"
+def _updates(count: int | None) -> list[tuple[str, str]]:
+    return [] if count is None else [("optimiser steps a proximal step", f"{count:,}")]
 
 
 def _memory(needed: dict[str, int] | None) -> list[tuple[str, str]]:
-    """The sum with its parts; of a model that is not at hand, that it is not known."""
+    """What a device holds by stage, with its parts; of a model that is not at hand, that it is not known."""
     if needed is None:
-        return [("memory of the policy", "not known without the model's config")]
-    weights, trained = needed["weights"] + needed["kept"], needed["gradients"] + needed["optimizer"]
-    parts = f"weights {_size(weights)}, gradients and optimiser {_size(trained)}"
-    parts += f", activations {_size(needed['activations'])}"
-    return [("memory of the policy, about", f"{_size(needed['peak'])} ({parts}; a local judge's own comes on top)")]
+        return [("memory a device", "not known without the model's config")]
+    shards = needed["shards"]
+    scorer = f"scorer {_size(needed['scorer'])}"
+    drawn = [f"policy {_size(needed['weights'])}", scorer, f"keys and values of answers {_size(needed['answers'])}"]
+    trained = [
+        f"policy {_size(needed['weights'] // shards)}",
+        *([scorer] if shards == 1 else []),
+        f"gradients and optimiser {_size((needed['gradients'] + needed['optimizer']) // shards)}",
+        f"activations {_size(needed['activations'])}",
+    ]
+    split = "" if shards == 1 else f", in {shards} shards"
+    return [
+        ("memory a device, about", f"{_size(needed['peak'])} (a local judge's own comes on top)"),
+        ("  sampling and scoring", f"{_size(needed['sampling'])} ({', '.join(drawn)})"),
+        (f"  training{split}", f"{_size(needed['training'])} ({', '.join(trained)})"),
+    ]
 
 
 def _certify(cost: dict[str, Any], total: dict[str, Any]) -> str:

@@ -62,11 +62,7 @@ def run(
             typer.echo(f"run folder: {folder}", err=True)
             typer.echo(_what(recipe, plan), err=True)
             if (processes := state().num_processes) > 1:
-                micro = plan.training.prompts_per_batch
-                batch = micro * plan.training.gradient_accumulation
-                said = f"an optimiser step takes {batch} prompts of each, {processes * batch} in all"
-                as_one = f"as one process with training.prompts_per_batch={processes * micro} does"
-                typer.echo(f"{processes} processes: {said}, {as_one}", err=True)
+                typer.echo(f"{processes} processes: {started.shares()}", err=True)
             if started.ended_after is not None:
                 kept = RunFolder(folder).earlier_result(started.ended_after)
                 typer.echo(f"extending: it had ended after {started.ended_after} steps; kept: {kept}", err=True)

@@ -26,8 +26,17 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
     return weights.load_tokenizer(name, _refuse, revision=revision, trust_remote_code=trust_remote_code)
 
 
-def load_causal_lm(name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+def load_causal_lm(
+    name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False, **options: Any
+) -> Any:
     """The causal LM of a folder or hub id, whose own wishes about sampling are put aside.
+
+    Args:
+        name: folder or hub id.
+        dtype: of the weights.
+        revision: of the hub.
+        trust_remote_code: run the model's own code.
+        options: others of `from_pretrained`.
 
     Raises:
         PolicyError: it cannot be found or read, or its weights do not fit.
@@ -44,6 +53,7 @@ def load_causal_lm(name: str, dtype: torch.dtype, revision: str | None = None, t
         trust_remote_code=trust_remote_code,
         # Not the folder's: one that Transformers refuses would refuse the model.
         generation_config=transformers.GenerationConfig(),
+        **options,
     )
     only_end_tokens(model, name, revision)
     return model

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from comal.policies.sequences import TokenBatch
+from comal.policies.sequences import TokenBatch, summed_log_probs
 from comal.policies.transformers import TransformersPolicy
 
 
@@ -50,6 +50,10 @@ class MixedPolicy(TransformersPolicy):
             mixed = logits if mixed is None else mixed + logits
         assert mixed is not None
         return mixed
+
+    def summed(self, batch: TokenBatch) -> torch.Tensor:
+        """Log-probability of each completion; of a mixture's tokens only its whole logits know it."""
+        return summed_log_probs(self.logits(batch), batch)
 
     def logits_processors(self, ids: torch.Tensor, mask: torch.Tensor) -> list[Any]:  # noqa: ARG002
         """One that replaces the first member's logits by the mixture's, before temperature and top-p."""

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from comal.policies.head import CHUNK, ChosenLogProbs, head_of
+
 Group = tuple[Sequence[int], Sequence[Sequence[int]]]
 """Token ids of a prompt and of its completions."""
 
@@ -99,21 +101,25 @@ class TokenBatch:
 def next_token_logits(model: Any, batch: TokenBatch) -> Tensor:
     """Logits of the token after each column from the prompts' last on, shape (R, C + 1, V), float32."""
     columns = batch.segment_RC.shape[1]
+    logits: Tensor = _forward(model, batch).logits[:, -columns - 1 :].float()
+    return logits
+
+
+def _forward(model: Any, batch: TokenBatch) -> Any:
+    columns = batch.segment_RC.shape[1]
     # Only the completions' columns are projected onto the vocabulary: that projection is most of the memory.
-    keep = {"logits_to_keep": columns + 1} if _can_keep(type(_unwrapped(model))) else {}
+    keep = {"logits_to_keep": columns + 1} if _can_keep(type(unwrapped(model))) else {}
     mask = batch.attention_mask
     if mask.ndim == 4:
-        dtype = next(_unwrapped(model).parameters()).dtype
+        dtype = next(unwrapped(model).parameters()).dtype
         mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-    output = model(
+    return model(
         input_ids=batch.input_ids_RT,
         attention_mask=mask,
         position_ids=batch.position_ids_RT,
         use_cache=False,
         **keep,
     )
-    logits: Tensor = output.logits[:, -columns - 1 :].float()
-    return logits
 
 
 def token_log_probs(logits_RCV: Tensor, batch: TokenBatch) -> Tensor:
@@ -128,14 +134,36 @@ def token_log_probs(logits_RCV: Tensor, batch: TokenBatch) -> Tensor:
 
 def summed_log_probs(logits_RCV: Tensor, batch: TokenBatch) -> Tensor:
     """Log-probability of each completion, summed over its tokens, in nats; shape (completions,), group by group."""
-    token_logp_RC = token_log_probs(logits_RCV, batch)
+    return _summed(token_log_probs(logits_RCV, batch), batch)
+
+
+def _summed(token_logp_RC: Tensor, batch: TokenBatch) -> Tensor:
     summed_RS = torch.zeros((len(token_logp_RC), batch.segments), device=token_logp_RC.device)
     return summed_RS.scatter_add(1, batch.segment_RC.clamp(min=0), token_logp_RC).flatten()
 
 
 def completion_log_probs(model: Any, batch: TokenBatch) -> Tensor:
     """`summed_log_probs` of the model's logits: log pi(completion | prompt), shape (completions,), float32."""
-    return summed_log_probs(next_token_logits(model, batch), batch)
+    return _summed(completion_token_log_probs(model, batch), batch)
+
+
+def completion_token_log_probs(model: Any, batch: TokenBatch) -> Tensor:
+    """`token_log_probs` of the model's logits, shape (R, C), float32; of many logits never all at once."""
+    R, C = batch.segment_RC.shape
+    network = unwrapped(model)
+    head = head_of(network) if R * (C + 1) * network.config.get_text_config().vocab_size > CHUNK else None
+    if head is None:
+        return token_log_probs(next_token_logits(model, batch), batch)
+    row_N, column_N = (batch.segment_RC >= 0).nonzero(as_tuple=True)
+    predictor_N = batch.predictor_RC[row_N, column_N]
+    chosen = ChosenLogProbs(
+        network,
+        head,
+        lambda hidden_RTH: hidden_RTH[:, -C - 1 :][row_N, predictor_N],
+        batch.input_ids_RT[:, -C:][row_N, column_N],
+    )
+    token_logp_N = chosen.run(lambda: _forward(model, batch))
+    return torch.zeros((R, C), device=token_logp_N.device).index_put((row_N, column_N), token_logp_N)
 
 
 def _who_sees_whom(real_RT: Tensor, segment_RC: Tensor, left: int) -> Tensor:
@@ -151,7 +179,8 @@ def _who_sees_whom(real_RT: Tensor, segment_RC: Tensor, left: int) -> Tensor:
     return sees.unsqueeze(1)
 
 
-def _unwrapped(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
+    """The causal LM itself, of a model within wrappers and with adapters."""
     while hasattr(model, "module"):
         model = model.module
     return model.get_base_model() if hasattr(model, "get_base_model") else model

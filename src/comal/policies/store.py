@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from comal.policies.device import state
 from comal.policies.encoder import PromptEncoder, PromptFormat
 from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
-from comal.policies.loading import load_tokenizer
+from comal.policies.loading import load_causal_lm, load_tokenizer
 from comal.policies.merging import Answered, Base, load_whole, write_merged
+from comal.policies.quantization import loading_options
 from comal.policies.saved import save_checkpoint
 from comal.policies.sharing import require_shareable
 from comal.policies.transformers import Batching, Decoding, TransformersPolicy
@@ -42,6 +44,7 @@ class ModelSource:
         dtype: of the weights.
         trust_remote_code: run the model's own code.
         lora: shape of the adapters that checkpoints are; None: they are whole models.
+        quantization: of the frozen weights, see `comal.policies.quantization`; None: they are what they are.
         adapter: one that was trained elsewhere; its tokenizer and chat template hold, and the rows of the embedding
             that it brings along. It is a checkpoint of a store of its own.
     """
@@ -52,10 +55,14 @@ class ModelSource:
     trust_remote_code: bool = False
     lora: LoraConfig | None = None
     adapter: str | Path | None = None
+    quantization: Mapping[str, Any] | None = None
 
 
 class PolicyStore:
-    """Opens checkpoints as policies and keeps the last few in memory.
+    """Opens checkpoints as policies and keeps the last few in memory, the one that is trained among them.
+
+    With the default there are never more than two whole models: the policy that is trained, and one that scores. Room
+    is made before a model is loaded. Only a mixture that is sampled has all of its members in memory.
 
     Without LoRA a checkpoint is a whole model. With LoRA there is one model; a checkpoint is a frozen named adapter and
     the initial policy is that model with adapters disabled. (Not `get_base_model()`: PEFT injects adapters in place, so
@@ -110,6 +117,7 @@ class PolicyStore:
             raise PolicyError("policy.system_prompt", f"`{self.base}` has no chat template in use to put it in")
         self.encoder = PromptEncoder(self.tokenizer, templated, prompts.system_prompt, prompts.max_tokens)
         self._open: OrderedDict[str, TransformersPolicy] = OrderedDict()
+        self._in_training: weakref.ref[Any] | None = None
         self._host: Any = None
         self._fresh_adapter: dict[str, torch.Tensor] | None = None
 
@@ -124,13 +132,16 @@ class PolicyStore:
         Raises:
             PolicyError: there is no such model.
         """
-        key = str(checkpoint)
+        return self._opened(str(checkpoint), self.keep)
+
+    def _opened(self, key: str, at_most: int) -> TransformersPolicy:
         if key not in self._open:
+            self._make_room(at_most - 1)
             if key == self.adapter:
                 policy = self._load_outside(key)
             else:
                 policy = self._load_adapter(key) if self.lora else self._load_whole(key)
-            self._remember(key, policy)
+            self._open[key] = policy
         self._open.move_to_end(key)
         return self._open[key]
 
@@ -144,10 +155,11 @@ class PolicyStore:
 
         if len(weights) == 1:
             return self.open(next(iter(weights)))
-        self.keep = max(self.keep, len(weights))  # an adapter that is put away while its mixture samples is lost
-        for checkpoint in weights:
-            self.open(checkpoint)
-        return MixedPolicy([(weight, self.open(checkpoint)) for checkpoint, weight in weights.items()])
+        for key in [key for key in self._open if key not in map(str, weights)]:
+            self.forget(key)
+        # An adapter that is put away while its mixture samples is lost.
+        members = [(weight, self._opened(str(checkpoint), len(weights))) for checkpoint, weight in weights.items()]
+        return MixedPolicy(members)
 
     def sampler(self, weights: str | Path | Mapping[str | Path, float]) -> Sampler:
         """A checkpoint, or the mixture of several by weight, opened by the engine that draws answers.
@@ -175,10 +187,20 @@ class PolicyStore:
         )
         return self.drawing.engine.sampler(opening)
 
-    def trainable(self, checkpoint: str | Path) -> Any:
-        """A model to train whose distribution starts as that of `checkpoint`; switched to training mode."""
+    def trainable(self, checkpoint: str | Path, alone: bool = False) -> Any:
+        """A model to train whose distribution starts as that of `checkpoint`; switched to training mode.
+
+        A whole model that is in memory is trained itself, and no policy any more. It may be `alone`, as one that is
+        about to be sharded is: what scores is loaded again afterwards.
+        """
+        self._in_training = None
         if self.lora is None:
-            model = self._load_model(str(checkpoint))
+            policy = self._open.pop(str(checkpoint), None)
+            self._make_room(0 if alone else self.keep - 1)
+            model = self._load_model(str(checkpoint)) if policy is None else policy.model
+            for name in ("forward", "_original_forward"):  # Accelerate's cast, of mixed precision the last time
+                vars(model).pop(name, None)
+            self._in_training = weakref.ref(model)
             without_dropout(model)
             return model.train()
         from peft import load_peft_weights
@@ -212,9 +234,22 @@ class PolicyStore:
 
     def adopt(self, model: Any, checkpoint: str | Path) -> None:
         """Keep a just trained whole model in memory under the name of its checkpoint, sparing the reload."""
+        self._in_training = None
         if self.lora is None:
             model.eval()
-            self._remember(str(checkpoint), self.policy_of(model))
+            self._make_room(self.keep - 1)
+            self._open[str(checkpoint)] = self.policy_of(model)
+
+    def abandon(self) -> None:
+        """Forget the model that was trained: each process has a shard of it, which scores nothing by itself."""
+        self._in_training = None
+        if self.lora is not None:  # policies are adapters of it
+            self.release()
+
+    def release(self) -> None:
+        """Free all memory that can be had again from files."""
+        self._open.clear()
+        self._host = None
 
     def forget(self, checkpoint: str | Path) -> None:
         """Free a checkpoint's memory; its files stay."""
@@ -223,9 +258,10 @@ class PolicyStore:
             self._host.set_adapter(TRAINED)  # one that is active cannot go quietly
             self._host.delete_adapter(policy.adapter)
 
-    def _remember(self, key: str, policy: TransformersPolicy) -> None:
-        self._open[key] = policy
-        while len(self._open) > self.keep:
+    def _make_room(self, left: int) -> None:
+        """Forget the policies used longest ago until there are no more than so many, one that is trained included."""
+        trained = self._in_training is not None and self._in_training() is not None
+        while self._open and len(self._open) + trained > left:
             self.forget(next(iter(self._open)))
 
     def policy_of(self, model: Any, adapter: str | None = None) -> TransformersPolicy:
@@ -260,8 +296,11 @@ class PolicyStore:
     def _load_model(self, key: str) -> Any:
         revision = self.model.revision if key == self.base else None
         dtype = getattr(torch, self.model.dtype)
-        model = load_whole(key, dtype, revision, self.model.trust_remote_code)
-        return model.to(self.device)
+        trust = self.model.trust_remote_code
+        if self.model.quantization is not None:
+            options = loading_options(self.model.quantization, self.device)
+            return load_causal_lm(key, dtype, revision, trust, **options)
+        return load_whole(key, dtype, revision, trust).to(self.device)
 
     def _lora_host(self) -> Any:
         if self._host is None:

@@ -16,7 +16,7 @@ from comal.models.tokens import embedding_rows, filler_token
 from comal.policies.base import Completion, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.prefix import prefilled
-from comal.policies.sequences import Group, TokenBatch, next_token_logits, summed_log_probs
+from comal.policies.sequences import Group, TokenBatch, completion_log_probs, next_token_logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,13 @@ class TransformersPolicy:
     def score_groups(self, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
         """Log-probabilities of each group's completions, in nats; one forward pass for all groups."""
         batch = self.laid_out(groups, self.share_prompt)
-        logp = summed_log_probs(self.logits(batch), batch).double().cpu().numpy()
+        logp = self.summed(batch).double().cpu().numpy()
         return list(logp.reshape(len(groups), -1))
+
+    def summed(self, batch: TokenBatch) -> torch.Tensor:
+        """Log-probability of each completion in nats, shape (completions,), float32."""
+        with self.active() as model:
+            return completion_log_probs(model, batch)
 
     def laid_out(self, groups: Sequence[Group], share_prompt: bool) -> TokenBatch:
         """The groups in one of the two layouts, on the model's device."""

@@ -59,6 +59,8 @@ class PolicySettings(Settings):
         chat_template: `auto` uses the tokenizer's template when it has one, `none` gives the prompt as plain text.
         system_prompt: put before every prompt by the chat template.
         dtype: of the weights; bfloat16 halves memory, mixed precision is `training.arguments: {bf16: true}`.
+        quantization_config: the frozen weights in few bits, as `transformers.BitsAndBytesConfig` takes them, such as
+            `{load_in_4bit: true, bnb_4bit_quant_type: nf4, bnb_4bit_compute_dtype: bfloat16}`; with `lora` only.
         max_prompt_tokens: the most tokens of a prompt, chat template and system prompt included.
         long_prompts: what becomes of longer ones: `cut` takes the end of their last message away and keeps the rest,
             for the judge as well; `drop` leaves them out; `refuse` stops.
@@ -72,6 +74,7 @@ class PolicySettings(Settings):
     system_prompt: str | None = None
     lora: LoraSettings | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantization_config: dict[str, Any] | None = None
     trust_remote_code: bool = False
     max_prompt_tokens: Count = 512
     long_prompts: Literal["cut", "drop", "refuse"] = "cut"
@@ -81,6 +84,12 @@ class PolicySettings(Settings):
     def _one_origin(self) -> PolicySettings:
         if (self.model is None) == (self.from_scratch is None):
             raise ValueError("give either `model` (a folder or hub id) or `from_scratch`, not both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _trainable(self) -> PolicySettings:
+        if self.quantization_config is not None and self.lora is None:
+            raise ValueError("weights in few bits (`quantization_config`) cannot be trained themselves; add `lora`")
         return self
 
 
@@ -125,6 +134,7 @@ class SupervisedSettings(Settings):
 
     Attributes:
         data: rows with prompt and answer.
+        batch_size: rows of an optimiser step, which processes share evenly.
         loss_on: `answer` tokens only, or `all` tokens.
         temperature: divides the logits of the trained model once and for all (folded into the last norm's weight), so
             that sampling and log-probabilities agree; Llama-like models trained from scratch only.
@@ -194,8 +204,9 @@ class TrainingSettings(Settings):
         pairing: which pair of a prompt's samples the `pair` loss sees.
         final_learning_rate: of the last proximal step; the steps between go there in a straight line. None: all alike.
             Sampled steps leave the last iterate as far from rest as the last steps are long.
-        prompts_per_batch: prompts a device and optimiser micro-step; each brings its K samples.
-        gradient_accumulation: micro-steps an optimiser step.
+        prompts_per_batch: prompts trained on at once, at most, in one process; each brings its K samples.
+        gradient_accumulation: so many times `prompts_per_batch` prompts are the batch of an optimiser step, in any
+            number of processes: they share it evenly, or it is an error.
         keep_optimizer: carry the optimiser's moments from one proximal step to the next.
         monitor: share of a step's prompts kept out of training, on which the achieved-against-asked slope is measured.
         log_prob_batch: answers scored at once.
@@ -305,4 +316,9 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.policy.from_scratch is not None and self.supervised is None:
             raise ValueError("a model made `from_scratch` needs a `supervised` stage to learn from")
+        if self.policy.quantization_config is not None and self.supervised is not None:
+            raise ValueError(
+                "the adapter of a `supervised` stage is merged into the weights, which those in few bits"
+                " (`policy.quantization_config`) cannot take; run it first, and align what it leaves"
+            )
         return self

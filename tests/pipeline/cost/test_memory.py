@@ -12,7 +12,8 @@ import torch
 
 import tiny_models
 import tiny_run
-from comal.pipeline.cost.memory import KEPT, memory, static_memory
+from comal.errors import ConfigError
+from comal.pipeline.cost.memory import KEPT, KEPT_ADAPTERS, memory, static_memory
 from comal.pipeline.cost.model_size import known_size
 from comal.policies.adapters import LoraConfig
 from comal.policies.sequences import TokenBatch, completion_log_probs
@@ -74,12 +75,14 @@ def test_weights_gradients_and_moments_are_what_a_real_model_holds(tmp_path: Pat
     moments = [t for state in optimizer.state.values() for name, t in state.items() if name.startswith("exp_avg")]
     assert needed.optimizer == size_of(moments)
     one_policy = needed.gradients if lora else needed.weights
-    assert needed.kept == KEPT * one_policy
-    assert needed.total == needed.weights + needed.kept + needed.gradients + needed.optimizer
+    assert needed.scorer == (KEPT_ADAPTERS if lora else KEPT) * one_policy
+    assert needed.total == needed.weights + needed.scorer + needed.gradients + needed.optimizer
 
 
 def test_as_many_policies_are_kept_as_the_store_keeps(tmp_path: Path) -> None:
-    assert PolicyStore(ModelSource(tiny_models.save_causal_lm(tmp_path))).keep == KEPT
+    """Whole models beside the one that is trained; adapters beside the adapter that is."""
+    keep = PolicyStore(ModelSource(tiny_models.save_causal_lm(tmp_path))).keep
+    assert (keep - 1, keep) == (KEPT, KEPT_ADAPTERS)
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
@@ -140,12 +143,40 @@ def test_plan_shows_the_sum_and_its_parts(tmp_path: Path) -> None:
     assert total["memory"]["peak"] == needed.peak
     assert total["memory"]["weights"] == needed.static.weights
     shown = " ".join(comal("plan", path).stdout.split())
-    assert f"memory of the policy, about {needed.peak / 2**20:.0f} MiB" in shown
+    assert f"memory a device, about {needed.peak / 2**20:.0f} MiB" in shown
+    assert f"sampling and scoring {needed.sampling / 2**20:.0f} MiB (policy" in shown
+    assert f"training {needed.training / 2**20:.0f} MiB (policy" in shown
 
 
-def test_adapters_on_layers_that_are_not_there_are_one_message(tmp_path: Path) -> None:
-    found = recipe(tmp_path, lora=True)
-    path = tiny_run.write(tmp_path, found.model_dump(mode="json"))
-    outcome = comal("plan", path, "--set", "policy.lora.target_modules=[nowhere]")
-    assert outcome.exit_code == 2
-    assert "policy.lora.target_modules: PEFT refuses them: Target modules" in outcome.stderr
+def test_shards_divide_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
+    """Two prompts of four answers an optimiser step: of two processes each has one."""
+    whole = recipe(tmp_path, lora=False)
+    values = whole.model_dump(mode="json")
+    values["training"]["arguments"] = {"fsdp": True}
+    sharded, size = validate(values), known_size(whole.policy)
+    assert size is not None
+    alone, replica, shard = memory(whole, size), memory(whole, size, 2), memory(sharded, size, 2)
+    assert replica.static == shard.static == alone.static
+    assert replica.activations == shard.activations == alone.activations // 2
+    trained = alone.static.weights + alone.static.gradients + alone.static.optimizer
+    assert shard.training == trained // 2 + shard.activations, "the scorer is gone while shards are trained"
+    assert replica.training == trained + alone.static.scorer + replica.activations
+    assert shard.sampling == replica.sampling == alone.sampling
+    path = tiny_run.write(tmp_path, values)
+    found = comal("plan", path, "--processes", "2")
+    assert "training, in 2 shards" in " ".join(found.stdout.split())
+    with pytest.raises(ConfigError, match=r"an optimiser step takes 2 rows, which 3 processes cannot share evenly"):
+        memory(whole, size, 3)
+    refused = comal("plan", path, "--processes", "3")
+    assert refused.exit_code == 2
+    assert "error: training.prompts_per_batch: " in refused.stderr
+
+
+def test_logits_take_no_more_than_those_of_a_chunk(tmp_path: Path) -> None:
+    found = recipe(tmp_path, lora=False)
+    size = known_size(found.policy)
+    assert size is not None
+    size.config.vocab_size = 2 * 10**7  # more than a chunk
+    more = memory(found, size).activations
+    size.config.vocab_size = 3 * 10**7
+    assert memory(found, size).activations - more == 10**7 * (4 + 8), "of one position, and not of eight answers"

@@ -143,11 +143,11 @@ def test_the_owners_name_what_a_run_leaves() -> None:
         "audit.json", "report.html", "verdicts.sqlite", "spend.sqlite", ".lock", "journal.jsonl", "final.json",
         "worker.log", "error.json", "samples.parquet", "targets.parquet", "trained.json", "optimizer.pt",
         "verdicts-*.parquet", "opponent-*.parquet", "certify.json", "policy.json", "certificate.json", "eval.json",
-        "annotations.json", "leaderboard.csv", "matrix.csv", "results.json", "results.md", "whole.json",
+        "annotations.json", "leaderboard.csv", "matrix.csv", "results.json", "results.md", "whole.json", "batches.json",
     } <= FILES  # fmt: skip
     assert {
         "data", "supervised", ".supervised-trainer", "evaluation", "model", "certify", "steps", "looks", "certificates",
-        "checkpoint", "trainer", "updates", "answers", "samples", "outputs", "images",
+        "checkpoint", "trainer", "updates", "answers", "samples", "outputs", "images", "optimizer",
     } <= FOLDERS  # fmt: skip
 
 

@@ -8,50 +8,63 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from torch.distributed.tensor import DTensor
 
 from comal.errors import ConfigError
-from comal.pipeline.training import trainers
+from comal.pipeline.training import sharding, trainers
+from comal.pipeline.training.batches import Batch
 from comal.recipes.settings import TrainingSettings
+
+PLACE = "training.arguments"
 
 
 def arguments(**given: Any) -> Any:
-    return SimpleNamespace(**({"fsdp": None, "fsdp_config": None, "deepspeed": None, "world_size": 1} | given))
+    plain = {"fsdp": None, "fsdp_config": None, "deepspeed": None, "world_size": 1}
+    return SimpleNamespace(**(plain | {"fsdp_plugin_args": {"fsdp_version": 2}} | given))
 
 
-@pytest.mark.parametrize("asked", [{"fsdp": True}, {"fsdp": "full_shard"}, {"deepspeed": {"zero_optimization": {}}}])
 @pytest.mark.parametrize("world", [1, 2])
-def test_on_cpus_it_is_refused(asked: dict[str, Any], world: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainers, "on_cpu", lambda: True)
-    with pytest.raises(ConfigError, match=rf"training.arguments.{next(iter(asked))}: on CPUs it has no effect"):
-        trainers.refuse_unsharded(arguments(**asked, world_size=world), "training.arguments")
+def test_deepspeed_is_refused_on_cpus(world: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding, "on_cpu", lambda: True)
+    with pytest.raises(ConfigError, match=r"training.arguments.deepspeed: on CPUs it has no effect"):
+        sharding.refuse_unsharded(arguments(deepspeed={"zero_optimization": {}}, world_size=world), PLACE)
 
 
 @pytest.mark.parametrize("name", ["FSDP", "DEEPSPEED"])
 def test_what_accelerate_launch_asks_for_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
-    monkeypatch.setattr(trainers, "on_cpu", lambda: True)
+    monkeypatch.setattr(sharding, "on_cpu", lambda: True)
     with pytest.raises(
         ConfigError, match=rf"ACCELERATE_USE_{name} \(of `accelerate launch`\): on CPUs it has no effect"
     ):
-        trainers.refuse_unsharded(arguments(), "training.arguments")
+        sharding.refuse_unsharded(arguments(), "training.arguments")
     trainer: Any = SimpleNamespace(args=arguments())
     with pytest.raises(ConfigError, match="it was asked for and is not in effect"):
-        trainers.require_sharded(trainer, torch.nn.Sequential(torch.nn.Linear(1, 1)))
+        sharding.require_sharded(trainer, torch.nn.Sequential(torch.nn.Linear(1, 1)))
     monkeypatch.setenv(f"ACCELERATE_USE_{name}", "false")
-    trainers.refuse_unsharded(arguments(), "training.arguments")
+    sharding.refuse_unsharded(arguments(), "training.arguments")
 
 
 def test_settings_of_fsdp_do_nothing_without_it() -> None:
     with pytest.raises(ConfigError, match=r"training\.arguments\.fsdp_config: it does nothing without `fsdp`"):
-        trainers.refuse_unsharded(arguments(fsdp_config={"min_num_params": 1}), "training.arguments")
+        sharding.refuse_unsharded(arguments(fsdp_config={"min_num_params": 1}), "training.arguments")
 
 
-def test_one_process_has_nothing_to_shard_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainers, "on_cpu", lambda: False)
+def test_fsdp_on_cpus_is_its_second_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding, "on_cpu", lambda: True)
+    sharding.refuse_unsharded(arguments(fsdp=True, world_size=2), PLACE)
+    with pytest.raises(ConfigError, match=r"training.arguments.fsdp_config: on CPUs FSDP is version 2 or nothing"):
+        sharding.refuse_unsharded(arguments(fsdp=True, world_size=2, fsdp_plugin_args={"fsdp_version": 1}), PLACE)
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_one_process_has_nothing_to_shard_over(cpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding, "on_cpu", lambda: cpu)
     with pytest.raises(ConfigError, match="start comal with torchrun"):
-        trainers.refuse_unsharded(arguments(fsdp=True), "training.arguments")
-    trainers.refuse_unsharded(arguments(fsdp=True, world_size=2), "training.arguments")
-    trainers.refuse_unsharded(arguments(), "training.arguments")
+        sharding.refuse_unsharded(arguments(fsdp=True), PLACE)
+    sharding.refuse_unsharded(arguments(fsdp=True, world_size=2), PLACE)
+    sharding.refuse_unsharded(arguments(), PLACE)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -62,17 +75,44 @@ def test_settings_of_a_recipe_are_refused_where_the_arguments_are_made(
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
     settings = TrainingSettings(arguments={"fsdp": True})
     with pytest.raises(ConfigError, match=r"training\.arguments"):
-        trainers.training_arguments(settings, tmp_path, 0, 1, 1)
+        trainers.training_arguments(settings, tmp_path, 0, Batch(1, 1))
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
 
 
+class Shard(DTensor):
+    """One half of a parameter of two."""
+
+    @staticmethod
+    def __new__(cls) -> Any:
+        return torch.Tensor._make_wrapper_subclass(cls, (2,))
+
+    def __init__(self) -> None:
+        pass
+
+    def to_local(self, **_: Any) -> torch.Tensor:
+        return torch.zeros(1)
+
+
 def test_a_model_in_training_that_is_not_sharded_is_noticed() -> None:
+    """A class's name is not enough: a parameter is less than the whole here."""
+
     class FSDPModule(torch.nn.Linear):
         pass
 
-    plain, sharded = torch.nn.Sequential(torch.nn.Linear(1, 1)), torch.nn.Sequential(FSDPModule(1, 1))
     trainer: Any = SimpleNamespace(args=arguments(fsdp=True))
-    trainers.require_sharded(trainer, sharded)
+    sharding.require_sharded(trainer, SimpleNamespace(modules=list, parameters=lambda: [Shard()]))
     with pytest.raises(ConfigError, match=r"fsdp: it was asked for and is not in effect \(Sequential trains\)"):
-        trainers.require_sharded(trainer, plain)
-    trainers.require_sharded(SimpleNamespace(args=arguments()), plain)
+        sharding.require_sharded(trainer, torch.nn.Sequential(FSDPModule(1, 1)))
+    sharding.require_sharded(SimpleNamespace(args=arguments()), torch.nn.Linear(1, 1))
+
+
+def test_moments_in_deepspeeds_own_way_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(transformers.TrainingArguments):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.deepspeed = "a file"
+
+    monkeypatch.setattr(trainers, "refuse_unsharded", lambda *_: None)
+    settings = TrainingSettings(keep_optimizer=True)
+    with pytest.raises(ConfigError, match=r"training.keep_optimizer: DeepSpeed keeps"):
+        trainers.training_arguments(settings, tmp_path, 0, Batch(1, 1), Asked)

@@ -11,6 +11,7 @@ import torch
 import tiny_models
 from comal.errors import ConfigError, RunError
 from comal.losses.group import Group as GroupLoss
+from comal.pipeline.training.batches import Batch
 from comal.pipeline.training.trainers import Group, TrainerSetup, check_arguments, train_prox, training_arguments
 from comal.policies.base import Prompt
 from comal.policies.store import ModelSource, PolicyStore
@@ -166,11 +167,11 @@ def test_an_argument_that_contradicts_nothing_is_taken() -> None:
 def test_values_that_training_arguments_refuse_are_one_message(tmp_path: Path) -> None:
     settings = TrainingSettings(arguments={"logging_strategy": "sometimes"})
     with pytest.raises(ConfigError, match=r"training\.arguments: TrainingArguments refuses them: .*sometimes"):
-        training_arguments(settings, tmp_path, 0, 1, 1)
+        training_arguments(settings, tmp_path, 0, Batch(1, 1))
 
 
 def test_arguments_go_through_to_the_trainer(tmp_path: Path) -> None:
     settings = TrainingSettings(arguments={"logging_steps": 7, "optim": "adafactor"})
-    found = training_arguments(settings, tmp_path, 3, 2, 4)
+    found = training_arguments(settings, tmp_path, 3, Batch(2, 4))
     assert (found.logging_steps, found.optim, found.seed) == (7, "adafactor", 3)
     assert (found.per_device_train_batch_size, found.gradient_accumulation_steps) == (2, 4)

@@ -1,34 +1,40 @@
 """How much memory of one accelerator the policy's part of a run takes, from the model's configuration alone.
 
-With N parameters of w bytes each, A trained ones of v bytes (all N, or with LoRA the adapters', which have 4), and
-`KEPT` policies in the store beside the one that is trained (`comal.policies.store`), there are while a step trains
+With N parameters of w bytes each, A trained ones of v bytes (all N, or with LoRA the adapters', which have 4), and one
+policy that scores beside the one that is trained (`comal.policies.store`), there are while a step trains
 
     weights      N·w                               and with LoRA 4·A for the adapter that is trained
-    kept         KEPT · N·w                        with LoRA KEPT · 4·A: all policies share one model
+    scorer       N·w                               with LoRA 2 · 4·A: all policies share one model
     gradients    A·v                               v: bytes of a trained parameter, w or with LoRA 4
     optimizer    2 · A·v                           AdamW's two moments
     activations                                    of one micro-batch, see below
 
-and while answers are drawn weights, `kept`, and in place of the last three the keys and values of all answers that are
-drawn at once. Activations of t tokens in L layers of width h, with an inner width of i:
+and while answers are drawn weights, `scorer`, and in place of the last three the keys and values of all answers that
+are drawn at once. Of a model in n shards (`fsdp`, `deepspeed`) weights, gradients and moments are 1/n on each
+accelerator, and the scorer is gone while it trains; what draws and scores is whole on each. Activations of t tokens in
+L layers of width h, with an inner width of i:
 
     with activation checkpointing      L·t·h·w             every layer's input; one layer at a time is computed again
     one layer                          t·(8·h + 4·i)·w,    times L without checkpointing
-    logits                             c·V·(w + 8)         of the c answer tokens: in w, in float32, and their gradient
+    logits                             c·V·(w + 8)         of the c answer tokens, or of as many as are projected at
+                                                           once: in w, in float32, and their gradient
 
 The formula is no bound: workspaces of kernels, fragmentation, a local judge's own weights and what the accelerator's
-driver takes come on top. Sharding (`fsdp`, `deepspeed`) divides it and is not taken into account.
+driver takes come on top; so does a layer of a sharded model, which is gathered while it computes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comal.pipeline.cost.model_size import ModelSize
+from comal.pipeline.training.batches import batch_of
+from comal.policies.head import CHUNK
+from comal.policies.quantization import bytes_of_linear
 from comal.recipes.settings import Recipe
 
-KEPT = 2
-"""Policies kept in memory beside the one that is trained: the default of `comal.policies.store.PolicyStore`."""
+KEPT, KEPT_ADAPTERS = 1, 2
+"""Policies in memory beside the one that is trained: whole models, and adapters of one model."""
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
@@ -42,41 +48,55 @@ class StaticMemory:
 
     Attributes:
         weights: of the policy that is trained.
-        kept: of the other policies in memory.
+        scorer: of the policies that score beside it.
         gradients: of what is trained.
         optimizer: its moments.
     """
 
     weights: int
-    kept: int
+    scorer: int
     gradients: int
     optimizer: int
 
     @property
     def total(self) -> int:
         """While a step trains."""
-        return self.weights + self.kept + self.gradients + self.optimizer
+        return self.weights + self.scorer + self.gradients + self.optimizer
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of a whole run.
+    """Bytes on one accelerator.
 
     Attributes:
-        static: see there.
+        static: see there; of a model that is not sharded.
         activations: of a micro-batch.
         answers: keys and values of the answers drawn at once.
+        shards: of the model while it trains; 1: it is whole.
     """
 
     static: StaticMemory
     activations: int
     answers: int
+    shards: int = 1
+
+    @property
+    def sampling(self) -> int:
+        """While answers are drawn and scored."""
+        return self.static.weights + self.static.scorer + self.answers
+
+    @property
+    def training(self) -> int:
+        """While a step trains."""
+        static = self.static
+        if self.shards == 1:
+            return static.total + self.activations
+        return (static.weights + static.gradients + static.optimizer) // self.shards + self.activations
 
     @property
     def peak(self) -> int:
         """The most at any time, by the formula of this module."""
-        trained = self.static.gradients + self.static.optimizer + self.activations
-        return self.static.weights + self.static.kept + max(trained, self.answers)
+        return max(self.sampling, self.training)
 
 
 def static_memory(parameters: int, dtype: str, adapters: int | None = None) -> StaticMemory:
@@ -91,11 +111,20 @@ def static_memory(parameters: int, dtype: str, adapters: int | None = None) -> S
     if adapters is None:
         return StaticMemory(whole, KEPT * whole, whole, 2 * whole)
     one = adapters * _ADAPTER
-    return StaticMemory(whole + one, KEPT * one, one, 2 * one)
+    return StaticMemory(whole + one, KEPT_ADAPTERS * one, one, 2 * one)
 
 
-def memory(recipe: Recipe, model: ModelSize) -> Memory:
-    """What the policy's part of a run takes on one accelerator, by the formula of this module."""
+def memory(recipe: Recipe, model: ModelSize, processes: int = 1) -> Memory:
+    """What the policy's part of a run takes on one accelerator, by the formula of this module.
+
+    Args:
+        recipe: the recipe.
+        model: its model.
+        processes: that share its training, an accelerator each.
+
+    Raises:
+        ConfigError: they cannot share the batch of an optimiser step evenly.
+    """
     policy, sampling, training = recipe.policy, recipe.sampling, recipe.training
     config = model.config.get_text_config()
     width = WIDTHS[policy.dtype]
@@ -105,19 +134,27 @@ def memory(recipe: Recipe, model: ModelSize) -> Memory:
     head = getattr(config, "head_dim", None) or hidden // heads
     values = 2 * (getattr(config, "num_key_value_heads", None) or heads) * head  # keys and values of a token and layer
 
-    answers_at_once = training.prompts_per_batch * sampling.samples
-    prompts_at_once = training.prompts_per_batch if training.share_prompt else answers_at_once
+    prompts = batch_of(training).shared(processes, 0, "training.prompts_per_batch").at_once
+    answers_at_once = prompts * sampling.samples
+    prompts_at_once = prompts if training.share_prompt else answers_at_once
     answer_tokens = answers_at_once * policy.max_new_tokens
     tokens = prompts_at_once * policy.max_prompt_tokens + answer_tokens
     layer = tokens * (8 * hidden + 4 * inner) * width
     arguments = training.arguments
     checkpointed = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
     hidden_states = layers * tokens * hidden * width + layer if checkpointed else layers * layer
-    logits = answer_tokens * vocabulary * (width + 8)
+    logits = min(answer_tokens * vocabulary, max(CHUNK, vocabulary)) * (width + 8)
 
     drawn = max(sampling.batch_size, sampling.samples) * (policy.max_prompt_tokens + policy.max_new_tokens)
+    sharded = bool(arguments.get("fsdp") or arguments.get("deepspeed"))
+    static = static_memory(model.parameters, policy.dtype, model.adapters)
+    if policy.quantization_config is not None:
+        embeddings = vocabulary * hidden * (1 if getattr(config, "tie_word_embeddings", False) else 2)
+        spared = (model.parameters - embeddings) * (width - bytes_of_linear(policy.quantization_config))
+        static = replace(static, weights=static.weights - int(spared))
     return Memory(
-        static_memory(model.parameters, policy.dtype, model.adapters),
+        static,
         activations=hidden_states + logits,
         answers=drawn * layers * values * width,
+        shards=processes if sharded else 1,
     )

@@ -28,8 +28,12 @@ from comal.recipes.settings import PolicySettings, Recipe
 logger = logging.getLogger(__name__)
 
 
-def recipe_cost(recipe: Recipe) -> dict[str, Any]:
+def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
     """Roles, derived quantities and upper bounds of the cost; asks no hub for data, models or configurations.
+
+    Args:
+        recipe: the recipe.
+        processes: that are to share its training, an accelerator each; only the memory depends on them.
 
     Raises:
         ComalError: anything wrong with the recipe, its data files or its model's folder.
@@ -97,7 +101,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "disk_bytes": None
             if whole is None
             else (whole // 50 if adapted else whole) * checkpoints + whole * (adapted + merged_start),
-            "memory": None if known_model is None else _memory(recipe, known_model),
+            "memory": None if known_model is None else _memory(recipe, known_model, processes),
             "unknown": unknown,
             "warnings": [] if short is None else [short],
         },
@@ -168,12 +172,15 @@ def judge_cost(judge: Judge, comparisons: int, prompt_bytes: int, answer_tokens:
     }
 
 
-def _memory(recipe: Recipe, model: ModelSize) -> dict[str, int]:
-    """Bytes of one accelerator by part; see `comal.pipeline.cost.memory`."""
-    needed = memory(recipe, model)
+def _memory(recipe: Recipe, model: ModelSize, processes: int) -> dict[str, int]:
+    """Bytes of one accelerator by part and by stage; see `comal.pipeline.cost.memory`."""
+    needed = memory(recipe, model, processes)
     return dataclasses.asdict(needed.static) | {
         "activations": needed.activations,
         "answers": needed.answers,
+        "shards": needed.shards,
+        "sampling": needed.sampling,
+        "training": needed.training,
         "peak": needed.peak,
     }
 

@@ -96,6 +96,7 @@ class Stores:
     prompts: PromptFormat
     _runs: dict[Path, PolicyStore] = field(default_factory=dict)
     _others: OrderedDict[Model, PolicyStore] = field(default_factory=OrderedDict)
+    _before: PolicyStore | None = None
 
     def store(self, model: Model) -> PolicyStore:
         """The store that opens a model's checkpoint.
@@ -103,15 +104,25 @@ class Stores:
         Raises:
             PolicyError: it cannot be loaded.
         """
+        chosen = self._store(model)
+        # One that is sampled, one that KL is measured to; of whole models each holds one.
+        for other in [*self._runs.values(), *self._others.values()]:
+            if other is not chosen and other is not self._before:
+                other.release()
+        self._before = chosen
+        return chosen
+
+    def _store(self, model: Model) -> PolicyStore:
         if model.run is not None:
             if model.run not in self._runs:
-                self._runs[model.run] = open_store(model.run, RunFolder(model.run).recipe())
-                self._runs[model.run].decoding = self._decoding(self._runs[model.run].decoding)
+                self._runs[model.run] = own = open_store(model.run, RunFolder(model.run).recipe())
+                own.decoding = self._decoding(own.decoding)
+                own.keep = own.keep if own.lora else 1
             return self._runs[model.run]
         if model not in self._others:
             self._others[model] = self._open(model)
         self._others.move_to_end(model)
-        while len(self._others) > 2:  # one that is sampled, one that KL is measured to
+        while len(self._others) > 2:
             self._others.popitem(last=False)
         return self._others[model]
 

@@ -7,7 +7,8 @@ timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
 door.json              how well sampler and scorer of its policies agree
 engine-0.log           what the sampling engine of process 0 said, where it is a process of its own
-data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
+data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage; batches.json
+                       says that several processes share a batch, which older runs do not
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 start/                 the starting policy's checkpoint where the recipe brings an adapter: merged into its base
 .supervised-trainer/   what its training goes on from, while it lasts
@@ -169,6 +170,21 @@ class HomeFolder(WorkFolder):
         """Remove the prompts and pairs, and a start that was merged, so that they are prepared anew."""
         for name in (_DATA, _START):
             shutil.rmtree(self.path / name, ignore_errors=True)
+
+    # Batches.
+
+    @property
+    def _batches(self) -> Path:
+        return self.path / _DATA / "batches.json"
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether all processes share the batch of an optimiser step; in older folders each has its own."""
+        return self._batches.is_file()
+
+    def mark_batches_shared(self) -> None:
+        """Let it be so; before the prompts are written, so that what is half prepared is prepared anew."""
+        write_json(self._batches, {"batch": "of all processes"})
 
     # The starting model.
 

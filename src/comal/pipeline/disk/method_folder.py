@@ -16,7 +16,7 @@ verdicts-*.parquet     what the judge said, by number of the opponent
 targets.parquet        win rates and log-probabilities that are trained on
 trained.json           what was measured on the way
 checkpoint/            the policy after the step
-optimizer.pt           the optimiser's state, where the next step needs it
+optimizer.pt           the optimiser's state, where the next step needs it; optimizer/ holds that of a sharded model
 trainer/               the trainer's own, while it lasts
 updates/               of an online step: answers and verdicts of all updates after the first
 """
@@ -71,6 +71,16 @@ class StepFolder:
     def optimizer(self) -> Path:
         """The optimiser's state after the step."""
         return self.path / "optimizer.pt"
+
+    @property
+    def optimizer_shards(self) -> Path:
+        """The same of a sharded model, in the shards that each process has written."""
+        return self.path / "optimizer"
+
+    def remove_optimizer(self) -> None:
+        """Remove either."""
+        self.optimizer.unlink(missing_ok=True)
+        remove_folder(self.optimizer_shards)
 
     @property
     def trainer(self) -> Path:

@@ -16,6 +16,7 @@ from comal.pipeline.step.fits import refuse_undrawable, refuse_unfit, refuse_unp
 from comal.pipeline.training.trainers import check_arguments
 from comal.policies.engines.base import Engine
 from comal.policies.loading import require_folder
+from comal.policies.quantization import check_quantization
 from comal.records import read
 from comal.resolve import resolve_engine, resolve_judge
 
@@ -48,6 +49,8 @@ def check(resolved: ResolvedRecipe) -> None:
     programs = {name: refuse_unsampleable(rule, places[name]) for name, rule in resolved.methods.items()}
     if recipe.policy.model is not None:
         require_folder(recipe.policy.model)
+    if recipe.policy.quantization_config is not None:
+        check_quantization(recipe.policy.quantization_config, "policy.quantization_config")
     check_arguments(recipe.training, "training")
     if recipe.supervised is not None:
         check_arguments(recipe.supervised, "supervised")
@@ -80,25 +83,26 @@ def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: P
         )
 
 
-def refuse_other_processes(folder: Path, processes: int) -> None:
-    """Refuse to go on in another number of processes.
+def refuse_other_processes(run: RunFolder, processes: int) -> None:
+    """Refuse to go on in another number of processes where batches are each process's own, as in older runs.
 
-    Batches are a process's own: an optimiser step would be of other prompts, and the run neither the one that was begun
-    nor one of so many processes.
+    An optimiser step would be of other prompts, and the run neither the one that was begun nor one of so many
+    processes. Where the batch is the recipe's, any number of processes takes the same steps.
 
     Raises:
-        RunError: the number is not the one that the run was begun in.
+        RunError: the number is not the one that such a run was begun in.
     """
-    path = RunFolder(folder).provenance
+    if run.shares_batches:
+        return
+    path = run.provenance
     sessions = read(Provenance, path).sessions if path.is_file() else ()
     before = sessions[-1].processes if sessions else None
     if before is not None and before != processes:
         raise RunError(
-            str(folder),
-            f"this run was trained in {before} process{'es' * (before != 1)}, and this is {processes}:"
-            " prompts_per_batch and batch_size are those of each process, so it would become another run; go on with"
-            f" {before}, or begin anew in another"
-            " --output-dir",
+            str(run.path),
+            f"this run was trained in {before} process{'es' * (before != 1)}, and this is {processes}: when it was"
+            " begun, prompts_per_batch and batch_size were those of each process, so it would become another run; go on"
+            f" with {before}, or begin anew in another --output-dir",
         )
 
 

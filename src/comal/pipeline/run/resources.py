@@ -34,6 +34,7 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
             revision=policy.revision if start == policy.model else None,
             dtype=policy.dtype,
             trust_remote_code=policy.trust_remote_code,
+            quantization=policy.quantization_config,
             lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
         ),
         PromptFormat(policy.chat_template, policy.system_prompt, policy.max_prompt_tokens),
@@ -56,7 +57,9 @@ def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
             tolerated = recipe.evaluation.max_failure_rate
         evaluation_oracle = Oracle(resolved.evaluation_judge, verdicts, tolerated, spend_path=spend)
     store = open_store(folder, recipe)
-    return Resources(recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts())
+    return Resources(
+        recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts(), home.shares_batches
+    )
 
 
 def evaluation_field(resources: Resources, prompts: list[str], start: list[list[str]]) -> Field:

@@ -26,6 +26,7 @@ from comal.pipeline.run.method import Method
 from comal.pipeline.run.resolved import ResolvedRecipe, resolve
 from comal.pipeline.run.resources import open_resources
 from comal.pipeline.run.start import prepare_start, timed
+from comal.pipeline.training.batches import batch_here, batch_of
 from comal.policies.engines.outside.running import close_engine
 from comal.recipes.settings import Recipe
 
@@ -62,6 +63,10 @@ class Run:
         """
         check(self.resolved)
         self.resolved.engine.require()
+        if not self._batches_are_own():
+            for settings in (self.recipe.training, self.recipe.supervised):
+                if settings is not None:
+                    batch_here(settings)  # refuses what the processes cannot share
         content = {"format": FORMAT, "comal": comal.__version__, "recipe": self.resolved.canonical()}
         if state().is_main_process:
             lock = claim(RunFolder(self.folder), content, refuse_changed, list(self.resolved.methods))
@@ -70,11 +75,26 @@ class Run:
             if run.holds_work() and not all(
                 run.method(name).has_taken(self.recipe.steps) for name in self.resolved.methods
             ):
-                refuse_other_processes(self.folder, state().num_processes)
+                refuse_other_processes(run, state().num_processes)
             run.write_imports(folders_of(content["recipe"]))
             self.ended_after = set_aside(run, list(self.resolved.methods), self.recipe.steps)
             record(self.folder, self.command, state().num_processes)
         state().wait_for_everyone()
+
+    def _batches_are_own(self) -> bool:
+        """Whether the run was begun when a batch was still each process's own."""
+        run = RunFolder(self.folder)
+        return run.has_prompts and not run.shares_batches
+
+    def shares(self) -> str:
+        """How the processes share an optimiser step, in words."""
+        whole = batch_of(self.recipe.training)
+        if self._batches_are_own():
+            rows = whole.rows
+            return f"an optimiser step takes {rows} prompts of each, {rows * state().num_processes} in all"
+        mine = batch_here(self.recipe.training)
+        times = "" if mine.accumulation == 1 else f" in {mine.accumulation} rounds"
+        return f"an optimiser step takes {whole.rows} prompts, {whole.rows // mine.processes} in each{times}"
 
     def execute(self) -> RunResult:
         """Do what is left to do; returns the content of result.json."""

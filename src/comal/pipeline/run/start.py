@@ -35,7 +35,7 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
             from comal.pipeline.training.supervised import make_supervised
 
             progress.stage("supervised", 0)
-            make_supervised(home.supervised.path, home.pairs(), recipe)
+            make_supervised(home.supervised.path, home.pairs(), recipe, home.shares_batches)
         on_main(lambda: remove_folder(home.supervised.state))
     if home.start(recipe) == home.merged_start:
         on_main(lambda: _merge_start(home, recipe))
@@ -45,7 +45,9 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
 
 def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
     if not home.has_prompts:
-        home.write_prompts(split_prompts(recipe.prompts, recipe.seed))
+        splits = split_prompts(recipe.prompts, recipe.seed)
+        home.mark_batches_shared()
+        home.write_prompts(splits)
     if recipe.supervised is not None and not home.has_pairs:
         home.write_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed))
 

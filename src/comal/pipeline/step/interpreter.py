@@ -45,7 +45,7 @@ from comal.pipeline.step.sampler import label, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, Judged, judge_once, target_win_rates
-from comal.pipeline.training.trainers import Group, TrainerSetup, train_prox
+from comal.pipeline.training.trainers import Group, OptimizerState, TrainerSetup, train_prox
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.transformers import TransformersPolicy
 
@@ -83,6 +83,7 @@ class LanguageModelBackend:
         self.oracle = resources.oracle
         self.loss = resources.loss
         self.prompts = resources.splits.train
+        self.shares_batches = resources.shares_batches
         self.journal = journal
         self.progress = progress
         self.roles = Roles(folder, resources.store.initial, given)
@@ -212,7 +213,8 @@ class LanguageModelBackend:
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
                 pad = self.store.open(start).pad_token
-                model = self.store.trainable(start)
+                arguments = self.recipe.training.arguments
+                model = self.store.trainable(start, alone=bool(arguments.get("fsdp") or arguments.get("deepspeed")))
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
@@ -221,8 +223,11 @@ class LanguageModelBackend:
                     self._trainer_setup(folder),
                     pad,
                 )
-                save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
-                self.store.adopt(model, folder.checkpoint)
+                if save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer):
+                    self.store.adopt(model, folder.checkpoint)
+                else:
+                    self.store.abandon()
+                del model
             with self._stage("measure"):
                 part = Samples(
                     tuple(samples.prompts[i] for i in held_out), tuple(samples.completions[i] for i in held_out)
@@ -265,12 +270,14 @@ class LanguageModelBackend:
             derive_seed(recipe.seed, "train", self.folder.name, step),
             folder.trainer,
             self._optimizer_state(),
+            self.shares_batches,
         )
 
-    def _optimizer_state(self) -> dict[str, Any] | None:
+    def _optimizer_state(self) -> OptimizerState | None:
         if not self.recipe.training.keep_optimizer or self.roles[POLICY] == INITIAL:
             return None
-        return optimizer_state(self.roles.folder_of(self.roles[POLICY]))
+        arguments = self.recipe.training.arguments
+        return optimizer_state(self.roles.folder_of(self.roles[POLICY]), sharded=bool(arguments.get("fsdp")))
 
     def _measure(
         self,
@@ -334,6 +341,7 @@ class LanguageModelBackend:
             self._trainer_setup(folder),
         )
         save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer)
+        self.store.abandon()
         return {
             "step": self.roles.step,
             "mean_tokens": float(np.mean(rewards.mean_tokens)),

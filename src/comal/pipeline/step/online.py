@@ -32,6 +32,7 @@ from comal.pipeline.processes.distributed import state
 from comal.pipeline.step.fits import prompts_per_micro_step
 from comal.pipeline.step.online_rewards import online_rewards
 from comal.pipeline.step.samples import Samples, score
+from comal.pipeline.training.batches import Batch
 from comal.pipeline.training.trainers import QuietTrainer, TrainerSetup, train_quietly, training_arguments
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptEncoder
@@ -133,7 +134,7 @@ def play_online(
     longest = recipe.policy.max_new_tokens
     given = setup.settings.arguments
     arguments = training_arguments(
-        setup.settings, setup.output, setup.seed, micro * sampling.samples, count // micro, GRPOConfig,
+        setup.settings, setup.output, setup.seed, Batch(micro * sampling.samples, count // micro), GRPOConfig,
         max_steps=play.updates, num_generations=sampling.samples, max_completion_length=longest,
         temperature=1.0, top_p=1.0, top_k=0, repetition_penalty=1.0, shuffle_dataset=False, num_iterations=1,
         beta=0.0, scale_rewards="none", loss_type="dr_grpo", reward_weights=[float(longest)],

@@ -24,6 +24,7 @@ class Resources:
         evaluation_oracle: the judge of held-out figures.
         classify: names an answer's class, where the recipe has classes.
         splits: prompts.
+        shares_batches: whether several processes share the batch of an optimiser step.
     """
 
     recipe: Recipe
@@ -33,3 +34,4 @@ class Resources:
     evaluation_oracle: Oracle
     classify: Classifier | None
     splits: PromptSplits
+    shares_batches: bool = True

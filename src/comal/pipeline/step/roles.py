@@ -77,4 +77,4 @@ class Roles:
             if checkpoint not in live:
                 remove_folder(step.checkpoint)
             if checkpoint != self[POLICY]:
-                step.optimizer.unlink(missing_ok=True)
+                step.remove_optimizer()

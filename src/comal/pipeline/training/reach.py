@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 
+from comal.pipeline.training.batches import batch_of
 from comal.recipes.settings import Recipe
 
 LEAST_REACH = 0.01
@@ -25,18 +26,14 @@ _MEAN_SIZE = math.sqrt(2 / (3 * math.pi))
 
 
 def optimizer_steps(recipe: Recipe) -> int:
-    """Optimiser steps of one proximal step, in one process, if the judge gives all of its verdicts.
-
-    Of so many processes each sees its share of the prompts: n of them take about 1/n as many steps.
-    """
+    """Optimiser steps of one proximal step, in any number of processes, if the judge gives all of its verdicts."""
     training, prompts = recipe.training, recipe.sampling.prompts
     trained_on = prompts - min(round(training.monitor * prompts), prompts - 1)
-    batches = math.ceil(trained_on / training.prompts_per_batch)
-    return math.ceil(training.epochs * math.ceil(batches / training.gradient_accumulation))
+    return math.ceil(training.epochs * math.ceil(trained_on / batch_of(training).rows))
 
 
 def adapter_reach(recipe: Recipe) -> float | None:
-    """The reach of all of a recipe's proximal steps together, in one process; None without an adapter."""
+    """The reach of all of a recipe's proximal steps together; None without an adapter."""
     if recipe.policy.lora is None:
         return None
     rates = sum(recipe.training.for_step(k, recipe.steps).learning_rate for k in range(recipe.steps))

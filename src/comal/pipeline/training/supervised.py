@@ -17,11 +17,14 @@ from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.training.batches import batch_here
+from comal.pipeline.training.sharding import asked_sharding, gathered, is_sharded
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
 from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
 from comal.policies.adapters import TRAINED, LoraConfig, with_adapters
 from comal.policies.base import derive_seed
 from comal.policies.encoder import PromptEncoder
+from comal.policies.head import head_of
 from comal.policies.loading import load_tokenizer
 from comal.policies.merging import load_whole, merged
 from comal.policies.saved import save_checkpoint
@@ -110,13 +113,17 @@ def train_supervised(
     *,
     seed: int,
     output: Path,
-) -> float:
-    """Fine-tune `model` in place on the pairs; returns the mean loss in nats a token.
+    shared: bool = True,
+) -> tuple[float, dict[str, Any] | None]:
+    """Fine-tune `model` in place on the pairs.
 
     Goes on from the last checkpoint in `output` that the same training left there.
 
+    Returns:
+        The mean loss in nats a token; and all weights, on the main process, where `model` itself was left with a shard.
+
     Raises:
-        ConfigError: a temperature other than 1 for a model whose last norm cannot take it.
+        ConfigError: a temperature other than 1 for a model whose last norm cannot take it; an adapter in shards.
         PolicyError: tokens that the model does not have; no token that ends an answer.
     """
     if settings.temperature != 1.0 and policy.from_scratch is None:
@@ -136,21 +143,33 @@ def train_supervised(
     plain = [part.model_dump(mode="json") for part in (settings, policy)]
     origin = fingerprint([seed, *plain, [(row.prompt, row.answer) for row in rows]])
     before = last_checkpoint(output, origin)
+    everything = settings.loss_on == "all"
+    batch = batch_here(settings, shared)
     trainer = SupervisedTrainer(
         model=model,
-        args=training_arguments(settings, output, derive_seed(seed, "supervised"), settings.batch_size, 1),
+        args=training_arguments(settings, output, derive_seed(seed, "supervised"), batch),
+        batch=batch if shared else None,
+        sizes=[len(row.prompt) - 1 + len(row.answer) if everything else len(row.answer) for row in rows],
         train_dataset=rows,
-        data_collator=_Collator(scored.pad_token, settings.loss_on == "all"),
+        data_collator=_Collator(scored.pad_token, everything),
         loss_sum=0.0 if before is None else before.loss_sum,
         batches=0 if before is None else before.batches,
     )
+    if is_sharded(trainer):
+        if hasattr(model, "peft_config"):
+            asked = asked_sharding(trainer.args, "supervised.arguments")
+            raise ConfigError(
+                "supervised.arguments" if asked is None else asked.where,
+                "an adapter is merged after the supervised stage, which a sharded model cannot be; leave it out here",
+            )
+        head_of(model)  # while it is whole
     trainer.add_callback(MarkWhole(trainer, origin))
     train_quietly(trainer, None if before is None else before.folder)
     if settings.temperature != 1.0:
         # logits = W · norm(h) · g: dividing the last norm's gain g by T divides every logit, also with tied weights.
         with torch.no_grad():
             model.model.norm.weight /= settings.temperature
-    return trainer.mean_loss()
+    return trainer.mean_loss(), gathered(trainer) if is_sharded(trainer) else None
 
 
 def _answer_ids(policy: TransformersPolicy, answer: str) -> tuple[int, ...]:
@@ -168,10 +187,11 @@ def _whole(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> Any:
     return merged(policy, [(encoder(pair.prompt), [policy.encode_answer(pair.answer)]) for pair in pairs[:4]])
 
 
-def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None:
+def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared: bool = True) -> None:
     """Make the starting policy's checkpoint in `folder`, which appears whole or not at all.
 
-    What a killed call goes on from is beside it, for the caller to remove.
+    What a killed call goes on from is beside it, for the caller to remove. A batch is `shared` among the processes, or
+    each process's own.
     """
     assert recipe.supervised is not None
     policy = recipe.policy
@@ -192,13 +212,15 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe) -> None
     encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
     with young_garbage_only():
-        loss = train_supervised(model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output)
+        loss, weights = train_supervised(
+            model, encoder, pairs, recipe.supervised, policy, seed=recipe.seed, output=output, shared=shared
+        )
 
     def save() -> None:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.
         whole = _whole(model, encoder, pairs) if policy.lora is not None else model
         with atomic_path(folder) as temporary:
-            save_checkpoint(whole, tokenizer, temporary)
+            save_checkpoint(whole, tokenizer, temporary, weights)
             summary = json.dumps({"loss": loss, "pairs": len(pairs)})
             SupervisedFolder(temporary).summary.write_text(summary + "\n")
 

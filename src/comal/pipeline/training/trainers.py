@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,25 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from accelerate.data_loader import SeedableRandomSampler
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler
 
 from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
+from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, WholeBatches, batch_here
+from comal.pipeline.training.sharding import (
+    ALONE,
+    is_sharded,
+    let_cpus_shard,
+    load_optimizer,
+    refuse_unsharded,
+    require_sharded,
+)
 from comal.policies.device import on_cpu
-from comal.policies.sequences import TokenBatch, completion_log_probs, next_token_logits, token_log_probs
+from comal.policies.head import head_of
+from comal.policies.sequences import TokenBatch, completion_log_probs, completion_token_log_probs, unwrapped
 from comal.recipes.settings import SupervisedSettings, TrainingSettings
 
 
@@ -81,19 +92,29 @@ class _Collator:
         }
 
 
+OptimizerState = dict[str, Any] | Path
+"""An optimiser's history: its state dict, or where the shards of one lie."""
+
+
 class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
     """Trainer that leaves stdout alone, and whose optimiser can start with a history."""
 
-    optimizer_state: dict[str, Any] | None = None
+    optimizer_state: OptimizerState | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(transformers.PrinterCallback)  # stdout is for data
+        self.add_callback(_History(self))
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the Accelerator, which shards on CPUs too if that is asked for."""
+        let_cpus_shard(self.args)
+        super().create_accelerator_and_postprocess()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the moments of `optimizer_state` and its own learning rate."""
         optimizer = super().create_optimizer(*args, **kwargs)
-        if self.optimizer_state is not None:
+        if isinstance(self.optimizer_state, dict):
             rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(self.optimizer_state)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -103,13 +124,53 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
         return optimizer
 
 
-class _BaseTrainer(QuietTrainer):
-    """Trainer whose loss is a mean over the rows of a micro-batch."""
+class _History(transformers.TrainerCallback):  # type: ignore[misc]
+    """Gives a sharded model's optimiser its history, once there are shards."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, trainer: QuietTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Load it."""
+        if isinstance(self.trainer.optimizer_state, Path):
+            load_optimizer(self.trainer, self.trainer.optimizer_state)
+            self.trainer.optimizer_state = None
+
+
+class _BaseTrainer(QuietTrainer):
+    """Trainer whose loss is a mean over a micro-batch, of which the whole batch gives it its share.
+
+    Args:
+        batch: this process's part of the batch of an optimiser step; None: batches are each process's own.
+        sizes: what each row counts for in its batch's mean.
+    """
+
+    def __init__(self, *args: Any, batch: Batch | None, sizes: Sequence[int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.batch = batch
+        self.sizes = sizes
         # Our losses are micro-batch means; without this the Trainer would expect them scaled by a token count.
         self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> Any:
+        """Whole batches, shared among the processes; Accelerate would fill the last one up with rows seen before."""
+        if self.batch is None:
+            return super().get_train_dataloader()
+        args, order = self.args, self._get_train_sampler()
+        if isinstance(order, RandomSampler):  # the order of Accelerate's own loaders, the same in every process
+            order = SeedableRandomSampler(self.train_dataset, data_seed=args.data_seed)
+        return DataLoader(
+            Rows(self.train_dataset),
+            batch_sampler=WholeBatches(order, self.batch, self.sizes, args.dataloader_drop_last),
+            collate_fn=self._with_share,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+
+    def _with_share(self, rows: Sequence[tuple[Any, float]]) -> dict[str, Any]:
+        return {**self.data_collator([row for row, _ in rows]), "share": rows[0][1]}
 
 
 class ProxTrainer(_BaseTrainer):
@@ -138,6 +199,7 @@ class ProxTrainer(_BaseTrainer):
         if self.prox_loss.per_token:
             logp_BK, anchor_BK, sampler_BK = (t / inputs["length"] for t in (logp_BK, anchor_BK, sampler_BK))
         loss = self.prox_loss(logp_BK, anchor_BK, inputs["win_rate"], self.eta, sampler_BK).mean()
+        loss = loss * inputs.get("share", 1.0)
         return (loss, None) if return_outputs else loss
 
 
@@ -163,7 +225,8 @@ class SupervisedTrainer(_BaseTrainer):
         if self.batches == 0:
             require_sharded(self, model)
         batch = TokenBatch.of(inputs)
-        loss = -token_log_probs(next_token_logits(model, batch), batch).sum() / (batch.segment_RC >= 0).sum()
+        loss = -completion_token_log_probs(model, batch).sum() / (batch.segment_RC >= 0).sum()
+        loss = loss * inputs.get("share", 1.0)
         self.loss_sum += loss.detach().float()
         self.batches += 1
         return (loss, None) if return_outputs else loss
@@ -178,7 +241,6 @@ KEPT: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": 0.1, "save_to
 
 _RESERVED = frozenset({"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"})
 
-_ALONE = "it does nothing without `fsdp`; set that too, or leave this out"
 _OWN: Mapping[str, tuple[str, ...]] = {
     "learning_rate": ("learning_rate",),
     "num_train_epochs": ("epochs",),
@@ -239,7 +301,7 @@ def _refuse_without_effect(settings: TrainingSettings | SupervisedSettings, key:
     if key in _WITHOUT_EFFECT and given not in (None, False, 0, "no"):
         raise ConfigError(f"{place}.arguments.{key}", f"it would do nothing: {_WITHOUT_EFFECT[key]}; leave it out")
     if key == "fsdp_config" and given and not settings.arguments.get("fsdp"):
-        raise ConfigError(f"{place}.arguments.{key}", _ALONE)
+        raise ConfigError(f"{place}.arguments.{key}", ALONE)
     for own in _OWN.get(key, ()):
         if own in known and getattr(settings, own) not in (known[own].default, given):
             raise ConfigError(
@@ -252,8 +314,7 @@ def training_arguments(
     settings: TrainingSettings | SupervisedSettings,
     output: Path,
     seed: int,
-    device_batch: int,
-    accumulation: int,
+    batch: Batch,
     kind: type[transformers.TrainingArguments] = transformers.TrainingArguments,
     **more: Any,
 ) -> transformers.TrainingArguments:
@@ -264,8 +325,6 @@ def training_arguments(
     """
     values: dict[str, Any] = {
         "output_dir": str(output),
-        "per_device_train_batch_size": device_batch,
-        "gradient_accumulation_steps": accumulation,
         "num_train_epochs": settings.epochs,
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
@@ -294,53 +353,18 @@ def training_arguments(
         values |= KEPT
     place = "training" if isinstance(settings, TrainingSettings) else "supervised"
     try:
-        arguments = kind(**(values | settings.arguments | more))
+        sizes = {AT_ONCE: batch.at_once, ACCUMULATION: batch.accumulation}
+        arguments = kind(**(values | settings.arguments | sizes | more))
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
     refuse_unsharded(arguments, f"{place}.arguments")
+    if arguments.deepspeed and isinstance(settings, TrainingSettings) and settings.keep_optimizer:
+        raise ConfigError(
+            "training.keep_optimizer",
+            "DeepSpeed keeps the optimiser's state in a way of its own, which is not written yet; set it to false, or"
+            " shard by `arguments: {fsdp: true}`",
+        )
     return arguments
-
-
-def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
-    """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
-
-    Raises:
-        ConfigError: FSDP without several processes, FSDP or DeepSpeed on CPUs, or settings of FSDP without it.
-    """
-    if arguments.fsdp_config and not arguments.fsdp:
-        raise ConfigError(f"{place}.fsdp_config", _ALONE)
-    for asked, where in _sharding_asked_for(arguments, place).items():
-        if on_cpu():
-            raise ConfigError(where, "on CPUs it has no effect, every process would hold all; leave it out")
-        if asked == "fsdp" and arguments.world_size == 1:
-            raise ConfigError(
-                where, "this is one process, and there is nothing to shard over; start comal with torchrun"
-            )
-
-
-def _sharding_asked_for(arguments: Any, place: str) -> dict[str, str]:
-    """`fsdp` and `deepspeed`, as far as they are asked for, and where: there, or in what `accelerate launch` sets."""
-    found = {}
-    for name, wanted in (("fsdp", arguments.fsdp), ("deepspeed", arguments.deepspeed)):
-        variable = f"ACCELERATE_USE_{name.upper()}"
-        if wanted:
-            found[name] = f"{place}.{name}"
-        elif os.environ.get(variable, "").lower() in ("true", "1", "yes", "on", "y", "t"):
-            found[name] = f"{variable} (of `accelerate launch`)"
-    return found
-
-
-def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
-    """Check that a model in training is sharded if that was asked for.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    wrappers = {type(module).__name__ for module in model.modules()}
-    for name, where in _sharding_asked_for(trainer.args, "training.arguments").items():
-        mark = {"fsdp": "FSDP", "deepspeed": "DeepSpeed"}[name]
-        if not any(mark in wrapper or wrapper == "FullyShardedDataParallel" for wrapper in wrappers):
-            raise ConfigError(where, f"it was asked for and is not in effect ({type(model).__name__} trains)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,30 +375,35 @@ class TrainerSetup:
         settings: of the step.
         seed: of all that is drawn.
         output: a folder for the trainer.
-        optimizer_state: the optimiser's history, where it has one.
+        optimizer_state: the optimiser's history, where it has one; the folder of its shards where the model has them.
+        shared: whether the batch of an optimiser step is that of all processes; see `comal.pipeline.training.batches`.
     """
 
     settings: TrainingSettings
     seed: int
     output: Path
-    optimizer_state: dict[str, Any] | None = None
+    optimizer_state: OptimizerState | None = None
+    shared: bool = True
 
 
 def train_prox(
     model: Any, groups: Sequence[Group], loss: Loss, eta: float, setup: TrainerSetup, pad: int
 ) -> tuple[TrainedStep, ProxTrainer]:
     """Train `model` in place towards the proximal step; returns the measurements and the spent trainer."""
-    settings = setup.settings
-    accumulation = settings.gradient_accumulation
+    settings, batch = setup.settings, batch_here(setup.settings, setup.shared)
     trainer = ProxTrainer(
         model=model,
-        args=training_arguments(settings, setup.output, setup.seed, settings.prompts_per_batch, accumulation),
+        args=training_arguments(settings, setup.output, setup.seed, batch),
         train_dataset=list(groups),
         data_collator=_Collator(pad, settings.share_prompt),
+        batch=batch if setup.shared else None,
+        sizes=[1] * len(groups),
         prox_loss=loss,
         eta=eta,
     )
     trainer.optimizer_state = setup.optimizer_state
+    if is_sharded(trainer):
+        head_of(unwrapped(model))  # while it is whole
     result = train_quietly(trainer)
     start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
     return TrainedStep(mean_loss(trainer, float(result.training_loss)), start_gap, int(result.global_step)), trainer
@@ -408,3 +437,12 @@ def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any
         # TRL and PEFT with Transformers 5.23, likewise.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
         return trainer.train(None if resume_from is None else str(resume_from))
+
+
+def finish(trainer: QuietTrainer) -> None:
+    """Let go of what training needed: the optimiser's state, and what is around the model."""
+    trainer.accelerator.unwrap_model(trainer.model).zero_grad(set_to_none=True)
+    for holder in (trainer, trainer.callback_handler):
+        holder.model = holder.optimizer = holder.lr_scheduler = None
+    trainer.model_wrapped = None
+    trainer.accelerator.free_memory()

@@ -1,0 +1,141 @@
+"""Training with a model in shards, FSDP2 or DeepSpeed by Accelerate: it is in effect, or there is an error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import transformers
+
+from comal.errors import ConfigError
+from comal.pipeline.processes.distributed import state
+from comal.policies.device import on_cpu
+
+ALONE = "it does nothing without `fsdp`; set that too, or leave this out"
+
+
+class Asked(NamedTuple):
+    """Sharding that is asked for: `fsdp` or `deepspeed`, and where."""
+
+    kind: str
+    where: str
+    launched: bool
+
+
+def asked_sharding(arguments: Any, place: str = "training.arguments") -> Asked | None:
+    """What arguments ask for, or what `accelerate launch` sets."""
+    for kind, wanted in (("fsdp", arguments.fsdp), ("deepspeed", arguments.deepspeed)):
+        if wanted:
+            return Asked(kind, f"{place}.{kind}", False)
+    for kind in ("fsdp", "deepspeed"):
+        variable = f"ACCELERATE_USE_{kind.upper()}"
+        if os.environ.get(variable, "").lower() in ("true", "1", "yes", "on", "y", "t"):
+            return Asked(kind, f"{variable} (of `accelerate launch`)", True)
+    return None
+
+
+def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
+    """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
+
+    Raises:
+        ConfigError: FSDP without several processes, DeepSpeed or FSDP 1 on CPUs, or settings of FSDP without it.
+    """
+    if arguments.fsdp_config and not arguments.fsdp:
+        raise ConfigError(f"{place}.fsdp_config", ALONE)
+    asked = asked_sharding(arguments, place)
+    if asked is None:
+        return
+    if on_cpu() and (asked.kind == "deepspeed" or asked.launched):
+        instead = f"; leave it out, and set {place}.fsdp" if asked.kind == "fsdp" else "; leave it out"
+        raise ConfigError(asked.where, f"on CPUs it has no effect, every process would hold all{instead}")
+    if asked.kind == "fsdp" and arguments.world_size == 1:
+        raise ConfigError(
+            asked.where, "this is one process, and there is nothing to shard over; start comal with torchrun"
+        )
+    gathers = "stage3_gather_16bit_weights_on_model_save"
+    zero = getattr(arguments, "hf_deepspeed_config", None)
+    if zero is not None and zero.is_zero3() and not zero.get_value(f"zero_optimization.{gathers}", False):
+        raise ConfigError(f"{place}.deepspeed", f"set zero_optimization.{gathers} to true, or no checkpoint is whole")
+    if asked.kind == "fsdp" and on_cpu() and arguments.fsdp_plugin_args["fsdp_version"] != 2:
+        raise ConfigError(f"{place}.fsdp_config", "on CPUs FSDP is version 2 or nothing; leave `version` out")
+
+
+def let_cpus_shard(arguments: transformers.TrainingArguments) -> None:
+    """Have the next Accelerator shard on CPUs: it heeds FSDP's settings where several accelerators are, and only there.
+
+    FSDP2 itself works on CPUs as well, by gloo. `require_sharded` holds that it is in effect.
+    """
+    from accelerate.utils import DistributedType
+
+    if arguments.fsdp and on_cpu():
+        state().distributed_type = DistributedType.MULTI_GPU
+
+
+def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
+    """Check that a model in training is sharded if that was asked for.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    asked = asked_sharding(trainer.args)
+    if asked is None:
+        return
+    names = {type(module).__name__ for module in model.modules()}
+    if asked.kind == "deepspeed":
+        sharded = any("DeepSpeed" in name for name in names)
+    else:
+        sharded = "FullyShardedDataParallel" in names or any(_is_shard(p) for p in model.parameters())
+    if not sharded:
+        raise ConfigError(asked.where, f"it was asked for and is not in effect ({type(model).__name__} trains)")
+
+
+def _is_shard(parameter: Any) -> bool:
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(parameter, DTensor) and parameter.to_local().numel() < parameter.numel()
+
+
+def is_sharded(trainer: Any) -> bool:
+    """Whether each process of a trainer holds a part of the model only."""
+    return bool(trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+
+
+def gathered(trainer: Any) -> dict[str, Any]:
+    """The weights of a sharded model on the CPU of the main process, of adapters without what they are put on."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    model = trainer.model_wrapped
+    if not (trainer.is_fsdp_enabled and trainer.accelerator.is_fsdp2):
+        found: dict[str, Any] = trainer.accelerator.get_state_dict(model)
+        return found
+    only_trained = hasattr(trainer.accelerator.unwrap_model(model), "peft_config")
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=only_trained)
+    return dict(get_model_state_dict(model, options=options))
+
+
+def save_optimizer(trainer: Any, folder: Path) -> None:
+    """Write the state of a sharded model's optimiser, each process its shard."""
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    save(_optimizer_state(trainer), checkpoint_id=folder)
+
+
+def load_optimizer(trainer: Any, folder: Path) -> None:
+    """Take up a state that `save_optimizer` wrote, in any number of processes; the learning rates stay."""
+    from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    optimizer = trainer.optimizer.optimizer
+    rates = [{key: group[key] for key in ("lr", "initial_lr") if key in group} for group in optimizer.param_groups]
+    found = _optimizer_state(trainer)
+    load(found, checkpoint_id=folder)
+    set_optimizer_state_dict(trainer.model_wrapped, optimizer, found)
+    for group, kept in zip(optimizer.param_groups, rates, strict=True):
+        group.update(kept)
+
+
+def _optimizer_state(trainer: Any) -> dict[str, Any]:
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    return dict(get_optimizer_state_dict(trainer.model_wrapped, trainer.optimizer.optimizer))
