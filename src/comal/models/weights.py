@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from comal.errors import ComalError
+from comal.models.gguf import dequantised, find_gguf, gguf_options, inspect, is_gguf
 from comal.reading.paths import user_path
 
 Task = Literal["causal-lm", "sequence-classification"]
@@ -16,10 +18,10 @@ Refuse = Callable[[str], ComalError]
 
 
 def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:
-    """The tokenizer of a folder or hub id.
+    """The tokenizer of a folder, hub id or GGUF file.
 
     Args:
-        name: folder or hub id.
+        name: folder, hub id, or a file as `comal.models.gguf` names them.
         refuse: makes the error.
         options: of `from_pretrained`.
 
@@ -28,16 +30,20 @@ def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:
     """
     import transformers
 
+    if is_gguf(name):
+        folder, file = gguf_options(find_gguf(name, refuse))
+        with _one_message(name, refuse, _OTHER_FILE):
+            return transformers.AutoTokenizer.from_pretrained(folder, **file)
     with _one_message(name, refuse):
         return transformers.AutoTokenizer.from_pretrained(_local(name), **options)
 
 
 def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
-    """The model of a folder or hub id, with exactly the weights that are there.
+    """The model of a folder, hub id or GGUF file, with exactly the weights that are there.
 
     Args:
         task: which head it has.
-        name: folder or hub id.
+        name: folder, hub id, or a file as `comal.models.gguf` names them, which is dequantised.
         refuse: makes the error.
         options: of `from_pretrained`.
 
@@ -47,11 +53,21 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
     import transformers
 
     auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
-    with _one_message(name, refuse):
-        # Of other shapes it would only say that they are; with this they are listed with the rest.
-        network, found = auto.from_pretrained(
-            _local(name), output_loading_info=True, ignore_mismatched_sizes=True, **options
-        )
+    # Of other shapes it would only say that they are; with this they are listed with the rest.
+    checked: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    if is_gguf(name):
+        summary = inspect(name, refuse)
+        folder, file = gguf_options(find_gguf(name, refuse))
+        told = {key: value for key, value in options.items() if key not in ("revision", "trust_remote_code")}
+        dense = transformers.GgufConfig(dequantize=True)
+        with _one_message(name, refuse, _OTHER_FILE), warnings.catch_warnings():
+            # Of its dequantisation, which maps the file as read-only memory and writes nothing there.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+            network, found = auto.from_pretrained(folder, quantization_config=dense, **file, **checked, **told)
+    else:
+        summary = None
+        with _one_message(name, refuse):
+            network, found = auto.from_pretrained(_local(name), **checked, **options)
     # Transformers would only warn, and go on with random weights.
     require_whole(
         f"`{name}` was not trained for {task}",
@@ -60,7 +76,7 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         found["mismatched_keys"],
         lambda problem: refuse(f"{problem}. {_hint(found['unexpected_keys'])}"),
     )
-    return network
+    return network if summary is None else dequantised(network, summary.end_tokens)
 
 
 def require_whole(
@@ -126,8 +142,17 @@ def _local(name: str) -> str:
     return str(path) if path.is_dir() else name
 
 
+_FOLDER = (
+    "name a folder written by `save_pretrained`, or a model of the Hugging Face Hub that this machine can reach or has"
+    " in its cache (`hf auth login` for a gated one)"
+)
+_OTHER_FILE = (
+    "name a GGUF file of a language model of an architecture that Transformers reads, or the model's own folder"
+)
+
+
 @contextlib.contextmanager
-def _one_message(name: str, refuse: Refuse) -> Iterator[None]:
+def _one_message(name: str, refuse: Refuse, instead: str = _FOLDER) -> Iterator[None]:
     """Whatever broken files and other people's code raise becomes one message."""
     try:
         yield
@@ -135,7 +160,4 @@ def _one_message(name: str, refuse: Refuse) -> Iterator[None]:
         raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise refuse(
-            f"cannot load `{name}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
-            " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)"
-        ) from error
+        raise refuse(f"cannot load `{name}` ({reason}); {instead}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comal.errors import PolicyError
+from comal.models.gguf import find_gguf, gguf_options, is_gguf
 from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings
 
@@ -74,10 +75,13 @@ def _config(policy: PolicySettings) -> Any:
         )
     assert policy.model is not None
     require_folder(policy.model)
-    if not user_path(policy.model).is_dir():
+    folder, options = policy.model, {}
+    if is_gguf(policy.model):
+        folder, options = gguf_options(find_gguf(policy.model, lambda problem: PolicyError("policy.model", problem)))
+    elif not user_path(policy.model).is_dir():
         return None
     try:
-        return transformers.AutoConfig.from_pretrained(policy.model)
+        return transformers.AutoConfig.from_pretrained(folder, **options)
     except Exception as error:  # whatever Transformers makes of a file that is no configuration
         raise PolicyError("policy.model", f"cannot read the configuration of `{policy.model}`: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from comal.algorithms.base import PlayOnline
 from comal.judges.base import Judge
+from comal.models.gguf import is_gguf
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
 from comal.pipeline.cost.memory import WIDTHS, memory
 from comal.pipeline.cost.model_size import ModelSize, known_size
@@ -107,7 +108,7 @@ def _show_to_policy(recipe: Recipe) -> None:
         ComalError: the policy cannot be shown them.
     """
     policy = recipe.policy
-    if policy.model is None or not user_path(policy.model).is_dir():
+    if policy.model is None or not (is_gguf(policy.model) or user_path(policy.model).is_dir()):
         return
     encoder = encoder_of(policy)
     fitted = fit_prompts(split_prompts(recipe.prompts, recipe.seed), encoder, policy)

@@ -7,6 +7,7 @@ timing.json            seconds by part, over all sessions
 progress.json          what it is doing right now
 door.json              how well sampler and scorer of its policies agree
 data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage
+dequantised/           the recipe's model as a standard checkpoint, where it comes as a GGUF file
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 .supervised-trainer/   what its training goes on from, while it lasts
 <method>/              see `comal.pipeline.disk.method_folder`
@@ -36,6 +37,7 @@ import pydantic
 from comal.errors import RunError
 from comal.importing import search
 from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
+from comal.models.gguf import is_gguf
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.method_folder import MethodFolder
@@ -52,13 +54,14 @@ COMPARISON = Path("comparison.html")
 """Where the page that compares several runs goes then."""
 
 _DATA, _EVALUATION, _MODEL, _SUPERVISED = "data", "evaluation", "model", "supervised"
+_DEQUANTISED = "dequantised"
 ANSWERS = "answers"
 """Folder of a certification with the answers to its fresh prompts."""
 _SPLITS = ("train", "validation", "test")
 
-RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _SUPERVISED})
+RUN_FOLDERS = frozenset({_DATA, _DEQUANTISED, _EVALUATION, _MODEL, _SUPERVISED})
 """Names of folders in a run's that are no methods'."""
-HOME_FOLDERS = frozenset({_DATA, _SUPERVISED})
+HOME_FOLDERS = frozenset({_DATA, _DEQUANTISED, _SUPERVISED})
 """Those of them that any folder with prompts and a starting model has."""
 
 
@@ -86,6 +89,27 @@ class SupervisedFolder:
     def summary(self) -> Path:
         """Loss and number of pairs of its training."""
         return self.path / "supervised.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DequantisedFolder:
+    """Where the model of a GGUF file lies as a standard checkpoint, or will.
+
+    Attributes:
+        path: the checkpoint's.
+    """
+
+    path: Path
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the model is there."""
+        return self.path.is_dir()
+
+    @property
+    def summary(self) -> Path:
+        """What it was made from: the model's name in the recipe, and what the file held."""
+        return self.path / "gguf.json"
 
 
 def whole_mark(checkpoint: Path) -> Path:
@@ -171,12 +195,19 @@ class HomeFolder(WorkFolder):
         """The starting model, where a supervised stage makes it."""
         return SupervisedFolder(self.path / _SUPERVISED)
 
+    @property
+    def dequantised(self) -> DequantisedFolder:
+        """The recipe's model, where it comes as a GGUF file."""
+        return DequantisedFolder(self.path / _DEQUANTISED)
+
     def start(self, recipe: Recipe) -> str | Path:
         """The starting model of a recipe: made here, or what the recipe names."""
-        if recipe.supervised is not None:
-            return self.supervised.path
+        return self.supervised.path if recipe.supervised is not None else self.named_model(recipe)
+
+    def named_model(self, recipe: Recipe) -> str | Path:
+        """The model that a recipe names, before any training: of a GGUF file the checkpoint that is made of it here."""
         assert recipe.policy.model is not None
-        return recipe.policy.model
+        return self.dequantised.path if is_gguf(recipe.policy.model) else recipe.policy.model
 
     # Modules of the user's own.
 

@@ -10,6 +10,7 @@ from comal.errors import ComalError, ConfigError, RunError
 from comal.judges.kept.file import check_cache
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
+from comal.pipeline.run.dequantised import check_model
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
@@ -31,7 +32,7 @@ HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate",
 figure but the last digits of a mean training loss (threads round the policy itself). A judge's own are
 `Judge.harmless`."""
 
-_ADDED = {"policy.long_prompts": "cut"}
+_ADDED = {"policy.long_prompts": "cut", "policy.temperature": 1.0}
 """Settings that older runs do not name, with what they meant."""
 
 
@@ -46,6 +47,7 @@ def check(resolved: ResolvedRecipe) -> None:
     programs = {name: refuse_unsampleable(rule, places[name]) for name, rule in resolved.methods.items()}
     if recipe.policy.model is not None:
         require_folder(recipe.policy.model)
+    check_model(recipe.policy)
     check_arguments(recipe.training, "training")
     if recipe.supervised is not None:
         check_arguments(recipe.supervised, "supervised")
