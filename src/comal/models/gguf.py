@@ -10,6 +10,7 @@ makes is tied to the file, and it refuses to save it; `dequantised` is the same 
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import struct
 from collections import Counter
@@ -39,6 +40,7 @@ class GgufSummary:
 
     Attributes:
         file: its name.
+        sha256: of the whole file.
         architecture: as llama.cpp calls it.
         parameters: numbers in all tensors.
         stored_as: how many tensors are stored in each format.
@@ -46,6 +48,7 @@ class GgufSummary:
     """
 
     file: str
+    sha256: str
     architecture: str
     parameters: int
     stored_as: dict[str, int]
@@ -121,7 +124,9 @@ def inspect(name: str, refuse: Refuse) -> GgufSummary:
         raise refuse(f"`{path}` is one of {parts} parts; merge them first (`llama-gguf-split --merge`)")
     ends = dict.fromkeys(known[key] for key in _ENDS if isinstance(known.get(key), int))
     stored = dict(Counter(kind for kind, _ in tensors).most_common())
-    return GgufSummary(path.name, architecture, sum(count for _, count in tensors), stored, tuple(ends))
+    with path.open("rb") as whole:
+        digest = hashlib.file_digest(whole, "sha256").hexdigest()
+    return GgufSummary(path.name, digest, architecture, sum(count for _, count in tensors), stored, tuple(ends))
 
 
 _ENDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")

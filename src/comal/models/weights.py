@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
+import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -60,9 +60,8 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         folder, file = gguf_options(find_gguf(name, refuse))
         told = {key: value for key, value in options.items() if key not in ("revision", "trust_remote_code")}
         dense = transformers.GgufConfig(dequantize=True)
-        with _one_message(name, refuse, _OTHER_FILE), warnings.catch_warnings():
-            # Of its dequantisation, which maps the file as read-only memory and writes nothing there.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        # Its bar of tensors cannot be switched off as that of weights can.
+        with _one_message(name, refuse, _OTHER_FILE), contextlib.redirect_stderr(io.StringIO()):
             network, found = auto.from_pretrained(folder, quantization_config=dense, **file, **checked, **told)
     else:
         summary = None

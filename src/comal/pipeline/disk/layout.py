@@ -26,6 +26,7 @@ Paths are properties or methods here, and what is read and written by more than 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ import pydantic
 from comal.errors import RunError
 from comal.importing import search
 from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
-from comal.models.gguf import is_gguf
+from comal.models.gguf import PACKAGE, SUFFIX, is_gguf
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.method_folder import MethodFolder
@@ -110,6 +111,12 @@ class DequantisedFolder:
     def summary(self) -> Path:
         """What it was made from: the model's name in the recipe, and what the file held."""
         return self.path / "gguf.json"
+
+
+def dequantised_model(name: str) -> DequantisedFolder:
+    """Where the model of a GGUF file goes that is certified by itself, and not as the start of a run."""
+    stem = re.sub(r"[^\w.-]+", "-", name.removeprefix(PACKAGE).removesuffix(SUFFIX).rpartition("/")[2])
+    return DequantisedFolder(RUNS / f"{_DEQUANTISED}-{stem}")
 
 
 def whole_mark(checkpoint: Path) -> Path:

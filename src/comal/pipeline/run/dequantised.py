@@ -11,8 +11,8 @@ import torch
 from comal.errors import ConfigError, PolicyError
 from comal.models.gguf import inspect, is_gguf
 from comal.models.tokens import embedding_rows
-from comal.pipeline.disk.files import atomic_path, write_json
-from comal.pipeline.disk.layout import DequantisedFolder
+from comal.pipeline.disk.files import atomic_path, read_json, remove_folder, write_json
+from comal.pipeline.disk.layout import DequantisedFolder, dequantised_model
 from comal.policies.loading import load_causal_lm, load_tokenizer
 from comal.policies.saved import require_saved
 from comal.recipes.settings import PolicySettings, Recipe
@@ -50,9 +50,32 @@ def make_dequantised(folder: DequantisedFolder, policy: PolicySettings) -> None:
         model.save_pretrained(temporary)
         require_saved(model, temporary)
         tokenizer.save_pretrained(temporary)
-        made = {"model": policy.model, "dtype": policy.dtype, "temperature": policy.temperature} | summary.to_json()
-        write_json(DequantisedFolder(temporary).summary, made)
-    logger.warning("dequantised %s to %s", summary.line(), policy.dtype)
+        cooled = "" if policy.temperature == 1.0 else f", all logits divided by {policy.temperature:g}"
+        line = f"{summary.line()}; dequantised to {policy.dtype}{cooled}"
+        told = {"line": line, "model": policy.model, "dtype": policy.dtype, "temperature": policy.temperature}
+        write_json(DequantisedFolder(temporary).summary, told | summary.to_json())
+    logger.warning("%s", line)
+
+
+def model_folder(name: str, like: PolicySettings) -> Path:
+    """The folder of a GGUF model that is no run's start, made where it is not there yet.
+
+    Args:
+        name: of the file or package.
+        like: whose number format and, where it is of such a file too, temperature the model takes.
+
+    Raises:
+        PolicyError: there is no such file, or it holds no model that can be read.
+    """
+    folder = dequantised_model(name)
+    found = inspect(name, lambda problem: PolicyError("policy", problem))
+    like = like if like.model is not None and is_gguf(like.model) else PolicySettings(model=name, dtype=like.dtype)
+    wanted = {"dtype": like.dtype, "temperature": like.temperature, "sha256": found.sha256}
+    if folder.is_made and {key: read_json(folder.summary).get(key) for key in wanted} != wanted:
+        remove_folder(folder.path)
+    if not folder.is_made:
+        make_dequantised(folder, like.model_copy(update={"model": name}))
+    return folder.path
 
 
 def fold_temperature(model: Any, temperature: float) -> None:
