@@ -1,4 +1,4 @@
-"""The page "Align your own chat model": its files and commands, in its order, on a small GGUF file and in fewer steps."""
+"""The page "Align your own chat model": its files and commands, in its order, on a small GGUF file, in fewer steps."""
 
 from __future__ import annotations
 
