@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import gguf_files
 import tiny_models
-from comal.errors import ConfigError, PolicyError
+from comal.errors import ConfigError, JudgeError, PolicyError
+from comal.judges.words import models as judge_models
 from comal.models.gguf import find_gguf, inspect, is_gguf
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import DequantisedFolder
@@ -192,3 +193,14 @@ def test_settings_without_effect_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"policy\.revision: .*is a GGUF file"):
         check_model(PolicySettings(model="m.gguf", revision="main"))
     check_model(PolicySettings(model="m.gguf", temperature=0.5, lora=LoraSettings()))
+
+
+def test_a_judge_reads_one_as_well(pair: tuple[str, Path], tmp_path: Path) -> None:
+    folder, path = pair
+    network, tokenizer = judge_models.load("judge", "causal-lm", str(path), None, "auto", "cpu")
+    torch.testing.assert_close(logits(network, tokenizer), plain(folder))
+    assert judge_models.tokenizer_at_hand("judge", str(path), None) is not None
+    assert [name for name, _, _ in judge_models.state_of(str(path))] == ["tiny.gguf"]
+    with pytest.raises(JudgeError, match=r"judge: there is no file `.*gone\.gguf`"):
+        judge_models.check_model("judge", str(tmp_path / "gone.gguf"))
+    judge_models.release()
