@@ -48,7 +48,7 @@ def _looks(run: RunFolder, method: str) -> None:
         look = read(Look, path)
         figures, shares = look.figures, look.figures.classes or {}
         rows.append(
-            [str(step), _shown(figures.win_rate), _shown(figures.worst_case), f"{look.kl_start:.2f}"]
+            [str(step), _shown(figures.win_rate), _shown(figures.worst_case.win_rate), f"{look.kl_start:.2f}"]
             + [f"{shares.get(kind, 0.0):.2f}" for kind in KINDS]
         )
     columns = ("steps", "against the start", "its strongest adversary wins", "KL to the start", *KINDS)
@@ -61,7 +61,7 @@ def _end(run: RunFolder) -> None:
     for name, policy in result.policies.items():
         shares = policy.figures.classes or {}
         rows.append(
-            [name, _shown(policy.figures.win_rate), _shown(policy.figures.worst_case), _shown(policy.kl_start)]
+            [name, _shown(policy.figures.win_rate), _shown(policy.figures.worst_case.win_rate), _shown(policy.kl_start)]
             + [f"{shares.get(kind, 0.0):.2f}" for kind in KINDS]
         )
     columns = ("policy", "against the start", "its strongest adversary wins", "KL to the start", *KINDS)

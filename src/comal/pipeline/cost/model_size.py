@@ -75,7 +75,8 @@ def _config(policy: PolicySettings) -> Any:
         )
     assert policy.model is not None
     require_folder(policy.model)
-    folder, options = policy.model, {}
+    folder: str = policy.model
+    options: dict[str, Any] = {}
     if is_gguf(policy.model):
         folder, options = gguf_options(find_gguf(policy.model, lambda problem: PolicyError("policy.model", problem)))
     elif not user_path(policy.model).is_dir():

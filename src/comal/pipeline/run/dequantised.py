@@ -87,7 +87,7 @@ def fold_temperature(model: Any, temperature: float) -> None:
         ConfigError: the model's logits are made in another way.
     """
     ids = torch.arange(min(8, embedding_rows(model))).unsqueeze(0)
-    norm = getattr(getattr(model, "model", None), "norm", None)
+    norm: Any = getattr(getattr(model, "model", None), "norm", None)
     with torch.no_grad():
         wanted = model(ids).logits.float() / temperature
         if isinstance(getattr(norm, "weight", None), torch.Tensor):
