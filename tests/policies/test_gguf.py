@@ -20,7 +20,7 @@ from comal.judges.words import models as judge_models
 from comal.models.gguf import find_gguf, inspect, is_gguf
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import DequantisedFolder
-from comal.pipeline.run.dequantised import check_model, make_dequantised
+from comal.pipeline.run.dequantised import check_model, make_dequantised, model_folder
 from comal.policies.loading import load_causal_lm, load_tokenizer
 from comal.recipes.settings import LoraSettings, PolicySettings, ScratchModel
 
@@ -76,6 +76,21 @@ def test_a_temperature_divides_every_logit_of_the_checkpoint(pair: tuple[str, Pa
     made = DequantisedFolder(tmp_path / "made")
     make_dequantised(made, PolicySettings(model=str(path), temperature=0.5))
     torch.testing.assert_close(plain(made.path), 2 * plain(folder))
+
+
+def test_a_model_beside_runs_is_made_once_and_again_when_it_should_be_another(
+    pair: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, path = pair
+    monkeypatch.chdir(tmp_path)
+    made = model_folder(str(path), PolicySettings(model="owner/model"))
+    assert made == Path("runs/dequantised-tiny")
+    torch.testing.assert_close(plain(made), plain(folder))
+    before = DequantisedFolder(made).summary.stat().st_mtime_ns
+    assert model_folder(str(path), PolicySettings(model="owner/model")) == made
+    assert DequantisedFolder(made).summary.stat().st_mtime_ns == before
+    assert model_folder(str(path), PolicySettings(model=str(path), temperature=0.5)) == made
+    torch.testing.assert_close(plain(made), 2 * plain(folder))
 
 
 def test_quantised_weights_are_those_that_their_blocks_stand_for(tmp_path: Path) -> None:
