@@ -11,7 +11,9 @@ import pytest
 
 import gguf_files
 import tiny_models
+from comal.errors import PolicyError
 from comal.judges.base import Comparison
+from comal.models.gguf import inspect
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import resolve
@@ -89,6 +91,8 @@ def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     total = json.loads(planned.stdout)["total"]
     assert total["prompts_available"] == sum(i.split == "train" for i in everyday.instructions())
     assert total["unknown"] == []
+    parameters = inspect(str(file), lambda problem: PolicyError("", problem)).parameters
+    assert total["disk_bytes"] == 4 * parameters + total["checkpoints"] * (4 * parameters // 50)
     folder = tmp_path / "run"
     ran = comal("run", "chat", "--output-dir", str(folder), *changes)
     assert ran.exit_code == 0, ran.output

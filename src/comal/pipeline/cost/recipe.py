@@ -68,11 +68,11 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
     unknown = list(known.unknown)
     if known.available is None and any(cost is not None for cost in metered.values()):
         unknown.append(f"how long the prompts are: what a paid judge costs takes {longest:,} bytes for each")
-    size = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
-    if size is not None and recipe.policy.lora is not None:
-        size //= 50
+    whole = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
+    size = whole // 50 if whole is not None and recipe.policy.lora is not None else whole
     short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
+    dequantised = recipe.policy.model is not None and is_gguf(recipe.policy.model)
     return {
         "name": recipe.name,
         "policy": _policy_line(recipe.policy, parameters),
@@ -93,7 +93,7 @@ def recipe_cost(recipe: Recipe) -> dict[str, Any]:
             "evaluation_comparisons": evaluation_comparisons,
             "judge_spend": {use: cost for use, cost in metered.items() if cost is not None},
             "checkpoints": checkpoints,
-            "disk_bytes": None if size is None else size * checkpoints,
+            "disk_bytes": None if size is None or whole is None else size * checkpoints + dequantised * whole,
             "memory": None if known_model is None else _memory(recipe, known_model),
             "unknown": unknown,
             "warnings": [] if short is None else [short],
