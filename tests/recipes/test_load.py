@@ -35,6 +35,12 @@ def test_settings_are_changed_by_dotted_keys(recipe: str) -> None:
     assert loaded.training.loss == "group"
 
 
+def test_an_empty_mapping_leaves_none() -> None:
+    assert set(load_recipe("docstrings").baselines) == {"fixed-reference", "self-play"}
+    assert load_recipe("docstrings", ["baselines={}"]).baselines == {}
+    assert set(load_recipe("docstrings", ["baselines.self-play.eta=2"]).baselines) == {"fixed-reference", "self-play"}
+
+
 def test_another_plug_in_does_not_inherit_the_options_of_the_one_before(recipe: str) -> None:
     assert load_recipe(recipe, ["algorithm.name=mwu", "algorithm.eta=1"]).algorithm == {"name": "mwu", "eta": 1}
     assert load_recipe(recipe, ["training.loss=pair", "training.loss.target=hard"][:1]).training.loss == "pair"

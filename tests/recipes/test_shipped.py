@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is d
 
 def test_every_recipe_on_a_chat_model_is_tried_here() -> None:
     on_models = {name for name in recipe_names() if load_recipe(name).policy.model is not None}
-    assert on_models == set(CHAT)
+    assert on_models == set(CHAT) | {"chat"}  # in test_chat.py: its model comes as a GGUF file
 
 
 @pytest.mark.parametrize("name", sorted(CHAT))

@@ -89,6 +89,7 @@ def _prepare(
 ) -> Certification:
     """What the command line asks for."""
     from comal.errors import ConfigError, RunError
+    from comal.models.gguf import is_gguf
     from comal.pipeline.certify.certification import Certification
     from comal.pipeline.certify.plan import (
         Plan,
@@ -101,6 +102,7 @@ def _prepare(
     )
     from comal.pipeline.certify.settings import CertifySettings, defaults
     from comal.pipeline.disk.layout import RUNS, RunFolder
+    from comal.pipeline.run.dequantised import model_folder
     from comal.pipeline.run.resolved import resolve
     from comal.recipes.load import changed, load_recipe
 
@@ -120,6 +122,8 @@ def _prepare(
     if methods:
         raise ConfigError("--method", "a model folder holds one policy; leave this out")
     plan_recipe = load_recipe(recipe)
+    if is_gguf(str(policy)):
+        policy = model_folder(str(policy), plan_recipe.policy)
     if not policy.is_dir():
         raise RunError(str(policy), "there is no such folder; give a run's or a model's")
     require_kind(policy, plan_recipe)

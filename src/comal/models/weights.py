@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from comal.errors import ComalError
+from comal.models.gguf import dequantised, find_gguf, gguf_options, inspect, is_gguf
 from comal.reading.paths import user_path
 from comal.reading.text import is_lfs_pointer
 
@@ -17,10 +19,10 @@ Refuse = Callable[[str], ComalError]
 
 
 def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:
-    """The tokenizer of a folder or hub id.
+    """The tokenizer of a folder, hub id or GGUF file.
 
     Args:
-        name: folder or hub id.
+        name: folder, hub id, or a file as `comal.models.gguf` names them.
         refuse: makes the error.
         options: of `from_pretrained`.
 
@@ -29,16 +31,20 @@ def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:
     """
     import transformers
 
+    if is_gguf(name):
+        folder, file = gguf_options(find_gguf(name, refuse))
+        with _one_message(name, refuse, _OTHER_FILE):
+            return transformers.AutoTokenizer.from_pretrained(folder, **file)
     with _one_message(name, refuse):
         return transformers.AutoTokenizer.from_pretrained(_local(name), **options)
 
 
 def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
-    """The model of a folder or hub id, with exactly the weights that are there.
+    """The model of a folder, hub id or GGUF file, with exactly the weights that are there.
 
     Args:
         task: which head it has.
-        name: folder or hub id.
+        name: folder, hub id, or a file as `comal.models.gguf` names them, which is dequantised.
         refuse: makes the error.
         options: of `from_pretrained`.
 
@@ -62,12 +68,21 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
             " and which are meant cannot be told; remove the older ones"
         )
     auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForSequenceClassification
-    with _one_message(name, refuse):
-        options |= _without_padding_beyond(name, options)
-        # Of other shapes it would only say that they are; with this they are listed with the rest.
-        network, found = auto.from_pretrained(
-            _local(name), output_loading_info=True, ignore_mismatched_sizes=True, **options
-        )
+    # Of other shapes it would only say that they are; with this they are listed with the rest.
+    checked: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    if is_gguf(name):
+        summary = inspect(name, refuse)
+        whole, file = gguf_options(find_gguf(name, refuse))
+        told = {key: value for key, value in options.items() if key not in ("revision", "trust_remote_code")}
+        dense = transformers.GgufConfig(dequantize=True)
+        # Its bar of tensors cannot be switched off as that of weights can.
+        with _one_message(name, refuse, _OTHER_FILE), contextlib.redirect_stderr(io.StringIO()):
+            network, found = auto.from_pretrained(whole, quantization_config=dense, **file, **checked, **told)
+    else:
+        summary = None
+        with _one_message(name, refuse):
+            options |= _without_padding_beyond(name, options)
+            network, found = auto.from_pretrained(_local(name), **checked, **options)
     # Transformers would only warn, and go on with random weights.
     require_whole(
         f"`{name}` was not trained for {task}",
@@ -76,7 +91,7 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
         found["mismatched_keys"],
         lambda problem: refuse(f"{problem}. {_hint(found['unexpected_keys'])}"),
     )
-    return network
+    return network if summary is None else dequantised(network, summary.end_tokens)
 
 
 def _without_padding_beyond(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -156,8 +171,17 @@ def _local(name: str) -> str:
     return str(path) if path.is_dir() else name
 
 
+_FOLDER = (
+    "name a folder written by `save_pretrained`, or a model of the Hugging Face Hub that this machine can reach or has"
+    " in its cache (`hf auth login` for a gated one)"
+)
+_OTHER_FILE = (
+    "name a GGUF file of a language model of an architecture that Transformers reads, or the model's own folder"
+)
+
+
 @contextlib.contextmanager
-def _one_message(name: str, refuse: Refuse) -> Iterator[None]:
+def _one_message(name: str, refuse: Refuse, instead: str = _FOLDER) -> Iterator[None]:
     """Whatever broken files and other people's code raise becomes one message."""
     try:
         yield
@@ -175,7 +199,4 @@ def _one_message(name: str, refuse: Refuse) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if reason.startswith("Weights only load failed"):  # whose advice is to run whatever the file holds
             reason = "its .bin file is torn, or holds more than weights"
-        raise refuse(
-            f"cannot load `{name}` ({reason}); name a folder written by `save_pretrained`, or a model of the Hugging"
-            " Face Hub that this machine can reach or has in its cache (`hf auth login` for a gated one)"
-        ) from error
+        raise refuse(f"cannot load `{name}` ({reason}); {instead}") from error

@@ -9,13 +9,14 @@ import torch
 
 from comal.errors import PolicyError
 from comal.models import weights
+from comal.models.gguf import find_gguf, is_gguf
 from comal.policies.adapter_folder import AdapterFolder, is_adapter, read_adapter
 from comal.policies.generation import only_end_tokens
 from comal.reading.paths import user_path
 
 
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a folder or hub id; of an adapter's folder its own, or else its base's.
+    """The tokenizer of a folder, hub id or GGUF file; of an adapter's folder its own, or else its base's.
 
     Raises:
         PolicyError: it cannot be found or read.
@@ -29,7 +30,7 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
 def load_causal_lm(
     name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False, **options: Any
 ) -> Any:
-    """The causal LM of a folder or hub id, whose own wishes about sampling are put aside.
+    """The causal LM of a folder, hub id or GGUF file, whose own wishes about sampling are put aside.
 
     Args:
         name: folder or hub id.
@@ -55,7 +56,8 @@ def load_causal_lm(
         generation_config=transformers.GenerationConfig(),
         **options,
     )
-    only_end_tokens(model, name, revision)
+    if not is_gguf(name):  # which keeps no wishes
+        only_end_tokens(model, name, revision)
     return model
 
 
@@ -63,14 +65,17 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def require_folder(name: str, *instead: str) -> None:
-    """Refuse what can only be meant as a folder but is none, before a hub is asked for it.
+    """Refuse what can only be meant as a folder or file but is none, before a hub is asked for it.
 
     An adapter's folder will do where its base does.
 
     Args:
-        name: folder or hub id.
+        name: folder, hub id or GGUF file.
         instead: files of which one does too, where config.json is missing.
     """
+    if is_gguf(name):
+        find_gguf(name, _refuse)
+        return
     path = user_path(name)
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
     if (looks_local or not _HUB_ID.fullmatch(name)) and not path.is_dir():

@@ -84,11 +84,14 @@ def _validate(model: type[S], values: Mapping[str, Any]) -> S:
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`; a plug-in whose name changes does not inherit the options of another."""
+    """`above` over `below`; a plug-in whose name changes does not inherit the options of another.
+
+    An empty mapping stands for itself: `baselines={}` leaves none.
+    """
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             if isinstance(old, str):  # `loss: group` and `--set training.loss.pin_constant=1`
                 old = {"name": old}
             renamed = isinstance(old, Mapping) and "name" in value and value["name"] != old.get("name", value["name"])

@@ -54,8 +54,11 @@ class PolicySettings(Settings):
     """The model to align.
 
     Attributes:
-        model: folder or hub id of a Transformers causal LM; None makes one `from_scratch`.
+        model: folder or hub id of a Transformers causal LM, the path of a GGUF file, or `package:` and the name of an
+            installed package that holds one; None makes one `from_scratch`.
         revision: hub revision.
+        temperature: divides the logits of the model of a GGUF file once and for all, where it is dequantised, so that
+            sampling and log-probabilities agree; `sampling.temperature` is for other models.
         chat_template: `auto` uses the tokenizer's template when it has one, `none` gives the prompt as plain text.
         system_prompt: put before every prompt by the chat template.
         dtype: of the weights; bfloat16 halves memory, mixed precision is `training.arguments: {bf16: true}`.
@@ -70,6 +73,7 @@ class PolicySettings(Settings):
     model: str | None = None
     revision: str | None = None
     from_scratch: ScratchModel | None = None
+    temperature: Positive = 1.0
     chat_template: Literal["auto", "none"] = "auto"
     system_prompt: str | None = None
     lora: LoraSettings | None = None
@@ -98,7 +102,7 @@ class DataSource(Settings):
 
     Attributes:
         source: a JSONL, JSON, CSV or Parquet file, a hub data set id, or `task:docstrings` (the embedded task), with
-            longer answers `task:docstrings?words=16`.
+            longer answers `task:docstrings?words=16`, or `task:everyday` (instructions for chat models).
         subset: configuration name of a hub data set.
         split: of a hub data set or an embedded task.
         prompt: column of the prompt: text, or a list of chat messages.

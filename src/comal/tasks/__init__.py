@@ -1,1 +1,1 @@
-"""The embedded task: docstrings of the running Python's standard library."""
+"""The embedded tasks: docstrings of the running Python's standard library; everyday instructions for chat models."""

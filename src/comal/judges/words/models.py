@@ -10,6 +10,7 @@ from typing import Any, Literal
 from comal.errors import JudgeError
 from comal.models import weights
 from comal.models.chat import left_out
+from comal.models.gguf import find_gguf, is_gguf
 from comal.models.tokens import embedding_rows
 from comal.models.weights import Task
 from comal.reading.paths import user_path
@@ -18,7 +19,10 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def check_model(place: str, model: str) -> None:
-    """Raise JudgeError unless `model` is a folder with a model, or could be a Hub id."""
+    """Raise JudgeError unless `model` is a folder with a model, a GGUF file, or could be a Hub id."""
+    if is_gguf(model):
+        find_gguf(model, lambda problem: JudgeError(place, problem))
+        return
     folder = user_path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -28,9 +32,11 @@ def check_model(place: str, model: str) -> None:
 
 
 def state_of(model: str) -> list[tuple[str, int, int]]:
-    """What tells one state of a local folder of weights from another: names, sizes, times; of a Hub id nothing."""
+    """What tells one state of local weights from another: names, sizes and times of files; of a Hub id nothing."""
     folder = user_path(model)
     files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
+    if is_gguf(model):
+        files = [find_gguf(model, lambda problem: JudgeError("judge", problem))]
     return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
 
 
@@ -62,12 +68,12 @@ def release() -> None:
 
 @functools.cache
 def tokenizer_at_hand(place: str, model: str, revision: str | None) -> Any:
-    """The tokenizer of a folder; None for a Hub id, which is not asked for before the first question.
+    """The tokenizer of a folder or GGUF file; None for a Hub id, which is not asked for before the first question.
 
     Raises:
         JudgeError: it cannot be loaded.
     """
-    if not user_path(model).is_dir():
+    if not (is_gguf(model) or user_path(model).is_dir()):
         return None
     return weights.load_tokenizer(model, lambda problem: JudgeError(place, problem), revision=revision)
 

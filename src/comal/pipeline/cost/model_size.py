@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comal.errors import PolicyError
+from comal.models.gguf import find_gguf, gguf_options, is_gguf
 from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings
 
@@ -75,11 +76,14 @@ def _config(policy: PolicySettings) -> Any:
         )
     assert policy.model is not None
     require_folder(policy.model)
-    name = architecture_of(policy.model)
-    if not user_path(name).is_dir():
+    folder = name = architecture_of(policy.model)
+    options: dict[str, Any] = {}
+    if is_gguf(name):
+        folder, options = gguf_options(find_gguf(name, lambda problem: PolicyError("policy.model", problem)))
+    elif not user_path(name).is_dir():
         return None
     try:
-        return transformers.AutoConfig.from_pretrained(name)
+        return transformers.AutoConfig.from_pretrained(folder, **options)
     except Exception as error:  # whatever Transformers makes of a file that is no configuration
         raise PolicyError("policy.model", f"cannot read the configuration of `{name}`: {error}") from error
 

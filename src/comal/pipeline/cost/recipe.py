@@ -8,6 +8,7 @@ from typing import Any
 
 from comal.algorithms.base import PlayOnline
 from comal.judges.base import Judge
+from comal.models.gguf import is_gguf
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
 from comal.pipeline.cost.memory import WIDTHS, memory
 from comal.pipeline.cost.model_size import ModelSize, known_size
@@ -77,6 +78,7 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
     merged_start = recipe.supervised is None and recipe.policy.model is not None and is_adapter(recipe.policy.model)
     short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
+    dequantised = recipe.policy.model is not None and is_gguf(recipe.policy.model)
     return {
         "name": recipe.name,
         "policy": _policy_line(recipe.policy, parameters),
@@ -100,7 +102,7 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
             "checkpoints": checkpoints,
             "disk_bytes": None
             if whole is None
-            else (whole // 50 if adapted else whole) * checkpoints + whole * (adapted + merged_start),
+            else (whole // 50 if adapted else whole) * checkpoints + whole * (adapted + merged_start + dequantised),
             "memory": None if known_model is None else _memory(recipe, known_model, processes),
             "unknown": unknown,
             "warnings": [] if short is None else [short],
@@ -115,7 +117,7 @@ def _show_to_policy(recipe: Recipe) -> None:
         ComalError: the policy cannot be shown them.
     """
     policy = recipe.policy
-    if policy.model is None or not user_path(policy.model).is_dir():
+    if policy.model is None or not (is_gguf(policy.model) or user_path(policy.model).is_dir()):
         return
     if is_adapter(policy.model):
         adapter = read_adapter(policy.model)

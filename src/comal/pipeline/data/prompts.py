@@ -249,19 +249,31 @@ def _hub_rows(source: DataSource, place: str) -> list[Any]:
         ) from error
 
 
-_TASKS: Final = ("docstrings", "docstrings-in-moods")
+_TASKS: Final = ("docstrings", "docstrings-in-moods", "everyday")
 
 
 def _task_rows(task: str, split: str, place: str) -> list[Any]:
     task, _, options = task.partition("?")
     if task not in _TASKS:
         raise DataError(place, f"`{task}` is not an embedded task.{near_match(task, _TASKS)}")
+    if task == "everyday":
+        return _everyday_rows(split, options, place)
     from comal.tasks.docstrings import Split, of_split
 
     if split not in get_args(Split):
         raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
     examples = _harvested(task, _answer_words(options, place))
     return [{"prompt": e.prompt, "answer": e.answer} for e in of_split(examples, cast("Split", split))]
+
+
+def _everyday_rows(split: str, options: str, place: str) -> list[Any]:
+    from comal.tasks.everyday import Split, instructions
+
+    if options:
+        raise DataError(place, f"the task has no options, got `{options}`; write task:everyday")
+    if split not in get_args(Split):
+        raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
+    return [{"prompt": i.prompt} for i in instructions() if i.split == split]
 
 
 def _answer_words(options: str, place: str) -> int:

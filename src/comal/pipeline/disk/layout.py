@@ -9,6 +9,7 @@ door.json              how well sampler and scorer of its policies agree
 engine-0.log           what the sampling engine of process 0 said, where it is a process of its own
 data/                  prompts.json, what became of long ones, and pairs.json for the supervised stage; batches.json
                        says that several processes share a batch, which older runs do not
+dequantised/           the recipe's model as a standard checkpoint, where it comes as a GGUF file
 supervised/            the starting policy's checkpoint (absent when the recipe brings a chat model)
 start/                 the starting policy's checkpoint where the recipe brings an adapter: merged into its base
 .supervised-trainer/   what its training goes on from, while it lasts
@@ -29,6 +30,7 @@ Paths are properties or methods here, and what is read and written by more than 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ import pydantic
 from comal.errors import RunError
 from comal.importing import search
 from comal.judges.kept.cache import FILE_NAME, SPEND_NAME, shared_cache_path
+from comal.models.gguf import PACKAGE, SUFFIX, is_gguf
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.pipeline.disk.files import read_json, write_json
 from comal.pipeline.disk.method_folder import MethodFolder
@@ -58,13 +61,14 @@ COMPARISON = Path("comparison.html")
 
 _DATA, _EVALUATION, _MODEL, _ADAPTER = "data", "evaluation", "model", "adapter"
 _SUPERVISED, _START = "supervised", "start"
+_DEQUANTISED = "dequantised"
 ANSWERS = "answers"
 """Folder of a certification with the answers to its fresh prompts."""
 _SPLITS = ("train", "validation", "test")
 
-RUN_FOLDERS = frozenset({_DATA, _EVALUATION, _MODEL, _ADAPTER, _SUPERVISED, _START})
+RUN_FOLDERS = frozenset({_DATA, _DEQUANTISED, _EVALUATION, _MODEL, _ADAPTER, _SUPERVISED, _START})
 """Names of folders in a run's that are no methods'."""
-HOME_FOLDERS = frozenset({_DATA, _SUPERVISED, _START})
+HOME_FOLDERS = frozenset({_DATA, _DEQUANTISED, _SUPERVISED, _START})
 """Those of them that any folder with prompts and a starting model has."""
 
 
@@ -92,6 +96,33 @@ class SupervisedFolder:
     def summary(self) -> Path:
         """Loss and number of pairs of its training."""
         return self.path / "supervised.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DequantisedFolder:
+    """Where the model of a GGUF file lies as a standard checkpoint, or will.
+
+    Attributes:
+        path: the checkpoint's.
+    """
+
+    path: Path
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the model is there."""
+        return self.path.is_dir()
+
+    @property
+    def summary(self) -> Path:
+        """What it was made from: the model's name in the recipe, and what the file held."""
+        return self.path / "gguf.json"
+
+
+def dequantised_model(name: str) -> DequantisedFolder:
+    """Where the model of a GGUF file goes that is certified by itself, and not as the start of a run."""
+    stem = re.sub(r"[^\w.-]+", "-", name.removeprefix(PACKAGE).removesuffix(SUFFIX).rpartition("/")[2])
+    return DequantisedFolder(RUNS / f"{_DEQUANTISED}-{stem}")
 
 
 def whole_mark(checkpoint: Path) -> Path:
@@ -198,14 +229,21 @@ class HomeFolder(WorkFolder):
         """The starting model, where the recipe names an adapter."""
         return self.path / _START
 
+    @property
+    def dequantised(self) -> DequantisedFolder:
+        """The recipe's model, where it comes as a GGUF file."""
+        return DequantisedFolder(self.path / _DEQUANTISED)
+
     def start(self, recipe: Recipe) -> str | Path:
         """The starting model of a recipe: made here, or what the recipe names."""
-        if recipe.supervised is not None:
-            return self.supervised.path
+        return self.supervised.path if recipe.supervised is not None else self.named_model(recipe)
+
+    def named_model(self, recipe: Recipe) -> str | Path:
+        """The model that a recipe names, before any training: of a GGUF file the checkpoint that is made of it here."""
         assert recipe.policy.model is not None
         if self.merged_start.is_dir() or is_adapter(recipe.policy.model):
             return self.merged_start
-        return recipe.policy.model
+        return self.dequantised.path if is_gguf(recipe.policy.model) else recipe.policy.model
 
     # Modules of the user's own.
 

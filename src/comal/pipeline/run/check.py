@@ -11,6 +11,7 @@ from comal.judges.base import Judge
 from comal.judges.kept.file import check_cache
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
+from comal.pipeline.run.dequantised import check_model
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_undrawable, refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
@@ -34,7 +35,7 @@ HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate",
 figure but the last digits of a mean training loss (threads round the policy itself). A judge's own are
 `Judge.harmless`."""
 
-_ADDED = {"policy.long_prompts": "cut", "sampling.engine.name": "transformers"}
+_ADDED = {"policy.long_prompts": "cut", "policy.temperature": 1.0, "sampling.engine.name": "transformers"}
 """Settings that older runs do not name, with what they meant."""
 
 
@@ -49,6 +50,7 @@ def check(resolved: ResolvedRecipe) -> None:
     programs = {name: refuse_unsampleable(rule, places[name]) for name, rule in resolved.methods.items()}
     if recipe.policy.model is not None:
         require_folder(recipe.policy.model)
+    check_model(recipe.policy)
     if recipe.policy.quantization_config is not None:
         check_quantization(recipe.policy.quantization_config, "policy.quantization_config")
     check_arguments(recipe.training, "training")

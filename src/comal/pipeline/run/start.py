@@ -10,12 +10,14 @@ from pathlib import Path
 
 import torch
 
+from comal.models.gguf import is_gguf
 from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.prompts import load_pairs, split_prompts
 from comal.pipeline.disk.files import atomic_path, remove_folder
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.processes.distributed import on_main, state
+from comal.pipeline.run.dequantised import make_dequantised, with_model
 from comal.policies.adapter_folder import architecture_of
 from comal.policies.loading import load_tokenizer
 from comal.policies.saved import save_checkpoint
@@ -28,6 +30,11 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
     """Bring the recipe's prompts and its starting model into `folder`, where they are not there yet."""
     home = HomeFolder(folder)
     on_main(lambda: _prepare_data(home, recipe))
+    if recipe.policy.model is not None and is_gguf(recipe.policy.model):
+        if not home.dequantised.is_made:
+            progress.stage("dequantising", 0)
+            on_main(lambda: make_dequantised(home.dequantised, recipe.policy))
+        recipe = with_model(recipe, home.dequantised.path)
     if recipe.policy.model is not None:
         on_main(lambda: _fit_data(home, recipe, None))
     with timed(folder, "supervised"):

@@ -9,6 +9,7 @@ from typing import Any
 from comal.evaluation.estimates import Estimate, says_little
 from comal.evaluation.exploitability.adversaries import Kind, WorstCase
 from comal.evaluation.exploitability.scoreboard import START
+from comal.models.gguf import PACKAGE, is_gguf
 from comal.pipeline.disk.result import PolicyResult, method_of, step_of
 from comal.reports.html.run_data import RunData
 from comal.reports.html.sections.class_shares import ClassGame
@@ -58,8 +59,9 @@ class Headline:
 
 def policy_text(recipe: Mapping[str, Any]) -> str:
     """What is aligned."""
-    if recipe["policy"]["model"] is not None:
-        return str(recipe["policy"]["model"])
+    model = recipe["policy"]["model"]
+    if model is not None:
+        return f"the model in {str(model).replace(PACKAGE, 'the package ')}" if is_gguf(str(model)) else str(model)
     size = recipe["policy"]["from_scratch"]
     return f"a small language model trained on the spot ({size['layers']} layers of width {size['hidden_size']})"
 
