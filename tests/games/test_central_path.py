@@ -16,7 +16,7 @@ def test_points_stay_strictly_inside_and_bound_the_gap(game):
     payoffs = payoffs_of(game)
     point = central_start(payoffs, np.full((1, game.n), 1 / game.n))
     level = np.inf
-    while level > max(1e-10 * payoffs.scale[0], 1e-300):
+    while level > max(1e-10 * payoffs.scale[0], 1e-190):  # where all are tied the first point is an end
         point = central_step(payoffs, point)
         assert point.policy.min() > 0
         assert point.slack.min() > 0

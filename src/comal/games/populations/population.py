@@ -228,7 +228,8 @@ class PopulationGame:
             noisy = 1 / (1 + np.exp(-difference / temperature))
         P = np.where(temperature > 0, noisy, 0.5 * (1 + np.sign(difference)))
         mean: Floats = (P * self._weights[..., None, None]).sum(axis=-3)
-        return PreferenceGame((mean + 1 - np.swapaxes(mean, -1, -2)) / 2, self.labels, self.name, self.citation)
+        P = np.clip((mean + 1 - np.swapaxes(mean, -1, -2)) / 2, 0.0, 1.0)  # unanimous votes miss 0 and 1 by rounding
+        return PreferenceGame(P, self.labels, self.name, self.citation)
 
     @property
     def _weights(self) -> Floats:
