@@ -13,11 +13,11 @@ import torch
 import tiny_models
 import tiny_run
 from comal.errors import ConfigError
+from comal.models.quantization import check_quantization
 from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.policies import loading, store
 from comal.policies.adapters import LoraConfig
-from comal.policies.quantization import check_quantization
 from comal.policies.store import ModelSource, PolicyStore
 from comal.recipes.load import validate
 from command_line import comal

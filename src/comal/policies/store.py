@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from comal.errors import PolicyError
+from comal.models.quantization import loading_options
 from comal.policies.adapters import (
     TRAINED,
     LoraConfig,
@@ -28,7 +29,6 @@ from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
 from comal.policies.loading import load_causal_lm, load_tokenizer
 from comal.policies.merging import Answered, Base, load_whole, write_merged
-from comal.policies.quantization import loading_options
 from comal.policies.saved import save_checkpoint
 from comal.policies.sharing import require_shareable
 from comal.policies.transformers import Batching, Decoding, TransformersPolicy
@@ -44,7 +44,7 @@ class ModelSource:
         dtype: of the weights.
         trust_remote_code: run the model's own code.
         lora: shape of the adapters that checkpoints are; None: they are whole models.
-        quantization: of the frozen weights, see `comal.policies.quantization`; None: they are what they are.
+        quantization: of the frozen weights, see `comal.models.quantization`; None: they are what they are.
         adapter: one that was trained elsewhere; its tokenizer and chat template hold, and the rows of the embedding
             that it brings along. It is a checkpoint of a store of its own.
     """

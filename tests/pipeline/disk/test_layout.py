@@ -37,6 +37,7 @@ SUFFIXES = (".json", ".jsonl", ".parquet", ".sqlite", ".html", ".md", ".csv", ".
 OTHERS = {
     "config.json", "adapter_config.json", "tokenizer_config.json", "direct_url.json", "README.md", "testset-v1.json",
     "synthetic.png",
+    "universal.png",
 }  # fmt: skip
 """Files of other libraries, and the default of an option that names a single figure."""
 PATH_CALLS = {"Path", "joinpath", "glob", "rglob", "with_name", "with_suffix", "with_stem"}

@@ -27,10 +27,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from comal.models.quantization import bytes_of_linear
 from comal.pipeline.cost.model_size import ModelSize
 from comal.pipeline.training.batches import batch_of
 from comal.policies.head import CHUNK
-from comal.policies.quantization import bytes_of_linear
 from comal.recipes.settings import Recipe
 
 KEPT, KEPT_ADAPTERS = 1, 2

@@ -9,6 +9,7 @@ from typing import Any
 from comal.errors import ComalError, ConfigError, RunError
 from comal.judges.base import Judge
 from comal.judges.kept.file import check_cache
+from comal.models.quantization import check_quantization
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.dequantised import check_model
@@ -17,7 +18,6 @@ from comal.pipeline.step.fits import refuse_undrawable, refuse_unfit, refuse_unp
 from comal.pipeline.training.trainers import check_arguments
 from comal.policies.engines.base import Engine
 from comal.policies.loading import require_folder
-from comal.policies.quantization import check_quantization
 from comal.records import read
 from comal.resolve import resolve_engine, resolve_judge
 
