@@ -296,9 +296,9 @@ def test_every_setting_is_kept_in_run_json(tmp_path: Path, base: str) -> None:
     values = recipe(tmp_path, base, tiny_run.COMAL, steps=1)
     run(tmp_path / "run", values)
     kept = read_json(tmp_path / "run" / "run.json")["recipe"]
-    assert validate(kept).model_dump(exclude={"algorithm", "judge", "training"}) == validate(values).model_dump(
-        exclude={"algorithm", "judge", "training"}
-    )
+    built = {"algorithm": True, "judge": True, "training": True, "sampling": {"engine"}}  # kept with every option
+    assert validate(kept).model_dump(exclude=built) == validate(values).model_dump(exclude=built)
+    assert kept["sampling"]["engine"]["name"] == "transformers"
     assert kept["algorithm"].keys() >= {f.name for f in dataclasses.fields(type(_comal()))}
 
 

@@ -43,8 +43,8 @@ class Models:
 def models(monkeypatch: pytest.MonkeyPatch) -> Models:
     """Without a garbage collector of cycles: what is dropped is gone at once, or it counts."""
     found = Models()
-    load, train = store.load_causal_lm, transformers.Trainer.train
-    monkeypatch.setattr(store, "load_causal_lm", lambda *args: found.count(load(*args)))
+    load, train = store.load_whole, transformers.Trainer.train
+    monkeypatch.setattr(store, "load_whole", lambda *args: found.count(load(*args)))
 
     def trained(self: Any, *args: Any, **kwargs: Any) -> Any:
         if found.loaded:  # not yet in the supervised stage, whose model no store has loaded
