@@ -50,13 +50,15 @@ NEAR = (*ALGORITHMS, *JUDGES, *LOSSES, *ARGUMENTS, {"r": 4}, {"source": "owner/d
 
 
 def shipped(folder: Path) -> list[dict[str, Any]]:
-    """Those that come with comal, on small files in place of the embedded task, which is slow to read."""
+    """Those that come with comal, on small files in place of embedded tasks and of the model of a package."""
     found = []
     for name in recipe_names():
         recipe = yaml.safe_load(recipe_text(name))
         if "task:" in recipe_text(name):
             small = tiny_run.values(folder)
             recipe |= {"prompts": small["prompts"], "supervised": small["supervised"]}
+        if str(recipe["policy"].get("model")).startswith("package:"):
+            recipe["policy"] = recipe["policy"] | {"model": str(folder / "model"), "temperature": 1.0}
         found.append(recipe)
     return found
 

@@ -100,7 +100,7 @@ def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     told = read_json(run.dequantised.summary)
     assert (told["model"], told["architecture"], told["temperature"]) == (str(file), "llama", 0.8)
     assert checks(folder)[0].startswith("The model was made of tiny.gguf: llama, ")
-    assert f"The model in {file} was aligned to a committee" in run.report.read_text("utf-8")
+    assert f"the model in {file}, to a committee of 3 judges" in run.report.read_text("utf-8")
     adapter = read_json(run.model / "adapter_config.json")
     assert Path(adapter["base_model_name_or_path"]) == run.dequantised.path
     # The same command finds all done, and makes nothing anew.

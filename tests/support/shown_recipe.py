@@ -19,10 +19,13 @@ def on_tiny_models(folder: Path, values: dict[str, Any], architecture: tiny_mode
     prompts.write_text("".join(json.dumps({"prompt": f"Why is {i} odd?"}) + "\n" for i in range(160)), "utf-8")
     model = tiny_chat_models.save_chat_model(folder / "model", architecture)
     judges = [tiny_models.save_reward_model(folder / f"judge{i}", seed=i) for i in range(2)]
+    policy = {key: value for key, value in values["policy"].items() if key != "temperature"}  # of GGUF files
     return values | {
-        "policy": values["policy"] | {"model": model, "max_prompt_tokens": 64, "max_new_tokens": 6},
+        "policy": policy | {"model": model, "max_prompt_tokens": 64, "max_new_tokens": 6},
         "prompts": {"train": {"source": str(prompts)}, "held_out": 8},
         "judge": {"name": "reward_model", "models": judges},
+        "baselines": {},
+        "processes": 1,
         "steps": STEPS,
         "threads": 1,
         "verdict_cache": "run",
