@@ -64,8 +64,8 @@ def test_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "done" in told["status"]
     assert "comal" in told["certify"]
     assert read_json(Path("runs/mine/dequantised/gguf.json"))["model"] == "model.gguf"
-    assert Path("merged/config.json").is_file()
-    assert "merged" in told["eval"]
+    assert Path("runs/mine/adapter/adapter_config.json").is_file()
+    assert "aligned" in told["eval"]
 
 
 def _interrupt_second_step(patched: pytest.MonkeyPatch) -> None:
