@@ -22,7 +22,8 @@ def test_a_module_that_cannot_be_imported(
 ) -> None:
     (tmp_path / "of_ours.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match=f"^here: cannot import `of_ours` of `of_ours:name`: the module raised {said}"):
+    why = f"^here: cannot import `of_ours` of `of_ours:name`: the module raised {said}"
+    with pytest.raises(ConfigError, match=why):
         load_object("of_ours:name", "here")
 
 

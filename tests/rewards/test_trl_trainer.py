@@ -16,6 +16,7 @@ from tiny_models import save_causal_lm
 trl = pytest.importorskip("trl", reason="the extra `trl` is not installed")
 
 
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing. is deprecated:FutureWarning")  # TRL 1.16 sets it itself
 @pytest.mark.parametrize("masked", [False, True])
 def test_two_updates(tmp_path: Path, masked: bool) -> None:
     """Where no group has a verdict nothing is learnt: all advantages are 0, and no loss is made up."""
