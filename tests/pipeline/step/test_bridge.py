@@ -21,6 +21,8 @@ from one_token import ANSWERS, games, recipe
 INPO = {"name": "inpo", "eta": 2.0, "tau": 0.2}
 COMAL = {"name": "comal", "inner": INPO, "inner_steps": 8, "update": "copy"}
 MWU = {"name": "mwu", "eta": 2.0}
+# With ητ = .4 exact steps are within 1e-5 of where a fixed reference rests after 24, and self-play only goes round.
+SHORT = 24
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model"
 
 
-def distances(folder: Path, start: Path, algorithm: dict[str, Any]) -> np.ndarray:
+def distances(folder: Path, start: Path, algorithm: dict[str, Any], **changes: Any) -> np.ndarray:
     """Total variation between each game's final policy, a real LM's, and its Nash policy by linear programming."""
-    values = recipe(folder / "data", algorithm, policy={"model": str(start), "max_new_tokens": 1})
+    values = recipe(folder / "data", algorithm, policy={"model": str(start), "max_new_tokens": 1}, **changes)
     del values["supervised"]
     plan = validate(values)
     with Run(folder / "run", plan) as run:
@@ -71,12 +73,12 @@ def test_comal_on_a_language_model_ends_near_every_games_nash_policy(comal_dista
 
 
 def test_a_fixed_reference_stays_away_from_them(tmp_path: Path, start: Path, comal_distances: np.ndarray) -> None:
-    found = distances(tmp_path, start, INPO)
+    found = distances(tmp_path, start, INPO, steps=SHORT)
     assert found.mean() > 2 * comal_distances.mean()
     assert (found > comal_distances).all()
 
 
 def test_self_play_ends_far_from_them(tmp_path: Path, start: Path, comal_distances: np.ndarray) -> None:
-    found = distances(tmp_path, start, MWU)
+    found = distances(tmp_path, start, MWU, steps=SHORT)
     assert found.mean() > 0.3
     assert (found > comal_distances).all()
