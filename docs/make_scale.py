@@ -27,6 +27,7 @@ GPUS = (24, 48, 80, 141)
 
 
 def llama(hidden: int, inner: int, layers: int, heads: int) -> transformers.PretrainedConfig:
+    """Llama 3's, at the width given."""
     return transformers.LlamaConfig(
         vocab_size=128_256, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
         num_attention_heads=heads, num_key_value_heads=8, tie_word_embeddings=False, max_position_embeddings=8192,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from comal.algorithms.base import POLICY, only
+from comal.algorithms.base import POLICY, ProxStep, only
 from comal.evaluation.exploitability.adversaries import head_to_head
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
@@ -34,7 +34,7 @@ from comal.pipeline.training.supervised import train_supervised
 from comal.pipeline.training.trainers import TrainerSetup, train_prox
 from comal.policies import door
 from comal.policies.adapters import LoraConfig, with_adapters
-from comal.policies.base import derive_seed
+from comal.policies.base import Prompt, derive_seed
 from comal.policies.loading import load_causal_lm
 from comal.policies.transformers import TransformersPolicy
 from comal.recipes.settings import SupervisedSettings
@@ -43,6 +43,7 @@ A_STAGE = 6.0
 """Seconds after which no further round of a stage is begun: all of them together take about a minute, unless a single
 batch takes longer."""
 
+_ROUNDS = 3  # micro-batches of a larger call
 _JUDGED = 32  # prompts whose answers are judged at once, at most
 _SLOW = 1.0  # seconds for the answers to one prompt: a judge is asked about few
 
@@ -98,14 +99,23 @@ class _Bench:
     seconds: float
     start: Start
     costs: dict[Unit, UnitCost] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=count)
+    prompts: list[Prompt] = field(init=False)
 
     def __post_init__(self) -> None:
         self.recipe = self.resolved.recipe
         self.store = self.start.store
         self.K = self.recipe.sampling.samples
         self.method = MethodFolder(self.folder / "method")
-        self.prompts = cycled(self.start.splits.train, self.recipe.sampling.prompts)
+        sampling, training = self.recipe.sampling, self.recipe.training
+        batches = (
+            sampling.batch_size // self.K,
+            training.log_prob_batch // self.K,
+            _ROUNDS * batch_of(training).at_once,
+        )
+        self.prompts = cycled(self.start.splits.train, min(sampling.prompts, max(_JUDGED, *batches)))
+        self.distinct = min(len(self.prompts), len(self.start.splits.train))
 
     def all(self, ask_judge: bool) -> Measured:
         """Measure everything; the order is that in which a run comes to it."""
@@ -128,7 +138,7 @@ class _Bench:
             self._known(samples),
             size_of(last.checkpoint),
             size_of(last.optimizer) if last.optimizer.exists() else 0,
-            self._table_bytes(samples),
+            2 * self.sizes["drawn"] + self.sizes.get("judged", 0.0),  # targets are about as large as answers
             peak(),
         )
 
@@ -151,8 +161,8 @@ class _Bench:
 
     def _opened(self, checkpoint: str | Path) -> tuple[TransformersPolicy, Seconds]:
         found: list[TransformersPolicy] = []
-        return_to = taken(self.clock, lambda: found.append(self.store.open(checkpoint)))
-        return found[0], return_to
+        spent = taken(self.clock, lambda: found.append(self.store.open(checkpoint)))
+        return found[0], spent
 
     def _again(self, checkpoint: Path) -> TransformersPolicy:
         """A checkpoint that is read and checked as one that a run comes back to."""
@@ -194,8 +204,9 @@ class _Bench:
 
         def draw(answers: int) -> None:
             some = self.prompts[: max(1, answers // self.K)]
-            number = next(self._numbers)
-            drawn.append(sample_once(self._file(f"samples-{number}"), policy, some, self.K, number))
+            folder = self._folder()
+            drawn.append(sample_once(folder.samples, policy, some, self.K, len(drawn)))
+            self.sizes["drawn"] = size_of(folder.samples) / (len(some) * self.K)
 
         sizes = (max(1, whole // 2) * self.K, whole * self.K)
         self.costs[unit] = measure(draw, sizes, self.clock, seconds=self.seconds, at_once=at_once * self.K)
@@ -203,6 +214,7 @@ class _Bench:
         if taught is not None:
             return taught, Lengths.of(taught, "supervised")
         own = max(drawn, key=lambda samples: len(samples.prompts))
+        self.distinct = min(self.distinct, len(own.prompts))
         groups = tuple(own.completions[i % len(own.prompts)] for i in range(len(self.prompts)))
         prompts = tuple(own.prompts[i % len(own.prompts)] for i in range(len(self.prompts)))
         return Samples(prompts, groups), Lengths.of(own, "drawn")
@@ -219,20 +231,23 @@ class _Bench:
 
     def _trained(self, samples: Samples) -> StepFolder:
         """Measure training; returns the folder of the last step."""
-        recipe, held_out = self.recipe, round(self.recipe.training.monitor * len(samples.prompts))
-        rule = self.resolved.algorithm
-        eta = next(i.eta for i in refuse_unsampleable(rule, "algorithm") if hasattr(i, "eta"))
+        recipe = self.recipe
+        settings, prompts = recipe.training.model_copy(update={"epochs": 1.0}), recipe.sampling.prompts
+        batch = batch_of(settings)
+        a_step = prompts - min(round(settings.monitor * prompts), prompts - 1)
+        large = min(_ROUNDS * batch.at_once, a_step)
+        small = min(batch.at_once, large)
+        samples = _first_prompts(samples, large)
+        eta = next(i.eta for i in refuse_unsampleable(self.resolved.algorithm, "algorithm") if isinstance(i, ProxStep))
         logp = score(self.store.open(self.store.initial), samples)
         rates = np.random.default_rng(recipe.seed).random(logp.shape)
         targets = Targets(logp, logp, {POLICY: logp}, rates)
-        chosen = np.arange(max(1, len(samples.prompts) - held_out))
-        groups = training_groups(samples, targets, only(POLICY), chosen, [], self.store.encoder, recipe, 0)
-        settings = recipe.training.model_copy(update={"epochs": 1.0})
+        groups = training_groups(samples, targets, only(POLICY), np.arange(large), [], self.store.encoder, recipe, 0)
         pad = self.store.open(self.store.initial).pad_token
         last: list[StepFolder] = []
 
         def step(prompts: int) -> None:
-            folder = self.method.step(step_name(len(last)))
+            folder = self._folder()
             before = last[-1] if last else None
             model = self.store.trainable(self.store.initial if before is None else before.checkpoint)
             carried = None if before is None or not settings.keep_optimizer else optimizer_state(before, sharded=False)
@@ -244,9 +259,6 @@ class _Bench:
                 remove_folder(before.path)
             last.append(folder)
 
-        batch = batch_of(settings)
-        large = min(3 * batch.at_once, len(groups))
-        small = min(batch.at_once, large)
         self.costs["prompt"] = measure(step, (small, large), self.clock, seconds=self.seconds)
         return last[-1]
 
@@ -261,7 +273,7 @@ class _Bench:
             model = with_adapters(model, lora, derive_seed(self.recipe.seed, "supervised-lora"))
 
         def train(rows: int, keep: bool = False) -> None:
-            output = SupervisedFolder(self.folder / f"supervised-{next(self._numbers)}").state
+            output = SupervisedFolder(self._folder().path).state
             update: dict[str, object] = {"epochs": 1.0, "temperature": 1.0}
             update["arguments"] = settings.arguments | ({"save_steps": 1} if keep else {"save_strategy": "no"})
             once: SupervisedSettings = settings.model_copy(update=update)
@@ -286,8 +298,9 @@ class _Bench:
         pairs = self.K * (degree or self.K - 1) // 2
 
         def ask(oracle: Oracle, prompts: int) -> None:
-            some = _first_prompts(samples, prompts)
-            judge_once(self._file(f"verdicts-{next(self._numbers)}"), oracle, some, None, design)
+            file = self._folder().verdicts(0)
+            judge_once(file, oracle, _first_prompts(samples, prompts), None, design)
+            self.sizes["judged"] = size_of(file) / (prompts * self.K)
 
         if ask_judge or not _metered(self.resolved.judge):
             oracle = Oracle(self.resolved.judge, None, recipe.sampling.max_failure_rate)
@@ -308,7 +321,7 @@ class _Bench:
         """The cost of a pair, where the judge is asked about so many for a prompt."""
         first = taken(self.clock, lambda: ask(1))
         one = taken(self.clock, lambda: ask(1))
-        whole = min(_JUDGED if one.wall < _SLOW else 2, len(self.prompts))
+        whole = min(_JUDGED if one.wall < _SLOW else 2, self.distinct)  # an oracle asks nothing twice
         found = measure(
             lambda units: ask(units // pairs), (max(1, whole // 4) * pairs, whole * pairs), self.clock,
             seconds=self.seconds,
@@ -317,16 +330,10 @@ class _Bench:
 
     # Files.
 
-    def _file(self, name: str) -> Path:
-        return self.folder / f"{name}.parquet"
-
-    def _table_bytes(self, samples: Samples) -> float:
-        """Of a step's tables: its answers, its verdicts and, about as large as those, its targets."""
-        drawn = max((f.stat().st_size for f in self.folder.glob("samples-*.parquet")), default=0)
-        verdicts = max((f.stat().st_size for f in self.folder.glob("verdicts-*.parquet")), default=0)
-        judged = min(_JUDGED, len(samples.prompts)) * self.K
-        answers = min(max(1, self.recipe.sampling.batch_size // self.K), self.recipe.sampling.prompts) * self.K
-        return drawn / answers + 2 * verdicts / judged
+    def _folder(self) -> StepFolder:
+        folder = self.method.step(step_name(next(self._numbers)))
+        folder.path.mkdir(parents=True)
+        return folder
 
 
 def _first_prompts(samples: Samples, prompts: int) -> Samples:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from comal.errors import RunError
 from comal.pipeline.cost.clock import ProcessClock, Seconds
 from comal.pipeline.cost.unit_cost import UnitCost
 from comal.recipes.settings import Recipe
@@ -19,10 +20,16 @@ def process_start(recipe: Recipe) -> tuple[UnitCost, UnitCost]:
     """Seconds of a process until it opens its first policy, and those of the data that the first one prepares.
 
     The seconds that pass begin with its first import of ours; the interpreter's own start is small beside them.
+
+    Raises:
+        RunError: it fails.
     """
     safe = [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
     command = [sys.executable, *safe, "-m", "comal.pipeline.cost.process_start"]
-    done = subprocess.run(command, input=recipe.model_dump_json(), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=recipe.model_dump_json(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise RunError("--calibrate", f"a process like a run's could not be started, so it is not measured: {said}")
     found = json.loads(done.stdout.splitlines()[-1])
     started, prepared = (Seconds(*found[name]) for name in ("started", "prepared"))
     return UnitCost(started), UnitCost(prepared - started)
