@@ -6,6 +6,10 @@ Every way trains the same randomly initialised Llama on the same answers, on CPU
 the resident memory of that process, less what the same process held before it made the model. TRL gets half as many
 pairs, in one micro-batch, with precomputed log-probabilities of the reference, as comal's are. `all logits` is comal
 without chunks, as it was. The goal is at most 0.6 of TRL's peak. Needs `pip install '.[trl]'`.
+
+Measured with torch 2.13 and TRL 1.16 on one thread of a busy two-core machine, one step: comal 0.41 GB, with
+share_prompt 0.40 GB, all logits 4.76 and 4.71 GB, TRL 4.17 GB: 0.10 of TRL's peak, where it was 1.14. Seconds of that
+step, which depend on what else the machine did: 17 and 26, 17 and 17, TRL 103.
 """
 
 from __future__ import annotations

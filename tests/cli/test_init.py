@@ -20,7 +20,7 @@ from comal.recipes.yaml_text import parse_yaml
 from comal.resolve import resolve_judge
 from command_line import comal, refused
 
-SMALL = "0.003"  # GB: too little to train all of the tiny model, enough for adapters
+SMALL = "0.0025"  # GB: too little to train all of the tiny model, enough for adapters
 
 
 @pytest.fixture(autouse=True)
@@ -175,11 +175,11 @@ def test_too_few_prompts_are_plans_own_message(tmp_path: Path, model: str) -> No
 
 
 def test_memory_decides_what_is_trained() -> None:
-    """Of a hub's model by the number in its name: 7e9 parameters in float32 take 6 · 4 · 7e9 bytes whole."""
-    assert (fit("owner/big-7B", 240, 16).lora, fit("owner/big-7B", 180, 16).lora) == (False, True)
+    """Of a hub's model by the number in its name: 7e9 parameters in float32 take 5 · 4 · 7e9 bytes whole."""
+    assert (fit("owner/big-7B", 240, 16).lora, fit("owner/big-7B", 150, 16).lora) == (False, True)
     assert fit("owner/big-7B", 48, 16).dtype == "float32"
     assert fit("owner/big-7B", 24, 16).dtype == "bfloat16"
-    assert "156.5 GiB" in fit("owner/big-7B", 24, 16).why
+    assert "130.4 GiB" in fit("owner/big-7B", 24, 16).why
     assert fit("owner/big-7B", 240, 16, adapters_only=True).lora
     assert fit("owner/big-7B", 240, 16, adapters_only=True).dtype == "float32"
     assert not fit("owner/Qwen2.5-0.5B-Instruct", 24, 16).lora

@@ -38,8 +38,9 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
 
 def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
     if not home.has_prompts:
+        splits = split_prompts(recipe.prompts, recipe.seed)
         home.mark_batches_shared()
-        home.write_prompts(split_prompts(recipe.prompts, recipe.seed))
+        home.write_prompts(splits)
     if recipe.supervised is not None and not home.has_pairs:
         home.write_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed))
 

@@ -401,15 +401,8 @@ def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any
 
 
 def finish(trainer: QuietTrainer) -> None:
-    """Let go of what training needed: the optimiser's state, and what is around the model.
-
-    Of mixed precision Accelerate leaves its cast on the model, by which it would score otherwise than once it is
-    loaded again.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    for name in ("forward", "_original_forward"):
-        vars(model).pop(name, None)
-    model.zero_grad(set_to_none=True)
+    """Let go of what training needed: the optimiser's state, and what is around the model."""
+    trainer.accelerator.unwrap_model(trainer.model).zero_grad(set_to_none=True)
     for holder in (trainer, trainer.callback_handler):
         holder.model = holder.optimizer = holder.lr_scheduler = None
     trainer.model_wrapped = None
