@@ -1,4 +1,4 @@
-"""`comal plan`: what a recipe would do and cost, without loading any weights."""
+"""`comal plan`: what a recipe would do and cost; weights are loaded only to measure what they take."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights."""
+    """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights.
+
+    With --calibrate the model is loaded, and what a run takes on this machine is measured and summed up.
+    """
     from comal.pipeline.cost.recipe import recipe_cost
     from comal.recipes.load import load_recipe
 
