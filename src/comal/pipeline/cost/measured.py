@@ -23,6 +23,7 @@ from comal.pipeline.cost.work import Known, Unit
 from comal.pipeline.disk.files import remove_folder, size_of
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.disk.method_folder import MethodFolder, StepFolder, step_name
+from comal.pipeline.processes.garbage import young_garbage_only
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.checkpoint import optimizer_state, save_step
 from comal.pipeline.step.fits import refuse_unsampleable
@@ -121,6 +122,10 @@ class _Bench:
         """Measure everything; the order is that in which a run comes to it."""
         begin_peak()
         self._supervised()
+        with young_garbage_only():  # as methods are run
+            return self._method(ask_judge)
+
+    def _method(self, ask_judge: bool) -> Measured:
         policy, opened = self._opened(self.store.initial)
         checked = taken(self.clock, lambda: door.once(policy, self.prompts))
         samples, lengths = self._sampled("start's answer", policy)
