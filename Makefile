@@ -68,9 +68,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --editable ".[dev,docs]"
 	@touch $@ $(VENV)/.installed
 
-docs: $(VENV)/.installed-dev  ## write docs/commands.md and docs/losses.md from the code
+docs: $(VENV)/.installed-dev  ## write docs/commands.md, docs/losses.md and the table of docs/scale.md from the code
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_losses.py
+	$(BIN)/python docs/make_scale.py
 
 docs-site: $(VENV)/.installed-dev  ## draw the figures and build the documentation site into build/site
 	$(BIN)/python docs/make_figures.py

@@ -1,4 +1,4 @@
-"""`comal plan`: what a recipe would do and cost, without loading any weights."""
+"""`comal plan`: what a recipe would do and cost; weights are loaded only to measure what they take."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from comal.cli.completion import recipes
+from comal.cli.in_effect import refuse_given
 from comal.recipes import DEFAULT_RECIPE
 
 
 def plan(
+    context: typer.Context,
     recipe: Annotated[
         str, typer.Argument(help="A recipe's name or YAML file.", autocompletion=recipes)
     ] = DEFAULT_RECIPE,
@@ -21,14 +23,39 @@ def plan(
         int,
         typer.Option("--processes", metavar="N", min=1, help="Of torchrun, a device each: for the memory of a device."),
     ] = 1,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Load the model and measure a few batches on this machine, for about a minute: hours, bytes, money.",
+        ),
+    ] = False,
+    ask_judge: Annotated[
+        bool,
+        typer.Option("--ask-judge", help="With --calibrate: put a few questions to a judge that costs money, too."),
+    ] = False,
+    hour_price: Annotated[
+        float | None, typer.Option(metavar="MONEY", min=0, help="With --calibrate: what an hour of this machine costs.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights."""
+    """Validate a recipe and print roles, derived quantities, judge calls, tokens and disk, without loading weights.
+
+    With --calibrate the model is loaded, and what a run takes on this machine is measured and summed up.
+    """
     from comal.pipeline.cost.recipe import recipe_cost
     from comal.recipes.load import load_recipe
 
+    if not calibrate:
+        refuse_given(context, ["ask_judge", "hour_price"], "it does nothing without --calibrate")
     loaded = load_recipe(recipe, settings or [])
     cost = recipe_cost(loaded, processes)
+    if calibrate:
+        from comal.cli.display.calibration import calibrating
+        from comal.pipeline.cost.calibration import calibrate as measure
+
+        with calibrating():
+            cost["calibration"] = measure(loaded, cost, ask_judge=ask_judge, hour_price=hour_price)
     if as_json:
         import json
 
@@ -54,6 +81,10 @@ def plan(
     ]:
         table.add_row(name, value)
     console.print(table)
+    if calibrate:
+        from comal.cli.display.calibration import show
+
+        show(console, cost["calibration"])
     for warning in cost["total"]["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
 

@@ -1,1 +1,1 @@
-"""What a recipe or a certification would ask and cost, without loading weights."""
+"""What a recipe or a certification would ask and cost: counted without weights, or measured with them."""

@@ -112,6 +112,12 @@ def link_folder(source: Path, target: Path) -> None:
         shutil.copytree(source, temporary, copy_function=link)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def clear_temporaries(folder: Path) -> None:
     """Remove what writes that were killed left behind. Call it only while holding the folder's lock."""
     for path in sorted(folder.rglob(".*.tmp-*")):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import repeat
 from pathlib import Path
 
-from comal.algorithms.base import Algorithm, Certify, Instruction, Mix, PlayOnline, ProxStep, Report, Role
+from comal.algorithms.base import POLICY, Algorithm, Certify, Instruction, Mix, PlayOnline, ProxStep, Report, Role
 from comal.pipeline.disk.method_folder import INITIAL
 from comal.pipeline.step.roles import Roles
 from comal.pipeline.step.sampler import label, pairs_judged, sampler_of
@@ -27,14 +27,22 @@ class InstructionCost:
         prompts: trained on.
         pairs: of answers that the judge compares, before the cache and repeated answers spare any.
         answers: drawn.
+        drawn: the same, each counted once for every policy whose logits it is drawn from.
+        drawn_by_start: of these, by the initial policy.
+        scored: answers whose log-probability is computed, counted once for every policy that does.
+        scored_by_start: of these, by the initial policy.
     """
 
     prompts: int = 0
     pairs: int = 0
     answers: int = 0
+    drawn: int = 0
+    drawn_by_start: int = 0
+    scored: int = 0
+    scored_by_start: int = 0
 
     def __add__(self, other: InstructionCost) -> InstructionCost:
-        return InstructionCost(self.prompts + other.prompts, self.pairs + other.pairs, self.answers + other.answers)
+        return InstructionCost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 def instructions_of(algorithm: Algorithm, reports: Iterable[Report] = repeat(SOLVED)) -> Iterator[Instruction]:
@@ -75,12 +83,33 @@ def cost_of(instruction: Instruction, roles: Roles, sampling: SamplingSettings) 
                 label(mix) for (_, mix), itself in zip(instruction.opponent.terms, met, strict=True) if not itself
             }
             pairs = sum(pairs_judged(sampling, itself) for itself in met)
-            return InstructionCost(prompts, prompts * pairs, prompts * K * (1 + len(others)))
+            sampler = roles.mixture(sampler_of(instruction))
+            drawn_by = [sampler] + [
+                roles.mixture(mix) for name, mix in {label(mix): mix for _, mix in instruction.opponent.terms}.items()
+                if name in others
+            ]  # fmt: skip
+            scored_by = dict.fromkeys([roles[POLICY], *(roles[role] for role in instruction.anchor.weights)])
+            if len(sampler) > 1 or next(iter(sampler)) not in scored_by:
+                scored_by |= sampler  # a mixture's forward pass is one of each of its policies
+            return InstructionCost(
+                prompts,
+                prompts * pairs,
+                prompts * K * (1 + len(others)),
+                drawn=prompts * K * sum(map(len, drawn_by)),
+                drawn_by_start=prompts * K * sum(INITIAL in mix for mix in drawn_by),
+                scored=prompts * K * len(scored_by),
+                scored_by_start=prompts * K * (INITIAL in scored_by),
+            )
         case PlayOnline():
             prompts *= instruction.updates
             return InstructionCost(prompts, prompts * pairs_judged(sampling, self_play=True), prompts * K)
         case Certify():
-            return InstructionCost(0, prompts * K**2, prompts * K * 2)
+            both = [roles[instruction.policy], roles[instruction.reference]]
+            by_start = prompts * K * both.count(INITIAL)
+            return InstructionCost(
+                0, prompts * K**2, prompts * K * 2,
+                drawn=prompts * K * 2, drawn_by_start=by_start, scored=prompts * K * 2, scored_by_start=by_start,
+            )  # fmt: skip
         case _:
             return InstructionCost()
 

@@ -236,7 +236,8 @@ class SupervisedTrainer(_BaseTrainer):
         return mean_loss(self, float(self.loss_sum) / self.batches)
 
 
-KEPT: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": 0.1, "save_total_limit": 2}
+KEPT_PARTS = 10
+KEPT: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": 1 / KEPT_PARTS, "save_total_limit": 2}
 """Checkpoints of the supervised stage: a kill costs a tenth of it at most; one is kept until the next is whole."""
 
 _RESERVED = frozenset({"output_dir", "seed", "data_seed", "save_strategy", "remove_unused_columns", "max_steps"})
