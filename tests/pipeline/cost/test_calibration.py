@@ -89,8 +89,10 @@ def test_an_untrained_models_answers_are_those_of_the_supervised_stage(found: Me
     assert (lengths.unfinished, lengths.mean_bytes) == (1.0, 1.0)
 
 
-def test_sizes_are_those_of_files_and_data(found: Measured) -> None:
-    assert (found.known.pairs, found.known.validation, found.known.test) == (1600, 2, 2)
+def test_sizes_are_those_of_files_and_data(found: Measured, recipe: ResolvedRecipe) -> None:
+    assert recipe.recipe.supervised is not None
+    pairs = Path(str(recipe.recipe.supervised.data.source)).read_text("utf-8").splitlines()
+    assert (found.known.pairs, found.known.validation, found.known.test) == (len(pairs), 2, 2)
     assert found.optimizer_bytes > found.checkpoint_bytes > 0, "two moments a weight, beside one weight"
     assert found.memory.bytes > found.checkpoint_bytes
     assert found.table_bytes > 0
@@ -160,3 +162,11 @@ def test_a_model_that_is_not_here_is_one_message(tmp_path: Path) -> None:
 def test_options_without_effect_are_refused(tmp_path: Path, option: list[str]) -> None:
     path = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))
     refused(comal("plan", path, *option), f"{option[0]}: it does nothing without --calibrate; leave it out")
+
+
+def test_an_engine_that_is_not_measured_is_refused(recipe: ResolvedRecipe, tmp_path: Path) -> None:
+    sampling = recipe.recipe.sampling.model_copy(update={"engine": {"name": "vllm"}})
+    other = resolve(recipe.recipe.model_copy(update={"sampling": sampling}))
+    with pytest.raises(ConfigError, match=r"--calibrate: the engine `vllm` is not measured.*engine=transformers"):
+        measured(other, tmp_path, Ticking(), seconds=0)
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from comal.algorithms.base import POLICY, ProxStep, only
+from comal.errors import ConfigError
 from comal.evaluation.exploitability.adversaries import head_to_head
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
@@ -33,9 +34,11 @@ from comal.pipeline.step.verdicts import Design, judge_once
 from comal.pipeline.training.batches import batch_of
 from comal.pipeline.training.supervised import train_supervised
 from comal.pipeline.training.trainers import TrainerSetup, train_prox
+from comal.plugins import describe
 from comal.policies import door
 from comal.policies.adapters import LoraConfig, with_adapters
 from comal.policies.base import Prompt, derive_seed
+from comal.policies.engines.transformers import TransformersSampler
 from comal.policies.loading import load_causal_lm
 from comal.policies.transformers import TransformersPolicy
 from comal.recipes.settings import SupervisedSettings
@@ -87,8 +90,14 @@ def measured(
         seconds: for a stage.
 
     Raises:
-        ComalError: as of `prepare`, or whatever stops a run.
+        ComalError: an engine that is a program of its own; as of `prepare`, or whatever stops a run.
     """
+    if resolved.engine.outside:
+        raise ConfigError(
+            "--calibrate",
+            f"the engine `{describe(resolved.engine)['name']}` is not measured, only Transformers' own; add"
+            " --set sampling.engine=transformers for an upper bound",
+        )
     return _Bench(resolved, folder, clock, seconds, prepare(folder, resolved.recipe)).all(ask_judge)
 
 
@@ -210,7 +219,7 @@ class _Bench:
         def draw(answers: int) -> None:
             some = self.prompts[: max(1, answers // self.K)]
             folder = self._folder()
-            drawn.append(sample_once(folder.samples, policy, some, self.K, len(drawn)))
+            drawn.append(sample_once(folder.samples, TransformersSampler(policy), some, self.K, len(drawn)))
             self.sizes["drawn"] = size_of(folder.samples) / (len(some) * self.K)
 
         sizes = (max(1, whole // 2) * self.K, whole * self.K)
