@@ -287,7 +287,7 @@ class _Bench:
             model = with_adapters(model, lora, derive_seed(self.recipe.seed, "supervised-lora"))
 
         def train(rows: int, keep: bool = False) -> None:
-            output = SupervisedFolder(self._folder().path / "start").state
+            output = SupervisedFolder(self._folder().path / "taught").state
             update: dict[str, object] = {"epochs": 1.0, "temperature": 1.0}
             update["arguments"] = settings.arguments | ({"save_steps": 1} if keep else {"save_strategy": "no"})
             once: SupervisedSettings = settings.model_copy(update=update)

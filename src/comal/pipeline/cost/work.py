@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from comal.algorithms.base import REFERENCE, Algorithm, Certify, Copy, PlayOnline, ProxStep, Step
 from comal.errors import ConfigError
+from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.program import InstructionCost, walk
 from comal.pipeline.training.trainers import KEPT_PARTS
@@ -104,9 +106,10 @@ def _taken(rule: Algorithm, recipe: Recipe, name: str) -> Iterator[tuple[ProxSte
     steps = 0
     for instruction, cost in walk(rule, recipe.sampling):
         if isinstance(instruction, PlayOnline):
+            times = RunFolder(Path("try")).timing_path
             raise ConfigError(
                 name, "its steps are a training loop of TRL's, whose parts are not measured; take one step instead:"
-                " `comal run RECIPE --set steps=1 --output-dir try`, whose times are in try/timing.json"
+                f" `comal run RECIPE --set steps=1 --output-dir try`, whose times are in {times}"
             )  # fmt: skip
         assert isinstance(instruction, ProxStep | Certify | Copy)  # `check` lets no other through
         yield instruction, cost
