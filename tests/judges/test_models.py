@@ -21,7 +21,7 @@ from comal.judges import pairwise_lm, reward_model
 from comal.judges.base import Comparison
 from comal.judges.pairwise_lm import PairwiseLM
 from comal.judges.reward_model import RewardModel
-from comal.judges.words.models import load, release, tokenizer_at_hand
+from comal.judges.words.models import chat_ids, load, release, tokenizer_at_hand
 from comal.plugins import JUDGES
 
 QUESTION = Comparison("Which size?", "The size.", "Returns the size of the queue, if it has one.")
@@ -190,6 +190,13 @@ def test_an_encoder_that_begins_to_count_after_its_padding_has_fewer_positions(t
     assert {38, 39, 40, 41} <= set(tokens)
     verdicts = RewardModel((str(tmp_path),)).compare([Comparison("p", text, "y") for text in texts])
     assert [verdict is not None for verdict in verdicts] == [n <= 38 for n in tokens]
+
+
+def test_a_judge_is_asked_the_same_every_day():
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}: {{ messages[0]['content'] }}"
+    ids = chat_ids("judge", tokenizer, [{"role": "user", "content": "Why?"}], answer_next=True)
+    assert tokenizer.decode(ids) == "26 Jul 2024: Why?"
 
 
 @pytest.mark.parametrize("at_hand", [True, False])

@@ -180,3 +180,14 @@ def test_templates_may_trim_and_drop_an_assistants_earlier_thoughts() -> None:
     turns = [user(" Why?\n"), {"role": "assistant", "content": "<think>Hm.</think>\n\nSo."}, user("Oh? /no_think")]
     encoder = PromptEncoder(tokenizer, True, "Be brief. /no_think", 100)
     assert tokenizer.decode(encoder(Prompt(tuple(turns)))) == "Be brief.<|eos|>Why?<|eos|>So.<|eos|>Oh?<|eos|>"
+
+
+def test_templates_that_write_the_date_write_the_same_one_every_day() -> None:
+    """What Llama 3's own templates write without a clock; by today's a run would ask other questions tomorrow."""
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.chat_template = (
+        "{{ strftime_now('%d %b %Y, %H:%M') }}: {% for message in messages %}{{ message['content'] }}{% endfor %}"
+    )
+    prompt = Prompt((user("Why?"),))
+    assert tokenizer.decode(PromptEncoder(tokenizer, True, None, 100)(prompt)) == "26 Jul 2024, 00:00: Why?"
+    assert not tokenizer.apply_chat_template([user("Why?")], tokenize=False).startswith("26 Jul 2024"), "the tool's own"

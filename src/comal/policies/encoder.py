@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from comal.errors import PolicyError
-from comal.models.chat import left_out
+from comal.models.chat import left_out, standing_clock
 from comal.models.tokens import prompt_ids
 from comal.policies.base import Prompt
 
@@ -101,7 +101,7 @@ class PromptEncoder:
             messages.append({"role": "assistant", "content": answer})
         try:
             text: str = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=answer is None
+                messages, tokenize=False, add_generation_prompt=answer is None, **standing_clock(self.tokenizer)
             )
         except Exception as error:  # a template is a program of somebody's, and may raise anything
             raise self._unfit(messages, f"refuses the prompt {_start(prompt.text)}", _first_line(error)) from error

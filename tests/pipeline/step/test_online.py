@@ -24,8 +24,9 @@ from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.pipeline.step import fits as online_fit
 from comal.policies.base import Prompt
+from comal.policies.encoder import PromptEncoder
 from comal.recipes.load import validate
-from tiny_models import save_causal_lm
+from tiny_models import make_tokenizer, save_causal_lm
 
 TAU = 0.2
 ONLINE = {"name": "online_grpo", "tau": TAU, "updates": 3}
@@ -267,3 +268,16 @@ def test_a_limit_that_no_prompt_can_be_cut_to_is_refused(tmp_path: Path) -> None
     values["policy"]["max_prompt_tokens"] = 2
     with pytest.raises(PolicyError, match=r"policy.max_prompt_tokens: what stands around .* leaves no room"):
         run(tmp_path / "run", values)
+
+
+@needs_trl
+def test_a_template_that_writes_the_date_is_refused_where_trl_writes_it() -> None:
+    """comal's clock stands still, TRL's does not: the two would mean different policies."""
+    from comal.pipeline.step.online import refuse_other_prompts
+
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}: {{ messages[0]['content'] }}"
+    with pytest.raises(ConfigError, match=r"policy.model: TRL, .* does the chat template write the date"):
+        refuse_other_prompts([Prompt.of_text("Why?")], PromptEncoder(tokenizer, True, None, 100))
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    refuse_other_prompts([Prompt.of_text("Why?")], PromptEncoder(tokenizer, True, None, 100))

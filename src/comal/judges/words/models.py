@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from comal.errors import JudgeError
 from comal.models import weights
-from comal.models.chat import left_out
+from comal.models.chat import left_out, standing_clock
 from comal.models.gguf import find_gguf, is_gguf
 from comal.models.tokens import embedding_rows
 from comal.models.weights import Task
@@ -90,7 +90,8 @@ def chat_ids(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, 
     Raises:
         JudgeError: the template refuses it.
     """
-    settings = {"add_generation_prompt": answer_next, "tokenize": True, "return_dict": False}
+    settings: dict[str, Any] = {"add_generation_prompt": answer_next, "tokenize": True, "return_dict": False}
+    settings |= standing_clock(tokenizer)
     try:
         try:
             # Answers are untrusted: one that spells an end-of-turn token must not end its turn.
@@ -117,7 +118,9 @@ def require_shown(place: str, tokenizer: Any, messages: Sequence[dict[str, str]]
     if tokenizer.chat_template is None:
         return
     chat_ids(place, tokenizer, messages, answer_next=answer_next)  # refuses what the template refuses
-    rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=answer_next, tokenize=False)
+    rendered = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=answer_next, tokenize=False, **standing_clock(tokenizer)
+    )
     lost = left_out(messages, rendered)
     if lost is not None:
         hint = ' (system_prompt: "")' if lost["role"] == "system" else ""

@@ -128,7 +128,7 @@ def play_online(
     """
     if state().num_processes > 1:
         raise ConfigError("algorithm", "online steps run in one process so far; start comal without torchrun")
-    _refuse_cut_prompts(prompts, policy.encoder)
+    refuse_other_prompts(prompts, policy.encoder)
     sampling, count = recipe.sampling, recipe.sampling.prompts
     micro = prompts_per_micro_step(recipe)
     longest = recipe.policy.max_new_tokens
@@ -168,8 +168,12 @@ def _messages(prompt: Prompt, encoder: PromptEncoder) -> list[dict[str, str]]:
     return [*system, *({"role": m["role"], "content": m["content"]} for m in prompt.messages)]
 
 
-def _refuse_cut_prompts(prompts: Sequence[Prompt], encoder: PromptEncoder) -> None:
-    """TRL encodes whole prompts; where comal would cut one, the two would mean different policies."""
+def refuse_other_prompts(prompts: Sequence[Prompt], encoder: PromptEncoder) -> None:
+    """TRL encodes prompts itself, and whole; where comal writes or cuts one otherwise, they would mean other policies.
+
+    Raises:
+        ConfigError: a prompt is too long, has an end token, or is another one at another time.
+    """
     for prompt in prompts:
         if encoder.use_template:
             whole = encoder.tokenizer.apply_chat_template(
@@ -184,6 +188,13 @@ def _refuse_cut_prompts(prompts: Sequence[Prompt], encoder: PromptEncoder) -> No
                 "policy.max_prompt_tokens",
                 f"the prompt {prompt.text[:40]!r} has {len(whole)} tokens, more than the {encoder.max_tokens} that are "
                 "kept, and TRL cuts no prompts; raise it, or leave long prompts out",
+            )
+        if encoder.use_template:
+            raise ConfigError(
+                "policy.model",
+                f"TRL, which takes this step, writes the prompt {prompt.text[:40]!r} in another way than comal; does"
+                " the chat template write the date? Take it out of the template, or take an algorithm whose steps are"
+                " comal's own",
             )
         raise ConfigError(
             "policy.model",
