@@ -1,11 +1,13 @@
 """Settings of the whole suite."""
 
 import gc
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from comal import importing
 from comal.pipeline.processes.garbage import young_garbage_only
 
 # How long an example takes says how busy the machine is, not whether the code is right.
@@ -35,3 +37,19 @@ def pytest_unconfigure() -> None:
 def _no_shared_file_of_a_person(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verdicts that a test keeps by default are not put among those of whoever runs it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_folders_of_other_files() -> Iterator[None]:
+    """Commands within this process look for modules beside recipes, but not beside those of earlier files."""
+    before = list(importing._folders)
+    yield
+    importing._folders[:] = before
+
+
+@pytest.fixture(autouse=True)
+def _no_folders_of_other_tests() -> Iterator[None]:
+    """Nor beside those of earlier tests."""
+    before = list(importing._folders)
+    yield
+    importing._folders[:] = before
