@@ -9,7 +9,6 @@ Here so many positions at a time as make `CHUNK` logits are projected, and only 
 projects them again. The sum over chunks is the plain gradient, to rounding. It happens inside of the model's own
 forward pass, in the place of its head, so that what wraps a model (autocast, sharding, adapters) is in effect as ever.
 
-What comes after the head is found out once for each model, by what it makes of known numbers, and held against its own
 What comes after the head is found out once for each model, by what it makes of known numbers, and held against its
 own logits: nothing, a constant factor (Cohere, Granite), or a soft cap c · tanh(· / c) (Gemma 2). Where it is anything
 else, the head is not taken apart and all logits are computed.
