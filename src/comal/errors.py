@@ -53,6 +53,11 @@ class RunError(ComalError):
     """A run folder that cannot be continued."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of other people's code says, in one line; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def near_match(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'? Known: a, b, x`, or only the known words when nothing is near."""
     names = sorted(known)

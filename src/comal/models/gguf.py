@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from comal.errors import ComalError, near_match
+from comal.errors import ComalError, first_line, near_match
 from comal.reading.paths import user_path
 
 Refuse = Callable[[str], ComalError]
@@ -113,7 +113,7 @@ def inspect(name: str, refuse: Refuse) -> GgufSummary:
         known = {key: field.contents() for key, field in reader.fields.items() if key in _ASKED}
         tensors = [(str(tensor.tensor_type.name), int(tensor.n_elements)) for tensor in reader.tensors]
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError, struct.error, OSError) as error:
-        raise refuse(f"`{path}` is torn or no GGUF file ({_first_line(error)}); download it again") from error
+        raise refuse(f"`{path}` is torn or no GGUF file ({first_line(error)}); download it again") from error
     architecture = known.get("general.architecture")
     if not isinstance(architecture, str) or not tensors:
         raise refuse(f"`{path}` holds no model (general.architecture {architecture!r}, {len(tensors)} tensors)")
@@ -175,7 +175,3 @@ def _in_package(package: str, refuse: Refuse) -> Path:
         held = f"holds {len(found)} GGUF files ({listed}); name one of them by its path" if found else "holds none"
         raise refuse(f"the package `{package}` {held}")
     return found[0]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

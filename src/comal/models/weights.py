@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
-from comal.errors import ComalError
+from comal.errors import ComalError, first_line
 from comal.models.gguf import dequantised, find_gguf, gguf_options, inspect, is_gguf
 from comal.reading.paths import user_path
 from comal.reading.text import is_lfs_pointer
@@ -196,7 +196,7 @@ def _one_message(name: str, refuse: Refuse, instead: str = _FOLDER) -> Iterator[
                 f"cannot load `{name}`: its {pointer} is a Git LFS pointer, not the file itself; fetch it with"
                 " `git lfs pull`"
             ) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if reason.startswith("Weights only load failed"):  # whose advice is to run whatever the file holds
             reason = "its .bin file is torn, or holds more than weights"
         raise refuse(f"cannot load `{name}` ({reason}); {instead}") from error

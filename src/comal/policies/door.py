@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import torch
 
-from comal.errors import PolicyError
+from comal.errors import PolicyError, first_line
 from comal.models.tokens import prompt_ids
 from comal.policies.base import Drawn, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
@@ -288,7 +288,7 @@ def _draw(sampler: TransformersPolicy, prompts: Sequence[Prompt], samples: int, 
         raise
     except Exception as error:
         raise PolicyError(
-            _PLACE, f"this model cannot be sampled ({_first_line(error)}){_without_sharing(sampler)}"
+            _PLACE, f"this model cannot be sampled ({first_line(error)}){_without_sharing(sampler)}"
         ) from error
 
 
@@ -348,7 +348,7 @@ def _layout_gap(scorer: TransformersPolicy, prompts: Sequence[Prompt]) -> Gap:
     try:
         shared = _summed(scorer, scorer.laid_out(groups, share_prompt=True))
     except Exception as error:
-        raise not_shared(f"it cannot be computed so ({_first_line(error)})") from error
+        raise not_shared(f"it cannot be computed so ({first_line(error)})") from error
     plain = _summed(scorer, scorer.laid_out(groups, share_prompt=False))
     lengths = torch.tensor([len(answer) for _, answers in groups for answer in answers])
     gap = _gap((shared - plain).abs() / lengths)
@@ -433,7 +433,3 @@ def _shown(policy: TransformersPolicy, prompt: Prompt) -> str:
 
 def _gap(gaps: torch.Tensor) -> Gap:
     return Gap(float(gaps.double().mean()), float(gaps.double().max()))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from comal.errors import PolicyError
+from comal.errors import PolicyError, first_line
 from comal.models.chat import left_out, standing_clock
 from comal.models.tokens import prompt_ids
 from comal.policies.base import Prompt
@@ -104,7 +104,7 @@ class PromptEncoder:
                 messages, tokenize=False, add_generation_prompt=answer is None, **standing_clock(self.tokenizer)
             )
         except Exception as error:  # a template is a program of somebody's, and may raise anything
-            raise self._unfit(messages, f"refuses the prompt {_start(prompt.text)}", _first_line(error)) from error
+            raise self._unfit(messages, f"refuses the prompt {_start(prompt.text)}", first_line(error)) from error
         lost = left_out(messages, text)
         if lost is not None:
             raise self._unfit(messages, f"leaves {_start(lost['content'])} out", f"the {lost['role']}'s message")
@@ -144,7 +144,3 @@ def _shortened(prompt: Prompt, length: int) -> Prompt:
 
 def _start(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from comal.errors import JudgeError
+from comal.errors import JudgeError, first_line
 from comal.models import weights
 from comal.models.chat import left_out, standing_clock
 from comal.models.gguf import find_gguf, is_gguf
@@ -100,11 +100,10 @@ def chat_ids(place: str, tokenizer: Any, messages: Sequence[dict[str, str]], *, 
             ids = tokenizer.apply_chat_template(list(messages), **settings)
     except Exception as error:  # a template is a program of somebody's, and may raise anything
         roles = ", ".join(message["role"] for message in messages)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise JudgeError(
             place,
-            f"the judge's chat template refuses a question with the roles {roles} ({reason}); leave the system prompt"
-            ' out (system_prompt: ""), or take a judge whose template has such roles',
+            f"the judge's chat template refuses a question with the roles {roles} ({first_line(error)}); leave the"
+            ' system prompt out (system_prompt: ""), or take a judge whose template has such roles',
         ) from error
     return list(ids)
 

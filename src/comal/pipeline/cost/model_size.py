@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from comal.errors import PolicyError
+from comal.errors import PolicyError, first_line
 from comal.models.gguf import find_gguf, gguf_options, is_gguf
 from comal.reading.paths import user_path
 from comal.recipes.settings import PolicySettings
@@ -46,8 +46,7 @@ def known_size(policy: PolicySettings) -> ModelSize | None:
         with torch.device("meta"):
             model: Any = transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:  # whatever torch makes of sizes that no tensor has, and Transformers of a strange config
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PolicyError(place, f"no model can be made of this configuration: {said[:_SHOWN]}") from error
+        raise PolicyError(place, f"no model can be made of this configuration: {first_line(error)[:_SHOWN]}") from error
     with torch.device("meta"):
         parameters = sum(p.numel() for p in model.parameters())
         adapters = None if policy.lora is None else _adapter_parameters(model, policy)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
 from urllib.parse import parse_qsl
 
-from comal.errors import DataError, near_match
+from comal.errors import DataError, first_line, near_match
 from comal.policies.base import Prompt, derive_seed
 from comal.reading.csv_text import csv_table
 from comal.reading.json_text import parse_json, parse_json_lines
@@ -234,7 +234,7 @@ def _data_file(path: Path) -> list[Any]:
         # Not `datasets`: it may turn lists of objects into objects of lists.
         rows = pq.read_table(pa.BufferReader(data)).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(str(path), f"cannot read it as parquet: {_first_line(error)}") from error
+        raise DataError(str(path), f"cannot read it as parquet: {first_line(error)}") from error
     return list(rows)
 
 
@@ -245,7 +245,7 @@ def _hub_rows(source: DataSource, place: str) -> list[Any]:
         return list(datasets.load_dataset(source.source, source.subset, split=source.split))
     except Exception as error:
         raise DataError(
-            place, f"cannot load the data set `{source.source}` (split `{source.split}`): {_first_line(error)}"
+            place, f"cannot load the data set `{source.source}` (split `{source.split}`): {first_line(error)}"
         ) from error
 
 
@@ -298,7 +298,3 @@ def _harvested(task: str, answer_words: int) -> tuple[Any, ...]:
     from comal.tasks.moods import harvest_in_moods
 
     return tuple(harvest(answer_words=answer_words) if task == "docstrings" else harvest_in_moods(answer_words))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
