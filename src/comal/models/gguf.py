@@ -40,7 +40,6 @@ class GgufSummary:
 
     Attributes:
         file: its name.
-        sha256: of the whole file.
         architecture: as llama.cpp calls it.
         parameters: numbers in all tensors.
         stored_as: how many tensors are stored in each format.
@@ -48,7 +47,6 @@ class GgufSummary:
     """
 
     file: str
-    sha256: str
     architecture: str
     parameters: int
     stored_as: dict[str, int]
@@ -124,13 +122,21 @@ def inspect(name: str, refuse: Refuse) -> GgufSummary:
         raise refuse(f"`{path}` is one of {parts} parts; merge them first (`llama-gguf-split --merge`)")
     ends = dict.fromkeys(known[key] for key in _ENDS if isinstance(known.get(key), int))
     stored = dict(Counter(kind for kind, _ in tensors).most_common())
-    with path.open("rb") as whole:
-        digest = hashlib.file_digest(whole, "sha256").hexdigest()
-    return GgufSummary(path.name, digest, architecture, sum(count for _, count in tensors), stored, tuple(ends))
+    return GgufSummary(path.name, architecture, sum(count for _, count in tensors), stored, tuple(ends))
 
 
 _ENDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 _ASKED: Final = frozenset({"general.architecture", "split.count", *_ENDS})
+
+
+def digest(name: str, refuse: Refuse) -> str:
+    """SHA-256 of a whole file, which tells it from another of its name.
+
+    Raises:
+        ComalError: as of `find_gguf`.
+    """
+    with find_gguf(name, refuse).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def gguf_options(path: Path) -> tuple[str, dict[str, Any]]:

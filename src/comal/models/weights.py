@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from comal.errors import ComalError, first_line
-from comal.models.gguf import dequantised, find_gguf, gguf_options, inspect, is_gguf
+from comal.models.gguf import Refuse, dequantised, find_gguf, gguf_options, inspect, is_gguf
 from comal.reading.paths import user_path
 from comal.reading.text import is_lfs_pointer
 
 Task = Literal["causal-lm", "sequence-classification"]
-
-Refuse = Callable[[str], ComalError]
-"""Makes the error of whoever loads from what is wrong."""
 
 
 def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:
@@ -54,13 +51,13 @@ def load_network(task: Task, name: str, refuse: Refuse, **options: Any) -> Any:
     """
     import transformers
 
-    if (user_path(name) / "adapter_config.json").is_file():
+    folder = user_path(name)
+    if (folder / "adapter_config.json").is_file():
         # Transformers would put the adapter on top of the model, whatever it was trained on, without a word.
         raise refuse(
             f"the folder `{name}` holds an adapter (adapter_config.json) beside a model, and which of the two is meant"
             " cannot be told; keep them in folders of their own"
         )
-    folder = user_path(name)
     if (folder / "model.safetensors").is_file() and any(folder.glob("model-*-of-*.safetensors")):
         # It would take the one file, which `save_pretrained` of shards leaves there.
         raise refuse(

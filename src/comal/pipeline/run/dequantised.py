@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from comal.errors import ConfigError, PolicyError
-from comal.models.gguf import inspect, is_gguf
+from comal.models.gguf import digest, inspect, is_gguf
 from comal.models.tokens import embedding_rows
 from comal.pipeline.disk.files import atomic_path, read_json, remove_folder, write_json
 from comal.pipeline.disk.layout import DequantisedFolder, dequantised_model
@@ -41,7 +42,8 @@ def make_dequantised(folder: DequantisedFolder, policy: PolicySettings) -> None:
         PolicyError: there is no such file, or it holds no model that can be read.
     """
     assert policy.model is not None
-    summary = inspect(policy.model, lambda problem: PolicyError("policy.model", problem))
+    refuse = partial(PolicyError, "policy.model")
+    summary, sha256 = inspect(policy.model, refuse), digest(policy.model, refuse)
     tokenizer = load_tokenizer(policy.model)
     model = load_causal_lm(policy.model, getattr(torch, policy.dtype))
     if policy.temperature != 1.0:
@@ -53,7 +55,7 @@ def make_dequantised(folder: DequantisedFolder, policy: PolicySettings) -> None:
         cooled = "" if policy.temperature == 1.0 else f", all logits divided by {policy.temperature:g}"
         line = f"{summary.line()}; dequantised to {policy.dtype}{cooled}"
         told = {"line": line, "model": policy.model, "dtype": policy.dtype, "temperature": policy.temperature}
-        write_json(DequantisedFolder(temporary).summary, told | summary.to_json())
+        write_json(DequantisedFolder(temporary).summary, told | {"sha256": sha256} | summary.to_json())
     logger.warning("%s", line)
 
 
@@ -68,9 +70,10 @@ def model_folder(name: str, like: PolicySettings) -> Path:
         PolicyError: there is no such file, or it holds no model that can be read.
     """
     folder = dequantised_model(name)
-    found = inspect(name, lambda problem: PolicyError("policy", problem))
+    refuse = partial(PolicyError, "policy")
+    inspect(name, refuse)  # what cannot be made anew must not take away what is there
     like = like if like.model is not None and is_gguf(like.model) else PolicySettings(model=name, dtype=like.dtype)
-    wanted = {"dtype": like.dtype, "temperature": like.temperature, "sha256": found.sha256}
+    wanted = {"dtype": like.dtype, "temperature": like.temperature, "sha256": digest(name, refuse)}
     if folder.is_made and {key: read_json(folder.summary).get(key) for key in wanted} != wanted:
         remove_folder(folder.path)
     if not folder.is_made:
