@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from comal.judges.chat.api import read_reply
-from comal.judges.words.labels import first_token_preference, vote
+from comal.judges.words.labels import first_token_grade, voted_grade
 
-LABELS = ("A", "B")
+LABELS = {"A": 1.0, "B": 0.0}
 
 
 def reply(*alternatives: tuple[str, float]) -> bytes:
@@ -36,7 +36,7 @@ def reply(*alternatives: tuple[str, float]) -> bytes:
 def test_probabilities_of_all_spellings_of_a_label_add_up(alternatives: list[tuple[str, float]], truth: float) -> None:
     sent = read_reply(reply(*alternatives)).choices[0].first_token
     assert sent is not None
-    assert first_token_preference(sent, LABELS, 0.5) == pytest.approx(truth)
+    assert first_token_grade(sent, LABELS, 0.5) == pytest.approx(truth)
 
 
 @pytest.mark.parametrize(
@@ -44,24 +44,24 @@ def test_probabilities_of_all_spellings_of_a_label_add_up(alternatives: list[tup
     [[("A", 0.8), ("B", 0.15)], [("A", 80.0), ("B", 15.0)], [("A", -0.1), ("B", -0.2)], [("A", float("nan"))]],
 )
 def test_numbers_that_are_no_log_probabilities_are_no_verdict(numbers: list[tuple[str, float]]) -> None:
-    assert first_token_preference(numbers, LABELS, 0.5) is None
+    assert first_token_grade(numbers, LABELS, 0.5) is None
 
 
 @pytest.mark.parametrize(
-    ("said", "last_line", "for_first"),
+    ("said", "last_line", "grade"),
     [
-        ("A", None, True),
-        ("The first is short.\n</think>\n\nA", None, True),
-        ("<think>B?</think>\nA", None, True),
+        ("A", None, 1.0),
+        ("The first is short.\n</think>\n\nA", None, 1.0),
+        ("<think>B?</think>\nA", None, 1.0),
         ("<think>Hmm, A or B? A is", None, None),
-        ("Verdict: B would be hasty.\n</think>\n\nBetter.\n\nVerdict: A", "Verdict:", True),
+        ("Verdict: B would be hasty.\n</think>\n\nBetter.\n\nVerdict: A", "Verdict:", 1.0),
         ("<think>I think\nVerdict: A", "Verdict:", None),
         ("Let me see.\n</think>", None, None),
         ("B\n</think>\n", None, None),
-        ("A </think> B", None, False),
-        ("</think>B", None, False),
+        ("A </think> B", None, 0.0),
+        ("</think>B", None, 0.0),
         ("<think>a</think>b</think>A", None, None),
     ],
 )
-def test_a_reply_is_what_comes_after_the_thoughts(said: str, last_line: str | None, for_first: bool | None) -> None:
-    assert vote(said, LABELS, last_line) is for_first
+def test_a_reply_is_what_comes_after_the_thoughts(said: str, last_line: str | None, grade: float | None) -> None:
+    assert voted_grade(said, LABELS, last_line) == grade

@@ -15,13 +15,6 @@ _ROUNDING: Final = 0.01
 """By how much probabilities that a server rounds may exceed 1 together."""
 
 
-def first_token_preference(
-    alternatives: Sequence[tuple[str, float]], labels: tuple[str, str], min_mass: float
-) -> float | None:
-    """p(first label) / p(either label); see `first_token_grade`."""
-    return first_token_grade(alternatives, {labels[0]: 1.0, labels[1]: 0.0}, min_mass)
-
-
 def first_token_grade(
     alternatives: Sequence[tuple[str, float]], grades: Mapping[str, float], min_mass: float
 ) -> float | None:
@@ -48,12 +41,6 @@ def first_token_grade(
     if not (total > 0 and total >= min_mass):
         return None
     return min(sum(mass * grades[word] for word, mass in masses.items()) / total, 1.0)
-
-
-def vote(reply: str, labels: tuple[str, str], last_line: str | None) -> bool | None:
-    """Whether a reply is for the first answer; None where it does not say strictly what was asked for."""
-    grade = voted_grade(reply, {labels[0]: 1.0, labels[1]: 0.0}, last_line)
-    return None if grade is None else grade == 1.0
 
 
 def voted_grade(
