@@ -36,7 +36,7 @@ class AdapterFolder:
     @property
     def has_tokenizer(self) -> bool:
         """Whether a tokenizer of its own, or a chat template, takes the place of the base's."""
-        return any((self.path / file).is_file() for file in _TOKENIZER)
+        return has_tokenizer(self.path)
 
     def require_mergeable(self) -> None:
         """Refuse what cannot be added to the weights of a causal LM.
@@ -52,6 +52,11 @@ class AdapterFolder:
             raise PolicyError(
                 str(self.path), f"this adapter was trained for {self.task}, not to answer (CAUSAL_LM); name another one"
             )
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer lies in a folder."""
+    return any((folder / file).is_file() for file in _TOKENIZER)
 
 
 def is_adapter(name: str | Path) -> bool:

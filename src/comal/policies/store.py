@@ -13,6 +13,7 @@ import torch
 
 from comal.errors import PolicyError
 from comal.models.quantization import loading_options
+from comal.policies.adapter_folder import has_tokenizer, is_adapter
 from comal.policies.adapters import (
     TRAINED,
     LoraConfig,
@@ -105,9 +106,8 @@ class PolicyStore:
         self.device = device or torch.device(state().device)
         self.drawing = drawing or Drawing(Transformers())
         self.keep = keep
-        own = None if model.adapter is None else Path(model.adapter)
-        if own is not None and any((own / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json")):
-            self.tokenizer = load_tokenizer(str(own), None, model.trust_remote_code)
+        if self.adapter is not None and has_tokenizer(Path(self.adapter)):
+            self.tokenizer = load_tokenizer(self.adapter, None, model.trust_remote_code)
         else:
             self.tokenizer = load_tokenizer(self.base, model.revision, model.trust_remote_code)
         prompts = prompts or PromptFormat()
@@ -279,7 +279,7 @@ class PolicyStore:
         return self.policy_of(self._load_model(key).eval())
 
     def _load_adapter(self, key: str) -> TransformersPolicy:
-        if key != self.base and not (Path(key) / "adapter_config.json").is_file():
+        if key != self.base and not is_adapter(key):
             raise PolicyError("policy", f"`{key}` holds no adapter (adapter_config.json is missing)")
         host = self._lora_host()
         if key == self.base:
