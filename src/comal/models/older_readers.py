@@ -14,6 +14,7 @@ they are.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def _rotation(config: dict[str, Any]) -> None:
         config["rope_scaling"] = {key: value for key, value in rope.items() if key not in own}
 
 
-def _change(path: Path, change: Any) -> None:
+def _change(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     if not path.is_file():
         return
     config = json.loads(path.read_text(encoding="utf-8"))

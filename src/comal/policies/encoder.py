@@ -46,8 +46,8 @@ class PromptEncoder:
             PolicyError: the chat template refuses the prompt, or what is around its last message is too long already.
         """
         if prompt.id not in self._known:
-            ids = self._encode(prompt)
-            self._known[prompt.id] = ids if len(ids) <= self.max_tokens else self._encode(self.cut(prompt))
+            ids = self.whole(prompt)
+            self._known[prompt.id] = ids if len(ids) <= self.max_tokens else self.whole(self.cut(prompt))
         return self._known[prompt.id]
 
     def whole(self, prompt: Prompt) -> list[int]:
@@ -56,7 +56,10 @@ class PromptEncoder:
         Raises:
             PolicyError: the chat template refuses it.
         """
-        return self._encode(prompt)
+        if not self.use_template:
+            return prompt_ids(self.tokenizer, prompt.text)
+        ids: list[int] = self.tokenizer(self.rendered(prompt), add_special_tokens=False)["input_ids"]
+        return ids
 
     def cut(self, prompt: Prompt) -> Prompt:
         """The prompt, with as much of its last message as `max_tokens` leave room for; the same one if it fits.
@@ -88,7 +91,7 @@ class PromptEncoder:
         Raises:
             PolicyError: the chat template refuses it.
         """
-        return len(self._encode(prompt)) > self.max_tokens
+        return len(self.whole(prompt)) > self.max_tokens
 
     def rendered(self, prompt: Prompt, answer: str | None = None) -> str:
         """A prompt, and an answer to it, as the chat template writes them.
@@ -129,12 +132,6 @@ class PromptEncoder:
             f"the chat template {what} with the roles {given} ({why}); {mend}mend the prompt, or set"
             " policy.chat_template to none for plain text",
         )
-
-    def _encode(self, prompt: Prompt) -> list[int]:
-        if not self.use_template:
-            return prompt_ids(self.tokenizer, prompt.text)
-        ids: list[int] = self.tokenizer(self.rendered(prompt), add_special_tokens=False)["input_ids"]
-        return ids
 
 
 def _shortened(prompt: Prompt, length: int) -> Prompt:
