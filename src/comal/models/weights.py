@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -13,6 +14,13 @@ from comal.reading.paths import user_path
 from comal.reading.text import is_lfs_pointer
 
 Task = Literal["causal-lm", "sequence-classification"]
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+
+def could_be_hub_id(name: str) -> bool:
+    """Whether a name has the form of a hub id, `model` or `owner/model`, and not that of a path."""
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def load_tokenizer(name: str, refuse: Refuse, **options: Any) -> Any:

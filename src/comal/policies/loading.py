@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
@@ -61,9 +60,6 @@ def load_causal_lm(
     return model
 
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
-
 def require_folder(name: str, *instead: str) -> None:
     """Refuse what can only be meant as a folder or file but is none, before a hub is asked for it.
 
@@ -77,8 +73,7 @@ def require_folder(name: str, *instead: str) -> None:
         find_gguf(name, _refuse)
         return
     path = user_path(name)
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if (looks_local or not _HUB_ID.fullmatch(name)) and not path.is_dir():
+    if not weights.could_be_hub_id(name) and not path.is_dir():
         raise PolicyError("policy.model", f"there is no folder `{name}`; give a model folder or a hub id (owner/name)")
     if path.is_dir() and not any((path / file).is_file() for file in ("config.json", *instead)):
         if is_adapter(name):

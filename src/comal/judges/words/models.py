@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,8 +14,6 @@ from comal.models.tokens import embedding_rows
 from comal.models.weights import Task
 from comal.reading.paths import user_path
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
 
 def check_model(place: str, model: str) -> None:
     """Raise JudgeError unless `model` is a folder with a model, a GGUF file, or could be a Hub id."""
@@ -27,7 +24,7 @@ def check_model(place: str, model: str) -> None:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise JudgeError(place, f"the folder `{model}` has no config.json; name one written by `save_pretrained`")
-    elif not _HUB_ID.fullmatch(model) or model.startswith((".", "~")):
+    elif not weights.could_be_hub_id(model):
         raise JudgeError(place, f"no folder `{model}`, and a Hub id looks like `organisation/name`")
 
 
