@@ -50,7 +50,9 @@ def load(place: str, task: Task, model: str, revision: str | None, dtype: str, d
     def refuse(problem: str) -> JudgeError:
         return JudgeError(place, problem)
 
-    tokenizer = weights.load_tokenizer(model, refuse, revision=revision)
+    tokenizer = tokenizer_at_hand(place, model, revision)
+    if tokenizer is None:
+        tokenizer = weights.load_tokenizer(model, refuse, revision=revision)
     network = weights.load_network(task, model, refuse, revision=revision, dtype=dtype)
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -59,8 +61,9 @@ def load(place: str, task: Task, model: str, revision: str | None, dtype: str, d
 
 
 def release() -> None:
-    """Let go of all models that `load` keeps."""
+    """Let go of all models that `load` keeps, and of their tokenizers."""
     load.cache_clear()
+    tokenizer_at_hand.cache_clear()
 
 
 @functools.cache
