@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import stores
 import tiny_models
@@ -144,6 +145,20 @@ def test_a_quantised_base_takes_no_adapter_into_its_weights(base: str, trained: 
     assert (quantised(base), quantised(folder)) == (None, "bitsandbytes")
     with pytest.raises(PolicyError, match=r"is quantised \(bitsandbytes\), and nothing can be added"):
         load_whole(folder, torch.float32)
+
+
+def test_the_revision_that_is_loaded_is_the_one_that_is_looked_at(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    config = SimpleNamespace(quantization_config={"quant_method": "awq"})
+    monkeypatch.setattr(
+        AutoConfig, "from_pretrained", lambda name, revision, **_: asked.append((name, revision)) or config
+    )
+    shutil.copytree(trained, tmp_path / "a")
+    folder = renamed(tmp_path / "a", base_model_name_or_path="owner/base", revision="v2")
+    assert (quantised(folder, revision="v3"), quantised("owner/base", revision="v3")) == ("awq", "awq")
+    assert asked == [("owner/base", "v2"), ("owner/base", "v3")]
 
 
 def test_an_adapter_on_a_head_that_is_the_embedding_is_refused(base: str, tmp_path: Path) -> None:

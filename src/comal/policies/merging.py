@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from comal.errors import PolicyError
-from comal.policies.adapter_folder import architecture_of, is_adapter, read_adapter
+from comal.policies.adapter_folder import is_adapter, read_adapter
 from comal.policies.adapters import TRAINED, adapted_by, is_tied, refuse_tied
 from comal.policies.base import Prompt
 from comal.policies.door import difference, tolerance_of
@@ -58,17 +58,21 @@ class Base:
         return TransformersPolicy(adapted_by(model, str(adapter)), encoder, Decoding(), 1, TRAINED)
 
 
-def quantised(name: str, trust_remote_code: bool = False) -> str | None:
+def quantised(name: str, trust_remote_code: bool = False, revision: str | None = None) -> str | None:
     """By what method a model's weights are quantised, so that nothing can be added to them; None where they are not.
 
     Args:
         name: folder or hub id, of a model or of an adapter of it.
         trust_remote_code: run the model's own code.
+        revision: of the hub id; an adapter names that of its base itself.
     """
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(architecture_of(name), trust_remote_code=trust_remote_code)
+        if is_adapter(name):
+            adapter = read_adapter(name)
+            name, revision = adapter.base, adapter.revision
+        config = transformers.AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
     except Exception:  # loading the model says what is wrong with it
         return None
     found = getattr(config, "quantization_config", None)

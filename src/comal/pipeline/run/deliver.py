@@ -44,11 +44,12 @@ def deliver(folder: Path, resolved: ResolvedRecipe) -> None:
     if run.model.is_dir() and not is_adapter(run.model):
         return
     recipe = resolved.recipe
-    if (method := quantised(str(run.start(recipe)), recipe.policy.trust_remote_code)) is not None:
+    start, policy = run.start(recipe), recipe.policy
+    if (method := quantised(str(start), policy.trust_remote_code, policy.revision)) is not None:
         logger.warning(
             "%s is not made: the weights of %s are quantised (%s), and no adapter can be merged into them. Use %s "
             "beside its base, or name the base that was quantised in its adapter_config.json and merge it with PEFT",
-            run.model, run.start(recipe), method, run.adapter,
+            run.model, start, method, run.adapter,
         )  # fmt: skip
         return
     gc.collect()  # the policies that were evaluated: one model is in memory at a time
