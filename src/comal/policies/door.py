@@ -30,7 +30,7 @@ from comal.policies.base import Drawn, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.generation import wishes
 from comal.policies.sequences import Group, TokenBatch, summed_log_probs, token_log_probs
-from comal.policies.sharing import not_shared, require_shareable
+from comal.policies.sharing import not_shared
 from comal.policies.transformers import Decoding, Draw, TransformersPolicy
 
 TOLERANCE: Final = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2, torch.float64: 1e-3}
@@ -339,7 +339,6 @@ def _layout_gap(scorer: TransformersPolicy, prompts: Sequence[Prompt]) -> Gap:
     Raises:
         PolicyError: they differ, or the model cannot be given such a mask.
     """
-    require_shareable(scorer.model, scorer.encoder, scorer.decoding.max_new_tokens)
     groups: list[Group] = []
     for prompt in prompts:
         ids = scorer.encoder(prompt)
