@@ -131,7 +131,7 @@ class LanguageModelBackend:
         usable = np.isfinite(targets.win_rate).all(axis=1)
         if not usable.any():
             raise JudgeError("judge", f"no prompt of step {self.roles.step} got a verdict on all of its answers")
-        monitored = min(round(self.recipe.training.monitor * len(prompts)), int(usable.sum()) - 1)
+        monitored = self.recipe.training.held_out(len(prompts), int(usable.sum()))
         chosen = np.flatnonzero(usable)
         held_out, trained_on = chosen[:monitored], chosen[monitored:]
         new_logp = self._train(folder, step, samples, targets, trained_on, held_out)
