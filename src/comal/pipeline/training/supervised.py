@@ -163,7 +163,7 @@ def train_supervised(
     )
     if is_sharded(trainer):
         if hasattr(model, "peft_config"):
-            asked = asked_sharding(trainer.args, "supervised.arguments")
+            asked = asked_sharding(vars(trainer.args), "supervised.arguments")
             raise ConfigError(
                 "supervised.arguments" if asked is None else asked.where,
                 "an adapter is merged after the supervised stage, which a sharded model cannot be; leave it out here",
