@@ -14,7 +14,7 @@ from comal.models.tokens import embedding_rows
 from comal.pipeline.disk.files import atomic_path, read_json, remove_folder, write_json
 from comal.pipeline.disk.layout import DequantisedFolder, dequantised_model
 from comal.policies.loading import load_causal_lm, load_tokenizer
-from comal.policies.saved import require_saved
+from comal.policies.saved import save_checkpoint
 from comal.recipes.settings import PolicySettings, Recipe
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,7 @@ def make_dequantised(folder: DequantisedFolder, policy: PolicySettings) -> None:
     if policy.temperature != 1.0:
         fold_temperature(model, policy.temperature)
     with atomic_path(folder.path) as temporary:
-        model.save_pretrained(temporary)
-        require_saved(model, temporary)
-        tokenizer.save_pretrained(temporary)
+        save_checkpoint(model, tokenizer, temporary)
         cooled = "" if policy.temperature == 1.0 else f", all logits divided by {policy.temperature:g}"
         line = f"{summary.line()}; dequantised to {policy.dtype}{cooled}"
         told = {"line": line, "model": policy.model, "dtype": policy.dtype, "temperature": policy.temperature}
