@@ -28,6 +28,17 @@ class PromptFormat:
     system_prompt: str | None = None
     max_tokens: int = 512
 
+    def encoder(self, tokenizer: Any, name: str) -> PromptEncoder:
+        """What reads prompts so, by the tokenizer of the model of this name.
+
+        Raises:
+            PolicyError: the tokenizer has no chat template in use for the system prompt.
+        """
+        use_template = self.chat_template == "auto" and getattr(tokenizer, "chat_template", None) is not None
+        if self.system_prompt and not use_template:
+            raise PolicyError("policy.system_prompt", f"`{name}` has no chat template in use to put it in")
+        return PromptEncoder(tokenizer, use_template, self.system_prompt, self.max_tokens)
+
 
 @dataclass(eq=False)
 class PromptEncoder:

@@ -25,7 +25,7 @@ from comal.policies.adapters import (
 )
 from comal.policies.base import derive_seed
 from comal.policies.device import state
-from comal.policies.encoder import PromptEncoder, PromptFormat
+from comal.policies.encoder import PromptFormat
 from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
 from comal.policies.loading import load_causal_lm, load_tokenizer
@@ -110,12 +110,7 @@ class PolicyStore:
             self.tokenizer = load_tokenizer(self.adapter, None, model.trust_remote_code)
         else:
             self.tokenizer = load_tokenizer(self.base, model.revision, model.trust_remote_code)
-        prompts = prompts or PromptFormat()
-        has_template = getattr(self.tokenizer, "chat_template", None) is not None
-        templated = has_template and prompts.chat_template == "auto"
-        if prompts.system_prompt and not templated:
-            raise PolicyError("policy.system_prompt", f"`{self.base}` has no chat template in use to put it in")
-        self.encoder = PromptEncoder(self.tokenizer, templated, prompts.system_prompt, prompts.max_tokens)
+        self.encoder = (prompts or PromptFormat()).encoder(self.tokenizer, self.base)
         self._open: OrderedDict[str, TransformersPolicy] = OrderedDict()
         self._in_training: weakref.ref[Any] | None = None
         self._host: Any = None

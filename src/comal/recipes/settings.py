@@ -245,6 +245,10 @@ class TrainingSettings(Settings):
         rate = (1 - share) * self.learning_rate + share * self.final_learning_rate
         return self.model_copy(update={"learning_rate": rate})
 
+    def held_out(self, prompts: int, usable: int | None = None) -> int:
+        """How many of a step's prompts are kept out of training; of those that are `usable` one is trained on."""
+        return min(round(self.monitor * prompts), (prompts if usable is None else usable) - 1)
+
 
 class EvaluationSettings(Settings):
     """Held-out figures.

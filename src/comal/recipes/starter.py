@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from comal.errors import ConfigError
 from comal.recipes.yaml_text import parse_yaml
 
 JudgeKind = Literal["openai", "reward_model", "python"]
-JUDGE_KINDS: tuple[JudgeKind, ...] = ("openai", "reward_model", "python")
+JUDGE_KINDS: tuple[JudgeKind, ...] = get_args(JudgeKind)
 """A chat model behind HTTP, a reward model, a function in a file beside the recipe."""
 
 JUDGE_MODELS = {"openai": "my-judge", "reward_model": "Skywork/Skywork-Reward-V2-Qwen3-0.6B"}

@@ -39,10 +39,14 @@ def test_what_accelerate_launch_asks_for_is_asked_for(name: str, monkeypatch: py
         ConfigError, match=rf"ACCELERATE_USE_{name} \(of `accelerate launch`\): on CPUs it has no effect"
     ):
         sharding.refuse_unsharded(arguments(), "training.arguments")
+    asked = sharding.asked_sharding(TrainingSettings().arguments)
+    assert asked is not None, "a recipe that says nothing of it is trained in shards, and so is its optimiser kept"
+    assert (asked.kind, asked.launched) == (name.lower(), True)
     trainer: Any = SimpleNamespace(args=arguments())
     with pytest.raises(ConfigError, match="it was asked for and is not in effect"):
         sharding.require_sharded(trainer, torch.nn.Sequential(torch.nn.Linear(1, 1)))
     monkeypatch.setenv(f"ACCELERATE_USE_{name}", "false")
+    assert sharding.asked_sharding(TrainingSettings().arguments) is None
     sharding.refuse_unsharded(arguments(), "training.arguments")
 
 

@@ -32,11 +32,10 @@ from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, judge_once
 from comal.pipeline.training.batches import batch_of
-from comal.pipeline.training.supervised import train_supervised
+from comal.pipeline.training.supervised import train_supervised, with_own_adapter
 from comal.pipeline.training.trainers import TrainerSetup, train_prox
 from comal.plugins import describe
 from comal.policies import door
-from comal.policies.adapters import LoraConfig, with_adapters
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.engines.transformers import TransformersSampler
 from comal.policies.loading import load_causal_lm
@@ -229,9 +228,9 @@ class _Bench:
             return taught, Lengths.of(taught, "supervised")
         own = max(drawn, key=lambda samples: len(samples.prompts))
         self.distinct = min(self.distinct, len(own.prompts))
-        groups = tuple(own.completions[i % len(own.prompts)] for i in range(len(self.prompts)))
-        prompts = tuple(own.prompts[i % len(own.prompts)] for i in range(len(self.prompts)))
-        return Samples(prompts, groups), Lengths.of(own, "drawn")
+        count = len(self.prompts)
+        given = Samples(tuple(cycled(own.prompts, count)), tuple(cycled(own.completions, count)))
+        return given, Lengths.of(own, "drawn")
 
     def _scored(self, unit: Unit, policy: TransformersPolicy, samples: Samples) -> None:
         at_once = max(1, policy.score_batch // self.K)
@@ -248,7 +247,7 @@ class _Bench:
         recipe = self.recipe
         settings, prompts = recipe.training.model_copy(update={"epochs": 1.0}), recipe.sampling.prompts
         batch = batch_of(settings)
-        a_step = prompts - min(round(settings.monitor * prompts), prompts - 1)
+        a_step = prompts - settings.held_out(prompts)
         large = min(_ROUNDS * batch.at_once, a_step)
         small = min(batch.at_once, large)
         samples = _first_prompts(samples, large)
@@ -282,9 +281,7 @@ class _Bench:
             return
         dtype = getattr(torch, policy.dtype)
         model = load_causal_lm(self.store.initial, dtype, policy.revision, policy.trust_remote_code)
-        if policy.lora is not None:
-            lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
-            model = with_adapters(model, lora, derive_seed(self.recipe.seed, "supervised-lora"))
+        model = with_own_adapter(model, policy, self.recipe.seed)
 
         def train(rows: int, keep: bool = False) -> None:
             output = SupervisedFolder(self._folder().path / "taught").state

@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from comal.models.quantization import bytes_of_linear
 from comal.pipeline.cost.model_size import ModelSize
 from comal.pipeline.training.batches import batch_of
+from comal.pipeline.training.sharding import asked_sharding
 from comal.policies.head import CHUNK
 from comal.recipes.settings import Recipe
 
@@ -146,7 +147,7 @@ def memory(recipe: Recipe, model: ModelSize, processes: int = 1) -> Memory:
     logits = min(answer_tokens * vocabulary, max(CHUNK, vocabulary)) * (width + 8)
 
     drawn = max(sampling.batch_size, sampling.samples) * (policy.max_prompt_tokens + policy.max_new_tokens)
-    sharded = bool(arguments.get("fsdp") or arguments.get("deepspeed"))
+    sharded = asked_sharding(arguments) is not None
     static = static_memory(model.parameters, policy.dtype, model.adapters)
     if policy.quantization_config is not None:
         embeddings = vocabulary * hidden * (1 if getattr(config, "tie_word_embeddings", False) else 2)

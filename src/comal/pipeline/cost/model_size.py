@@ -60,19 +60,9 @@ def _config(policy: PolicySettings) -> Any:
     from comal.policies.loading import require_folder
 
     if policy.from_scratch is not None:
-        s = policy.from_scratch
-        return transformers.LlamaConfig(
-            vocab_size=s.vocab_size,
-            hidden_size=s.hidden_size,
-            intermediate_size=s.intermediate_size,
-            num_hidden_layers=s.layers,
-            num_attention_heads=s.heads,
-            num_key_value_heads=s.heads,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-        )
+        from comal.pipeline.training.supervised import scratch_config
+
+        return scratch_config(policy.from_scratch, policy.from_scratch.vocab_size, pad=0, end=1)
     assert policy.model is not None
     require_folder(policy.model)
     folder = name = architecture_of(policy.model)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from comal.errors import RunError
 from comal.pipeline.cost.clock import ProcessClock, Seconds
@@ -24,8 +23,9 @@ def process_start(recipe: Recipe) -> tuple[UnitCost, UnitCost]:
     Raises:
         RunError: it fails.
     """
-    safe = [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
-    command = [sys.executable, *safe, "-m", "comal.pipeline.cost.process_start"]
+    from comal.pipeline.processes.pool import python_module  # not above: the process itself measures imports
+
+    command = python_module("comal.pipeline.cost.process_start")
     done = subprocess.run(command, input=recipe.model_dump_json(), capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from comal.policies.store import PolicyStore
 from comal.policies.transformers import TransformersPolicy
 from comal.reading.paths import user_path
 from comal.recipes.settings import Recipe
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,9 @@ def _require_here(recipe: Recipe) -> None:
         )
 
 
-def cycled(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
-    """So many prompts; the first ones again where there are fewer."""
-    return [prompts[i % len(prompts)] for i in range(count)]
+def cycled(items: Sequence[T], count: int) -> list[T]:
+    """So many of them; the first ones again where there are fewer."""
+    return [items[i % len(items)] for i in range(count)]
 
 
 def supposed(policy: TransformersPolicy, pairs: Sequence[Pair], prompts: Sequence[Prompt], count: int) -> Samples:

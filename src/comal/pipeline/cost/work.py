@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from comal.algorithms.base import REFERENCE, Algorithm, Certify, Copy, PlayOnline, ProxStep, Step
 from comal.errors import ConfigError
@@ -21,18 +21,13 @@ from comal.recipes.settings import Recipe
 
 Stage = Literal["start", "supervised", "sample", "judge", "score", "train", "look", "final evaluation"]
 """Where a run's time goes, in the order in which it first does."""
-STAGES: tuple[Stage, ...] = (
-    "start", "supervised", "sample", "judge", "score", "train", "look", "final evaluation",
-)  # fmt: skip
+STAGES: tuple[Stage, ...] = get_args(Stage)
 Unit = Literal[
     "process", "data", "row", "checkpoint", "answer", "start's answer", "scored answer", "answer scored by the start",
     "pair", "evaluated pair", "prompt", "opened policy", "checked policy",
 ]  # fmt: skip
 """What is counted: of each there is a cost to be measured."""
-UNITS: tuple[Unit, ...] = (
-    "process", "data", "row", "checkpoint", "answer", "start's answer", "scored answer", "answer scored by the start",
-    "pair", "evaluated pair", "prompt", "opened policy", "checked policy",
-)  # fmt: skip
+UNITS: tuple[Unit, ...] = get_args(Unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +133,7 @@ def _steps(name: str, rule: Algorithm, recipe: Recipe) -> list[Task]:
         total += cost
         steps += isinstance(instruction, ProxStep)
         asked += len(instruction.opponent.terms) if isinstance(instruction, ProxStep) else cost.pairs > 0
-    held_out = min(round(training.monitor * prompts), prompts - 1)
+    held_out = training.held_out(prompts)
     a_step = prompts * K
 
     def calls(stage: Stage, unit: Unit, units: int, size: int = a_step) -> Task:

@@ -15,7 +15,7 @@ from comal.errors import DataError, PolicyError
 from comal.pipeline.data.long_prompts import long_line
 from comal.pipeline.data.prompts import Pair, PromptSplits
 from comal.policies.base import Prompt
-from comal.policies.encoder import PromptEncoder
+from comal.policies.encoder import PromptEncoder, PromptFormat
 from comal.policies.loading import load_tokenizer
 from comal.recipes.settings import PolicySettings
 
@@ -63,10 +63,12 @@ def encoder_of(policy: PolicySettings, folder: str | None = None) -> PromptEncod
     name = folder or policy.model
     assert name is not None
     tokenizer = load_tokenizer(name, policy.revision if folder is None else None, policy.trust_remote_code)
-    has_template = getattr(tokenizer, "chat_template", None) is not None and policy.chat_template == "auto"
-    if policy.system_prompt and not has_template:
-        raise PolicyError("policy.system_prompt", f"`{name}` has no chat template in use to put it in")
-    return PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
+    return prompt_format(policy).encoder(tokenizer, name)
+
+
+def prompt_format(policy: PolicySettings) -> PromptFormat:
+    """What a policy gets to read of a prompt."""
+    return PromptFormat(policy.chat_template, policy.system_prompt, policy.max_prompt_tokens)
 
 
 def fit_prompts(splits: PromptSplits, encoder: PromptEncoder, policy: PolicySettings) -> Fitted:

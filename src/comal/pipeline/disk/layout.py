@@ -73,8 +73,8 @@ HOME_FOLDERS = frozenset({_DATA, _DEQUANTISED, _SUPERVISED, _START})
 
 
 @dataclass(frozen=True, slots=True)
-class SupervisedFolder:
-    """Where the starting model is made, or was.
+class MadeFolder:
+    """Where a model is made that a run begins with, or was; it appears whole.
 
     Attributes:
         path: the checkpoint's.
@@ -86,6 +86,11 @@ class SupervisedFolder:
     def is_made(self) -> bool:
         """Whether the model is there."""
         return self.path.is_dir()
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedFolder(MadeFolder):
+    """The model of the supervised stage."""
 
     @property
     def state(self) -> Path:
@@ -99,19 +104,8 @@ class SupervisedFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class DequantisedFolder:
-    """Where the model of a GGUF file lies as a standard checkpoint, or will.
-
-    Attributes:
-        path: the checkpoint's.
-    """
-
-    path: Path
-
-    @property
-    def is_made(self) -> bool:
-        """Whether the model is there."""
-        return self.path.is_dir()
+class DequantisedFolder(MadeFolder):
+    """The model of a GGUF file as a standard checkpoint."""
 
     @property
     def summary(self) -> Path:

@@ -202,7 +202,9 @@ def _columns(out: ExportFolder, target: Format) -> list[str]:
     if target in OUTPUTS:
         return []
     if target == "parquet":
-        return ["prompt_id", "prompt", "first", "second", "probability", "method", "step"]
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(out.pairs).names)
     with out.rows.open(encoding="ascii") as stream:
         return list(json.loads(stream.readline() or "{}"))
 

@@ -72,14 +72,19 @@ def of_several(job: Job, places: Sequence[tuple[Path, str]], processes: int) -> 
             process.wait()
 
 
+def python_module(name: str) -> list[str]:
+    """The command that runs a module of ours in a process that finds what this one does."""
+    # With -m Python puts the working folder before what is installed.
+    safe = [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
+    return [sys.executable, *safe, "-m", name]
+
+
 def _start_worker(folder: Path, job: Job, name: str) -> subprocess.Popen[bytes]:
     own = MethodFolder(folder / name)
     own.path.mkdir(parents=True, exist_ok=True)
     own.error.unlink(missing_ok=True)
     with own.log.open("ab") as log:
-        # With -m Python puts the working folder before what is installed; a worker finds what its parent does.
-        safe = [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
-        command = [sys.executable, *safe, "-m", "comal.pipeline.worker", job, str(folder), name, str(os.getpid())]
+        command = [*python_module("comal.pipeline.worker"), job, str(folder), name, str(os.getpid())]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

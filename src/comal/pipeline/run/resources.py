@@ -6,12 +6,12 @@ from pathlib import Path
 
 from comal.evaluation.exploitability.scoreboard import Field
 from comal.judges.asking.oracle import Oracle
+from comal.pipeline.data.fit import prompt_format
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.resources import Resources
 from comal.policies.adapters import LoraConfig
-from comal.policies.encoder import PromptFormat
 from comal.policies.engines.base import Drawing
 from comal.policies.store import ModelSource, PolicyStore
 from comal.policies.transformers import Batching, Decoding
@@ -37,7 +37,7 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
             quantization=policy.quantization_config,
             lora=None if lora is None else LoraConfig(lora.r, lora.alpha, lora.target_modules),
         ),
-        PromptFormat(policy.chat_template, policy.system_prompt, policy.max_prompt_tokens),
+        prompt_format(policy),
         Decoding(sampling.temperature, sampling.top_p, policy.max_new_tokens, sampling.batch_size),
         Batching(recipe.training.log_prob_batch, recipe.training.share_prompt),
         seed=recipe.seed,

@@ -20,6 +20,7 @@ from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.run.dequantised import make_dequantised, with_model
 from comal.policies.adapter_folder import architecture_of
 from comal.policies.loading import load_tokenizer
+from comal.policies.merging import load_whole
 from comal.policies.saved import save_checkpoint
 from comal.recipes.settings import Recipe
 
@@ -61,8 +62,6 @@ def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
 
 def _merge_start(home: HomeFolder, recipe: Recipe) -> None:
     """Make a whole model of the adapter that the recipe starts from: what is trained is a model of its own."""
-    from comal.policies.merging import load_whole
-
     if home.merged_start.is_dir():
         return
     policy = recipe.policy

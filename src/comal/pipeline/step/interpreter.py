@@ -45,6 +45,7 @@ from comal.pipeline.step.sampler import label, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, Judged, judge_once, target_win_rates
+from comal.pipeline.training.sharding import asked_sharding
 from comal.pipeline.training.trainers import Group, OptimizerState, TrainerSetup, train_prox
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.transformers import TransformersPolicy
@@ -131,7 +132,7 @@ class LanguageModelBackend:
         usable = np.isfinite(targets.win_rate).all(axis=1)
         if not usable.any():
             raise JudgeError("judge", f"no prompt of step {self.roles.step} got a verdict on all of its answers")
-        monitored = min(round(self.recipe.training.monitor * len(prompts)), int(usable.sum()) - 1)
+        monitored = self.recipe.training.held_out(len(prompts), int(usable.sum()))
         chosen = np.flatnonzero(usable)
         held_out, trained_on = chosen[:monitored], chosen[monitored:]
         new_logp = self._train(folder, step, samples, targets, trained_on, held_out)
@@ -213,8 +214,7 @@ class LanguageModelBackend:
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
                 pad = self.store.open(start).pad_token
-                arguments = self.recipe.training.arguments
-                model = self.store.trainable(start, alone=bool(arguments.get("fsdp") or arguments.get("deepspeed")))
+                model = self.store.trainable(start, alone=self._sharded)
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
@@ -276,8 +276,11 @@ class LanguageModelBackend:
     def _optimizer_state(self) -> OptimizerState | None:
         if not self.recipe.training.keep_optimizer or self.roles[POLICY] == INITIAL:
             return None
-        arguments = self.recipe.training.arguments
-        return optimizer_state(self.roles.folder_of(self.roles[POLICY]), sharded=bool(arguments.get("fsdp")))
+        return optimizer_state(self.roles.folder_of(self.roles[POLICY]), self._sharded)
+
+    @property
+    def _sharded(self) -> bool:
+        return asked_sharding(self.recipe.training.arguments) is not None
 
     def _measure(
         self,

@@ -80,14 +80,11 @@ def cost_of(instruction: Instruction, roles: Roles, sampling: SamplingSettings) 
         case ProxStep():
             met = [meets_itself(instruction, mix, roles) for _, mix in instruction.opponent.terms]
             others = {
-                label(mix) for (_, mix), itself in zip(instruction.opponent.terms, met, strict=True) if not itself
+                label(mix): mix for (_, mix), itself in zip(instruction.opponent.terms, met, strict=True) if not itself
             }
             pairs = sum(pairs_judged(sampling, itself) for itself in met)
             sampler = roles.mixture(sampler_of(instruction))
-            drawn_by = [sampler] + [
-                roles.mixture(mix) for name, mix in {label(mix): mix for _, mix in instruction.opponent.terms}.items()
-                if name in others
-            ]  # fmt: skip
+            drawn_by = [sampler, *map(roles.mixture, others.values())]
             scored_by = dict.fromkeys([roles[POLICY], *(roles[role] for role in instruction.anchor.weights)])
             if len(sampler) > 1 or next(iter(sampler)) not in scored_by:
                 scored_by |= sampler  # a mixture's forward pass is one of each of its policies

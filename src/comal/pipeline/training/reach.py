@@ -28,7 +28,7 @@ _MEAN_SIZE = math.sqrt(2 / (3 * math.pi))
 def optimizer_steps(recipe: Recipe) -> int:
     """Optimiser steps of one proximal step, in any number of processes, if the judge gives all of its verdicts."""
     training, prompts = recipe.training, recipe.sampling.prompts
-    trained_on = prompts - min(round(training.monitor * prompts), prompts - 1)
+    trained_on = prompts - training.held_out(prompts)
     return math.ceil(training.epochs * math.ceil(trained_on / batch_of(training).rows))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +24,10 @@ class Asked(NamedTuple):
     launched: bool
 
 
-def asked_sharding(arguments: Any, place: str = "training.arguments") -> Asked | None:
-    """What arguments ask for, or what `accelerate launch` sets."""
-    for kind, wanted in (("fsdp", arguments.fsdp), ("deepspeed", arguments.deepspeed)):
-        if wanted:
+def asked_sharding(arguments: Mapping[str, Any], place: str = "training.arguments") -> Asked | None:
+    """What arguments, a recipe's or the Trainer's, ask for, or what `accelerate launch` sets."""
+    for kind in ("fsdp", "deepspeed"):
+        if arguments.get(kind):
             return Asked(kind, f"{place}.{kind}", False)
     for kind in ("fsdp", "deepspeed"):
         variable = f"ACCELERATE_USE_{kind.upper()}"
@@ -43,7 +44,7 @@ def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> N
     """
     if arguments.fsdp_config and not arguments.fsdp:
         raise ConfigError(f"{place}.fsdp_config", ALONE)
-    asked = asked_sharding(arguments, place)
+    asked = asked_sharding(vars(arguments), place)
     if asked is None:
         return
     if on_cpu() and (asked.kind == "deepspeed" or asked.launched):
@@ -78,7 +79,7 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
     Raises:
         ConfigError: it is not.
     """
-    asked = asked_sharding(trainer.args)
+    asked = asked_sharding(vars(trainer.args))
     if asked is None:
         return
     names = {type(module).__name__ for module in model.modules()}

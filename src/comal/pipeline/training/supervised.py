@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from comal.errors import ConfigError, PolicyError
+from comal.pipeline.data.fit import prompt_format
 from comal.pipeline.data.prompts import Pair
 from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
@@ -64,10 +65,10 @@ def scratch_tokenizer(settings: ScratchModel, texts: Iterable[str]) -> Any:
     )
 
 
-def scratch_model(settings: ScratchModel, tokenizer: Any, seed: int) -> Any:
-    """A Llama of random weights."""
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
+def scratch_config(settings: ScratchModel, vocab_size: int, pad: int, end: int) -> Any:
+    """The configuration of the Llama that is made, with the ids of the tokens that fill up and end."""
+    return transformers.LlamaConfig(
+        vocab_size=vocab_size,
         hidden_size=settings.hidden_size,
         intermediate_size=settings.intermediate_size,
         num_hidden_layers=settings.layers,
@@ -75,10 +76,15 @@ def scratch_model(settings: ScratchModel, tokenizer: Any, seed: int) -> Any:
         num_key_value_heads=settings.heads,
         max_position_embeddings=settings.max_positions,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=pad,
+        eos_token_id=end,
         bos_token_id=None,
     )
+
+
+def scratch_model(settings: ScratchModel, tokenizer: Any, seed: int) -> Any:
+    """A Llama of random weights."""
+    config = scratch_config(settings, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         return transformers.LlamaForCausalLM(config)
@@ -157,7 +163,7 @@ def train_supervised(
     )
     if is_sharded(trainer):
         if hasattr(model, "peft_config"):
-            asked = asked_sharding(trainer.args, "supervised.arguments")
+            asked = asked_sharding(vars(trainer.args), "supervised.arguments")
             raise ConfigError(
                 "supervised.arguments" if asked is None else asked.where,
                 "an adapter is merged after the supervised stage, which a sharded model cannot be; leave it out here",
@@ -187,6 +193,14 @@ def _whole(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> Any:
     return merged(policy, [(encoder(pair.prompt), [policy.encode_answer(pair.answer)]) for pair in pairs[:4]])
 
 
+def with_own_adapter(model: Any, policy: PolicySettings, seed: int) -> Any:
+    """A model as the supervised stage trains it: with an adapter, where the recipe trains adapters."""
+    if policy.lora is None:
+        return model
+    lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
+    return with_adapters(model, lora, derive_seed(seed, "supervised-lora"))
+
+
 def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared: bool = True) -> None:
     """Make the starting policy's checkpoint in `folder`, which appears whole or not at all.
 
@@ -204,11 +218,8 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared:
         tokenizer = load_tokenizer(policy.model, policy.revision, policy.trust_remote_code)
         dtype = getattr(torch, policy.dtype)
         model = load_whole(policy.model, dtype, policy.revision, policy.trust_remote_code)
-    if policy.lora is not None:
-        lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
-        model = with_adapters(model, lora, derive_seed(recipe.seed, "supervised-lora"))
-    has_template = getattr(tokenizer, "chat_template", None) is not None and policy.chat_template == "auto"
-    encoder = PromptEncoder(tokenizer, has_template, policy.system_prompt, policy.max_prompt_tokens)
+    model = with_own_adapter(model, policy, recipe.seed)
+    encoder = prompt_format(policy).encoder(tokenizer, policy.model or "the model made `from_scratch`")
     encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
     with young_garbage_only():

@@ -23,6 +23,7 @@ from comal.losses.base import Loss
 from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, WholeBatches, batch_here
 from comal.pipeline.training.sharding import (
     ALONE,
+    asked_sharding,
     is_sharded,
     let_cpus_shard,
     load_optimizer,
@@ -359,7 +360,9 @@ def training_arguments(
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
     refuse_unsharded(arguments, f"{place}.arguments")
-    if arguments.deepspeed and isinstance(settings, TrainingSettings) and settings.keep_optimizer:
+    asked = asked_sharding(vars(arguments))
+    deepspeed = asked is not None and asked.kind == "deepspeed"
+    if deepspeed and isinstance(settings, TrainingSettings) and settings.keep_optimizer:
         raise ConfigError(
             "training.keep_optimizer",
             "DeepSpeed keeps the optimiser's state in a way of its own, which is not written yet; set it to false, or"

@@ -148,8 +148,12 @@ def _path(axes: Axes, policies: Floats, colour: Any) -> None:
 def labels_apart(axes: Axes, values: Sequence[float], least: float = 0.055) -> list[float]:
     """Heights (fractions of the axes) at which labels of these values do not overlap, in the same order."""
     bottom, top = np.log10(axes.get_ylim())
-    wanted = (np.log10(values) - bottom) / (top - bottom)
-    heights = wanted.copy()
+    return heights_apart((np.log10(values) - bottom) / (top - bottom), least)
+
+
+def heights_apart(wanted: Sequence[float] | NDArray[np.float64], least: float = 0.06) -> list[float]:
+    """Heights from 0 to 1, near those wanted, at which labels do not overlap, in the same order."""
+    heights = np.array(wanted, dtype=np.float64)
     order = np.argsort(wanted)
     for below, above in pairwise(order):
         heights[above] = max(heights[above], heights[below] + least)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from comal.games import Trajectory
 from comal.games.game import Floats
 from comal.games.populations import PopulationGame, best_of_curve
-from comal.reports.figures.games import OKABE_ITO, gap_axes, labels_apart
+from comal.reports.figures.games import OKABE_ITO, gap_axes, heights_apart, labels_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ def draw_best_of(
     axes.set_ylabel("win rate of k draws, worst case")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.92")
-    heights = _apart([(end - _LOWEST) / (1 - _LOWEST) for end, _, _ in ends])
+    heights = heights_apart([(end - _LOWEST) / (1 - _LOWEST) for end, _, _ in ends])
     for y, (_, name, colour) in zip(heights, ends, strict=True):
         axes.annotate(name, (1, y), xycoords="axes fraction", xytext=(6, 0), textcoords="offset points",
                       color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
@@ -69,17 +68,3 @@ def draw_gaps(axes: Axes, courses: Mapping[str, Trajectory]) -> None:
     for y, (_, name, colour) in zip(labels_apart(axes, [end for end, _, _ in ends]), ends, strict=True):
         axes.annotate(name, (1, y), xycoords="axes fraction", xytext=(6, 0), textcoords="offset points",
                       color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
-
-
-def _apart(values: Sequence[float], least: float = 0.06) -> list[float]:
-    """Heights from 0 to 1 at which labels of these values do not overlap, in the same order."""
-    order = np.argsort(values)
-    heights = np.array(values, dtype=np.float64)
-    for below, above in pairwise(order):
-        heights[above] = max(heights[above], heights[below] + least)
-    excess = heights.max() - 1.0
-    if excess > 0:
-        heights[order[-1]] -= excess
-        for above, below in pairwise(order[::-1]):
-            heights[below] = min(heights[below], heights[above] - least)
-    return [float(height) for height in heights]
