@@ -69,7 +69,7 @@ def _end(run: RunFolder) -> None:
 
 
 def _shown(figure: Estimate | None) -> str:
-    return "–" if figure is None else f"{figure.mean:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+    return "–" if figure is None else str(figure)
 
 
 def _print(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:

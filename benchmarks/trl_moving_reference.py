@@ -23,11 +23,6 @@ from scipy.optimize import root
 
 from comal.games import PreferenceGame, nash_policy
 from comal.judges.matrix import Matrix
-from comal.pipeline.data.prompts import Pair
-from comal.pipeline.training.supervised import make_supervised
-from comal.policies.base import Prompt
-from comal.policies.store import ModelSource, PolicyStore
-from comal.recipes.load import validate
 from comal.rewards import GroupWinRate
 from comal.rewards.trl import TRLWinRate
 
@@ -37,27 +32,6 @@ import one_token
 TAU = 0.2
 K = 16
 GAMES = one_token.games()
-
-
-def skewed_start(folder: Path) -> Path:
-    """A model that answers each game's prompt by a skewed policy of single tokens."""
-    values = one_token.recipe(folder / "data", {"name": "mwu", "eta": 1.0})
-    lines = (folder / "data" / "pairs.jsonl").read_text("utf-8").splitlines()
-    pairs = [Pair(Prompt.of_text(row["prompt"]), row["answer"]) for row in map(json.loads, lines)]
-    make_supervised(folder / "start", pairs, validate(values))
-    return folder / "start"
-
-
-def policies(folder: Path) -> list[np.ndarray]:
-    """Each game's policy under a model; what it gives to no answer of the game is lost."""
-    policy = PolicyStore(ModelSource(folder)).open(folder)
-    found = []
-    for prompt, P in GAMES.items():
-        answers = [
-            tuple(policy.tokenizer(a, add_special_tokens=False)["input_ids"]) for a in one_token.ANSWERS[: len(P)]
-        ]
-        found.append(np.exp(policy.score_groups([(policy.encoder(Prompt.of_text(prompt)), answers)])[0]))
-    return found
 
 
 def regularised_nash(P: np.ndarray, reference: np.ndarray, tau: float) -> np.ndarray:
@@ -110,13 +84,13 @@ def main() -> None:
     """Train both and print one JSON object."""
     with tempfile.TemporaryDirectory() as place:
         tmp_path = Path(place)
-        start = skewed_start(tmp_path)
-        begin = policies(start)
+        start = one_token.skewed_start(tmp_path)
+        begin = one_token.policies(start)
         exact = [nash_policy(PreferenceGame(P)) for P in GAMES.values()]
         regularised = [regularised_nash(P, p / p.sum(), TAU) for P, p in zip(GAMES.values(), begin, strict=True)]
-        fixed = policies(trained(start, tmp_path / "fixed", 240))
+        fixed = one_token.policies(trained(start, tmp_path / "fixed", 240))
         options = {"sync_ref_model": True, "ref_model_mixup_alpha": 1.0, "ref_model_sync_steps": 160}
-        moving = policies(trained(start, tmp_path / "moving", 4 * 160, 4, **options))
+        moving = one_token.policies(trained(start, tmp_path / "moving", 4 * 160, 4, **options))
 
         def mean(found: list[np.ndarray], targets: list[np.ndarray]) -> float:
             return float(np.mean([distance(p, q) for p, q in zip(found, targets, strict=True)]))

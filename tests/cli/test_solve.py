@@ -105,6 +105,7 @@ def test_the_exit_status_says_whether_it_converged(arguments, code):
     ("arguments", "message"),
     [
         (["paper", "--algorithm", "inpoo"], "`inpoo` is not an algorithm. Did you mean `inpo`?"),
+        (["paper", "--algorithm", "central path", "--set", "tau=0.1"], "`central path` is not an algorithm"),
         (["paper", "--algorithm", "inpo"], "algorithm.eta: `inpo` needs a value"),
         (
             ["paper", "--algorithm", "mwu", "--set", "eat=1"],

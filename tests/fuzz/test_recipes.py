@@ -26,6 +26,7 @@ ALGORITHMS = (
     {"name": "sppo", "eta": 2.0}, {"name": "iterative_dpo", "eta": 2.0}, {"name": "iterative_ipo", "eta": 2.0},
     {"name": "best_response", "eta": 2.0}, {"name": "comal_sampled"}, {"name": "egpo", "eta": 1.0, "tau": 0.2},
     {"name": "nash_mirror_prox", "eta": 1.0, "tau": 0.2}, {"name": "onpo", "eta": 1.0},
+    {"name": "mnpo", "eta": 1.0, "tau": 0.2, "history": 2},
 )  # fmt: skip
 JUDGES = (
     {"name": "python", "function": "judge_functions:longer"},

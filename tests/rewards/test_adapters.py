@@ -170,6 +170,7 @@ def test_slime_gets_a_number_for_each_sample_and_masked_ones_are_taken_out(monke
     [
         ({}, "COMAL_JUDGE: the environment names no judge"),
         ({"COMAL_JUDGE": "rules", "COMAL_COMPARISONS": "few"}, "COMAL_COMPARISONS: need `all`"),
+        ({"COMAL_JUDGE": "rules", "COMAL_COMPARISONS": "0"}, "COMAL_COMPARISONS: need `all`"),
     ],
 )
 def test_slimes_environment_is_checked(variables, told, monkeypatch):

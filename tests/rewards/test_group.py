@@ -89,7 +89,7 @@ def test_no_verdict_is_no_number():
     others = reward.groups(["x", "y"], [["a", "c"], ["a", "b"]])
     assert others[0].masked
     np.testing.assert_allclose(others[1].win_rates, [0.8, 0.2])
-    assert reward.compare("x", "a", "c")[0] is None
+    assert reward.group("x", ["a"], ["c"]).win_rates == (None,)
     with pytest.raises(JudgeError, match="no verdict on 2 of 3 questions"):
         GroupWinRate(judge, on_failure="raise")("x", ["a", "b", "c"])
 

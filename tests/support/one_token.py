@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 
 from comal.games.named import paper, random, weighted_rock_paper_scissors
+from comal.pipeline.data.prompts import Pair
+from comal.pipeline.training.supervised import make_supervised
+from comal.policies.base import Prompt
+from comal.policies.store import ModelSource, PolicyStore
+from comal.recipes.load import validate
 
 ANSWERS = ("a", "b", "c", "d", "e")
 
@@ -71,6 +76,25 @@ def recipe(folder: Path, algorithm: dict[str, Any], *, answers: int = 200, **cha
         "threads": 1,
     }  # fmt: skip
     return values | changes
+
+
+def skewed_start(folder: Path) -> Path:
+    """A model that answers each game's prompt by a skewed policy of single tokens."""
+    values = recipe(folder / "data", {"name": "mwu", "eta": 1.0})
+    lines = (folder / "data" / "pairs.jsonl").read_text("utf-8").splitlines()
+    pairs = [Pair(Prompt.of_text(row["prompt"]), row["answer"]) for row in map(json.loads, lines)]
+    make_supervised(folder / "start", pairs, validate(values))
+    return folder / "start"
+
+
+def policies(folder: Path) -> list[np.ndarray]:
+    """Each game's policy under a model; what it gives to no answer of the game is lost."""
+    policy = PolicyStore(ModelSource(folder)).open(folder)
+    found = []
+    for prompt, P in games().items():
+        answers = [tuple(policy.tokenizer(a, add_special_tokens=False)["input_ids"]) for a in ANSWERS[: len(P)]]
+        found.append(np.exp(policy.score_groups([(policy.encoder(Prompt.of_text(prompt)), answers)])[0]))
+    return found
 
 
 def _skewed(n: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from comal.cli.completion import recipes
+from comal.cli.display.calibration import size
 from comal.cli.in_effect import refuse_given
 from comal.recipes import DEFAULT_RECIPE
 
@@ -121,19 +122,19 @@ def _memory(needed: dict[str, int] | None) -> list[tuple[str, str]]:
     if needed is None:
         return [("memory a device", "not known without the model's config")]
     shards = needed["shards"]
-    scorer = f"scorer {_size(needed['scorer'])}"
-    drawn = [f"policy {_size(needed['weights'])}", scorer, f"keys and values of answers {_size(needed['answers'])}"]
+    scorer = f"scorer {size(needed['scorer'])}"
+    drawn = [f"policy {size(needed['weights'])}", scorer, f"keys and values of answers {size(needed['answers'])}"]
     trained = [
-        f"policy {_size(needed['weights'] // shards)}",
+        f"policy {size(needed['weights'] // shards)}",
         *([scorer] if shards == 1 else []),
-        f"gradients and optimiser {_size((needed['gradients'] + needed['optimizer']) // shards)}",
-        f"activations {_size(needed['activations'])}",
+        f"gradients and optimiser {size((needed['gradients'] + needed['optimizer']) // shards)}",
+        f"activations {size(needed['activations'])}",
     ]
     split = "" if shards == 1 else f", in {shards} shards"
     return [
-        ("memory a device, about", f"{_size(needed['peak'])} (a local judge's own comes on top)"),
-        ("  sampling and scoring", f"{_size(needed['sampling'])} ({', '.join(drawn)})"),
-        (f"  training{split}", f"{_size(needed['training'])} ({', '.join(trained)})"),
+        ("memory a device, about", f"{size(needed['peak'])} (a local judge's own comes on top)"),
+        ("  sampling and scoring", f"{size(needed['sampling'])} ({', '.join(drawn)})"),
+        (f"  training{split}", f"{size(needed['training'])} ({', '.join(trained)})"),
     ]
 
 
@@ -171,8 +172,4 @@ def _spend(use: str, cost: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bytes(count: int | None) -> str:
-    return " (size not known without the model's config)" if count is None else f", about {_size(count)}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+    return " (size not known without the model's config)" if count is None else f", about {size(count)}"

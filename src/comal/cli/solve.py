@@ -80,8 +80,10 @@ def solve(
     from comal.resolve import resolve_algorithm
 
     given = parse_overrides(settings or [])
-    algorithm = algorithm or ("comal" if given else _DEFAULT)
-    rule = None if algorithm == _DEFAULT else resolve_algorithm(given | {"name": algorithm}, "algorithm")
+    if algorithm is None and given:
+        algorithm = "comal"
+    rule = None if algorithm is None else resolve_algorithm(given | {"name": algorithm}, "algorithm")
+    algorithm = algorithm or _DEFAULT
     initial = None if start is None else parse_policy(start)
     if answers_shown is not None:
         from comal.cli.populations import solution as of_population

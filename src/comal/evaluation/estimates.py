@@ -27,7 +27,8 @@ SHARE: Bounds = (0.0, 1.0)
 """Of a win rate, or any other share."""
 DIFFERENCE: Bounds = (-1.0, 1.0)
 """Of the difference of two shares."""
-_INVENTED = 2  # at either bound
+INVENTED = 4
+"""Values invented for an interval, half of them at either bound."""
 _ROUNDING = 1e-9
 
 
@@ -97,7 +98,7 @@ def pooled_interval(values: Floats, bounds: Bounds, level: float = 0.95) -> tupl
     """As `mean_interval`, of values whose mean has bounds that single ones may be beyond, such as a jackknife's."""
     least, most = bounds
     mean = min(max(float(values.mean()), least), most)
-    padded = np.concatenate([values, np.repeat([least, most], _INVENTED)])
+    padded = np.concatenate([values, np.repeat([least, most], INVENTED // 2)])
     centre, reach = float(padded.mean()), _reach(padded, level)
     return max(least, min(mean, centre - reach)), min(most, max(mean, centre + reach))
 

@@ -33,12 +33,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from comal.algorithms.base import Algorithm, CentralStep, Polish, Program, SolveLP
 from comal.games.game import Floats
-from comal.games.newton import solve_each
-from comal.games.payoffs import Payoffs
+from comal.games.newton import games_at_a_time, solve_each
+from comal.games.payoffs import Games, Payoffs
 
 _CENTRED = 0.1, 10.0  # products p s that far from their mean, in multiples of it, are pulled back by a second corrector
 _BACK = 0.99  # of the way to the boundary
@@ -47,7 +46,6 @@ _LAPACK_FROM = 24  # answers; for less, factorising anew in one call is faster t
 _WORTH_SCIPY = 1e8  # numbers³ of all games; less is done before SciPy's linear algebra is imported
 _TINY = 1e-200  # stands for the size of payoffs that are all 0
 _EXHAUSTED = 1e-20  # of a probability times a slack, for payoffs of size 1: the gap has long been rounding alone
-_CACHED = 2**18  # numbers; as many games at a time as have their matrices stay in the processor's cache
 
 
 # Games of 2 to 1000 answers need 3 to 20; beyond this, rounding is in the way.
@@ -84,7 +82,7 @@ class CentralPoint:
     slack: Floats
     payoff: Floats
 
-    def of(self, games: slice | NDArray[np.bool_]) -> CentralPoint:
+    def of(self, games: Games) -> CentralPoint:
         """The points of some of the games."""
         return CentralPoint(self.policy[games], self.slack[games], self.payoff[games])
 
@@ -100,7 +98,7 @@ def central_start(payoffs: Payoffs, policy: Floats) -> CentralPoint:
 def central_step(payoffs: Payoffs, point: CentralPoint) -> CentralPoint:
     """The next points near the central path; a game whose numbers no longer suffice for a step stays where it is."""
     B, n = point.policy.shape
-    size = max(1, _CACHED // payoffs.numbers)
+    size = games_at_a_time(payoffs.numbers)
     factorise = _by_lapack if n >= _LAPACK_FROM and B * n**3 >= _WORTH_SCIPY else _by_numpy
     workspace = np.empty((min(B, size), n, n))  # one for all: fresh memory costs as much as a step's equations
     parts = []

@@ -8,12 +8,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from comal.errors import ConfigError, GameError, near_match
 from comal.games.game import Floats, PreferenceGame
+
+T = TypeVar("T")
 
 
 def paper() -> PreferenceGame:
@@ -118,24 +120,29 @@ def named_game(spec: str) -> PreferenceGame:
     Raises:
         ConfigError: unknown name, parameter or value.
     """
-    name, _, rest = spec.partition(":")
-    if name not in NAMED:
-        raise ConfigError("game", f"`{name}` is neither a named game nor a file.{near_match(name, NAMED)}")
-    make = NAMED[name]
-    values = arguments(rest, f"game {name}", inspect.signature(make).parameters)
-    try:
-        game = make(**values)
-    except (ValueError, GameError) as error:
-        raise ConfigError(f"game {spec}", str(error)) from error
+    game = made(spec, NAMED, "game")
     return PreferenceGame(game.P, game.labels, spec, game.citation)
 
 
-def arguments(text: str, place: str, takes: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """The keywords in `key=value,key=value`, as the types of their defaults.
+def made(spec: str, makers: Mapping[str, Callable[..., T]], kind: str) -> T:
+    """What the maker called `name` makes of the keywords in `name:key=value,key=value`.
 
     Raises:
-        ConfigError: unknown parameter or value.
+        ConfigError: unknown name, parameter or value.
     """
+    name, _, rest = spec.partition(":")
+    if name not in makers:
+        raise ConfigError(kind, f"`{name}` is neither a named {kind} nor a file.{near_match(name, makers)}")
+    make = makers[name]
+    values = _arguments(rest, f"{kind} {name}", inspect.signature(make).parameters)
+    try:
+        return make(**values)
+    except (ValueError, GameError) as error:
+        raise ConfigError(f"{kind} {spec}", str(error)) from error
+
+
+def _arguments(text: str, place: str, takes: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The keywords, as the types of their defaults."""
     values: dict[str, Any] = {}
     for item in filter(None, text.split(",")):
         key, equals, value = item.partition("=")

@@ -20,7 +20,7 @@ from comal.games.game import Floats
 from comal.games.measures import kl, log_normalise, product
 
 _LARGEST_RISE = 8.0  # of a log-probability in one Newton step: eˣ makes longer steps worthless
-_CACHED = 2**18  # numbers; as many games at a time as have their matrices stay in the processor's cache
+_CACHED = 2**18  # numbers
 _TINY = float(np.finfo(np.float64).tiny)
 _NEGLIGIBLE = 1e-40  # answers less likely than this do not move the others, so they stay out of the linear system
 
@@ -167,7 +167,7 @@ def polish(A: Floats, policy: Floats, payoff: Floats, games: NDArray[np.intp] | 
     doubt = np.abs(np.log(np.maximum(policy[games], _TINY)) - np.log(np.maximum(-payoff[games], _TINY)))
     even = np.flatnonzero(support.sum(axis=1) % 2 == 0)
     support[even, doubt[even].argmin(axis=1)] ^= True
-    size = max(1, _CACHED // A.shape[-1] ** 2)
+    size = games_at_a_time(A.shape[-1] ** 2)
     for i in range(0, len(games), size):
         some = slice(i, i + size)
         candidates[games[some]] = _even_bets(A, games[some], support[some])
@@ -199,6 +199,11 @@ def _even_bets(A: Floats, games: NDArray[np.intp], support: NDArray[np.bool_]) -
     np.put_along_axis(rows, answers[usable], mass[usable] / total[usable], axis=1)
     policies[usable] = rows
     return policies
+
+
+def games_at_a_time(numbers: int) -> int:
+    """As many as have their matrices, of so many numbers a game, stay in the processor's cache; 1 at least."""
+    return max(1, _CACHED // numbers)
 
 
 def solve_each(matrix: Floats, right: Floats) -> Floats:

@@ -50,7 +50,7 @@ class Solution:
         converged: whether every gap is at most the one asked for.
         products: matrix-vector products made (a product with all games of a batch counts once).
         steps: instructions of the program carried out.
-        linear_solves: of Newton's method.
+        linear_solves: of Newton's method and along the central path, of the game that needed most.
         lp_solves: linear programs, 0 unless the automatic path fell back to them.
         seconds: time taken.
         trajectory: None unless recorded.

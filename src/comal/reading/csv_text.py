@@ -42,9 +42,17 @@ def csv_table(text: str, place: str) -> list[tuple[str, dict[str, str]]]:
     """The rows below a header, by column name, each with its place. Columns without a name are let pass.
 
     Raises:
-        DataError: as `csv_rows`; a name that is there twice, or a row that has not as many fields as the header.
+        DataError: as `csv_rows` and `named_cells`.
     """
-    rows = csv_rows(text, place)
+    return named_cells(csv_rows(text, place), place)
+
+
+def named_cells(rows: list[tuple[int, list[str]]], place: str) -> list[tuple[str, dict[str, str]]]:
+    """The same, of a text's `csv_rows`.
+
+    Raises:
+        DataError: no rows, a name that is there twice, or a row that has not as many fields as the header.
+    """
     if not rows:
         raise DataError(place, "the file has no rows")
     (_, header), *rows = rows

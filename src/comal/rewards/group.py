@@ -63,6 +63,11 @@ class GroupReward:
         """Whether there is no reward."""
         return self.win_rates[0] is None
 
+    @property
+    def numbers(self) -> list[float]:
+        """For trainers that know only numbers: a masked group's are all 1/2, as any group's mean, so no advantage."""
+        return [0.5 if rate is None else rate for rate in self.win_rates]
+
 
 class GroupWinRate:
     """(prompt, K answers) -> K win rates, fairly asked, kept and budgeted as in a run.
@@ -179,17 +184,6 @@ class GroupWinRate:
         first = GroupReward(rates[0], oracle.stats, oracle.reasons)
         return [first, *(GroupReward(rates[number]) for number in range(1, len(prompts)))]
 
-    def compare(self, prompt: str, first: str, second: str) -> tuple[float | None, OracleStats]:
-        """Pr(first ≻ second), both orders asked, None without a verdict; and what was asked for it.
-
-        Raises:
-            JudgeError: as `group`.
-        """
-        oracle = SharedOracle(self._shared(), 1.0 if self.on_failure == "mask" else 0.0)
-        table = cross(oracle, [prompt], [[first]], [[second]])[0]
-        verdict = float(table[0, 0])
-        return (verdict if np.isfinite(verdict) else None), oracle.stats
-
     def spent(self) -> Spend | None:
         """What the judge has spent, as its file counts it; None where nothing is metered."""
         return self._shared().spent()
@@ -225,6 +219,19 @@ class GroupWinRate:
         content = json.dumps([self.seed, prompt, list(answers), opponents if opponents is None else list(opponents)])
         seed = int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
         return pairs_to_ask(answers, opponents, k, seed)
+
+
+def read_comparisons(text: str, place: str) -> Literal["all"] | int:
+    """`all` or how many others each answer meets, from an option's or a variable's text.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if text == "all":
+        return "all"
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(place, f"need `all` or a number from 1, got `{text}`")
+    return int(text)
 
 
 def _with_budget(judge: Judge, budget: Mapping[str, float] | None) -> Judge:

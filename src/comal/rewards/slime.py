@@ -16,14 +16,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from comal.errors import ConfigError
-from comal.rewards.group import GroupWinRate
+from comal.rewards.group import GroupWinRate, read_comparisons
 from comal.rewards.texts import answer_text, prompt_text
-
-MASKED = 0.5
-"""Every sample's reward in a masked group: what any group's win rates average to."""
 
 
 async def win_rate(args: Any, samples: Sequence[Any], **_: Any) -> list[float]:  # noqa: ARG001  slime's signature
@@ -41,7 +38,7 @@ async def win_rate(args: Any, samples: Sequence[Any], **_: Any) -> list[float]: 
         sample.metadata["win_rate_masked"] = group.masked
         if group.masked:
             sample.remove_sample = True
-    return [MASKED if rate is None else rate for rate in group.win_rates]
+    return group.numbers
 
 
 @functools.cache
@@ -49,8 +46,5 @@ def _reward() -> GroupWinRate:
     judge = os.environ.get("COMAL_JUDGE", "")
     if not judge:
         raise ConfigError("COMAL_JUDGE", "the environment names no judge; set it to a file such as judge.yaml")
-    wanted = os.environ.get("COMAL_COMPARISONS", "all")
-    if wanted != "all" and not wanted.isdecimal():
-        raise ConfigError("COMAL_COMPARISONS", f"need `all` or a number from 1, got `{wanted}`")
-    comparisons: Literal["all"] | int = "all" if wanted == "all" else int(wanted)
+    comparisons = read_comparisons(os.environ.get("COMAL_COMPARISONS", "all"), "COMAL_COMPARISONS")
     return GroupWinRate(judge, comparisons, os.environ.get("COMAL_CACHE") or "shared")

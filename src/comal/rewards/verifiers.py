@@ -16,9 +16,6 @@ from typing import Any
 from comal.rewards.group import GroupWinRate
 from comal.rewards.texts import Written, answer_text, prompt_text
 
-MASKED = 0.5
-"""Every answer's reward in a masked group: what any group's win rates average to."""
-
 
 def group_reward(reward: GroupWinRate) -> Any:
     """The function for `vf.Rubric(funcs=[...])`; it is called `win_rate` in the metrics."""
@@ -32,6 +29,6 @@ def group_reward(reward: GroupWinRate) -> Any:
         group = await reward.group_async(prompt_text(prompts[0]), answers)
         for state in states:
             state["win_rate_masked"] = group.masked
-        return [MASKED if rate is None else rate for rate in group.win_rates]
+        return group.numbers
 
     return win_rate

@@ -61,7 +61,15 @@ def test_no_verdict_is_masked_and_no_error(client):
     status, said = client.post("/v1/group", {"prompt": "x", "answers": ["a", "mute"]})
     assert (status, said["win_rates"], said["masked"]) == (200, [None, None], True)
     assert said["reasons"] == {"not said": 2}
-    assert client.post("/v1/compare", PAIR | {"second": "mute"})[1]["probability"] is None
+
+
+def test_no_verdict_on_a_comparison_is_none_and_its_reasons_are_counted():
+    with reward_server(GroupWinRate(Table(CYCLE, silent=("mute",)), comparisons=2)) as (client, _):
+        status, said = client.post("/v1/compare", PAIR | {"second": "mute"})
+        assert (status, said["probability"]) == (200, None)
+        lines = client.get("/metrics")[1].splitlines()
+        assert 'comal_failures_total{reason="not said"} 2.0' in lines
+        assert "comal_masked_groups_total 0.0" in lines
 
 
 def test_a_comparison(client):

@@ -45,8 +45,8 @@ def show(console: Console, found: dict[str, Any]) -> None:
         lines.add_row(f"{name}, a token", f"{1e6 * spent['seconds']:,.1f} µs")
     each = "each of " if memory["processes"] > 1 else ""
     owner = f"{each}{memory['processes']} process" + ("es" if memory["processes"] > 1 else "")
-    lines.add_row("most memory held", f"{_size(memory['peak'])} ({memory['of']}; {owner})")
-    lines.add_row("disk, up to", _size(found["disk"]["total"]))
+    lines.add_row("most memory held", f"{size(memory['peak'])} ({memory['of']}; {owner})")
+    lines.add_row("disk, up to", size(found["disk"]["total"]))
     money = found["money"]
     if money["machine"] is not None:
         lines.add_row("money for the machine", f"{money['machine']:,.2f}")
@@ -67,5 +67,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes, in GiB or MiB."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -47,14 +47,12 @@ def serve(
     """
     from comal.cli.judge_spec import build_judge
     from comal.errors import ConfigError
-    from comal.rewards.group import GroupWinRate
+    from comal.rewards.group import GroupWinRate, read_comparisons
 
     try:
         from comal.rewards.server.requests import Limits
         from comal.rewards.server.serve import serve as run
     except ModuleNotFoundError as error:
         raise ConfigError("serve", f"needs {error.name}; pip install 'comal[serve]'") from error
-    if comparisons != "all" and not (comparisons.isdecimal() and int(comparisons)):
-        raise ConfigError("--comparisons", f"need `all` or a number from 1, got `{comparisons}`")
-    reward = GroupWinRate(build_judge(judge), "all" if comparisons == "all" else int(comparisons), cache or "shared")
+    reward = GroupWinRate(build_judge(judge), read_comparisons(comparisons, "--comparisons"), cache or "shared")
     run(reward, host, port, Limits(groups, waiting, max_answers, max_body), lambda url: typer.echo(url, err=True))

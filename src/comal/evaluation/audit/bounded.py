@@ -15,7 +15,8 @@ from scipy import stats
 
 from comal.evaluation.estimates import SHARE, Estimate, mean_interval
 
-_INVENTED = 2
+INVENTED = 2
+"""Values invented for a test, as they would be if the null held."""
 
 
 def mean_exceeds(values: ArrayLike, bound: float) -> float:
@@ -33,9 +34,9 @@ def mean_exceeds(values: ArrayLike, bound: float) -> float:
             return 1.0
     if np.isin(kept, (0.0, 1.0)).all():
         return float(stats.binom.sf(kept.sum() - 1, len(kept), bound))
-    n = len(kept) + _INVENTED
-    mean = (kept.sum() + _INVENTED * bound) / n
-    squares = ((kept - mean) ** 2).sum() + _INVENTED * (bound * (1 - bound) + (bound - mean) ** 2)
+    n = len(kept) + INVENTED
+    mean = (kept.sum() + INVENTED * bound) / n
+    squares = ((kept - mean) ** 2).sum() + INVENTED * (bound * (1 - bound) + (bound - mean) ** 2)
     stderr = math.sqrt(squares / (n - 1) / n)
     return float(stats.t.sf((mean - bound) / stderr, df=n - 1))
 

@@ -25,14 +25,14 @@ import numpy as np
 
 from comal.errors import DataError, near_match
 from comal.evaluation.audit.asking import AnswerSets
-from comal.evaluation.audit.generic import read_annotations, read_verdicts
+from comal.evaluation.audit.generic import objects, read_annotations, read_verdicts
 from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.tools import Grades, ToolVerdicts, read_tool, tool_of
 from comal.evaluation.audit.verdicts import Row, Verdicts
 from comal.evaluation.crossplay.alpaca_eval import KEYS, parse_outputs
 from comal.games.game import PreferenceGame
 from comal.games.io import read_table
-from comal.reading.csv_text import csv_rows, csv_table
+from comal.reading.csv_text import csv_rows, named_cells
 from comal.reading.json_text import parse_json, parse_json_lines
 from comal.reading.questions import require_whole, with_input
 from comal.reading.text import read_text
@@ -118,16 +118,17 @@ def read_source(path: Path, table: Table = PLAIN) -> Source:
     if path.is_dir():
         raise DataError(str(path), "this folder holds no run; name a file in it")
     name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".csv") and (tool := tool_of(_header(path))):
-        return _of_tool(read_tool(tool, path, csv_table(read_text(path), str(path)), table.grades), path)
+    if name.endswith(".csv"):
+        cells = csv_rows(read_text(path), str(path))
+        if cells and (tool := tool_of([column.strip() for column in cells[0][1]])):
+            return _of_tool(read_tool(tool, path, named_cells(cells, str(path)), table.grades), path)
     if name.endswith((".csv", ".npy")):
         return _table(path, None, table)
     if name.endswith(".jsonl"):
-        text = read_text(path)
-        lines = parse_json_lines(text, str(path))
+        lines = parse_json_lines(read_text(path), str(path))
         if lines and isinstance(lines[0][1], Mapping) and (tool := tool_of(list(lines[0][1]))):
-            return _of_tool(read_tool(tool, path, _objects(lines), table.grades), path)
-        return Source(verdicts=read_verdicts(path, text))
+            return _of_tool(read_tool(tool, path, objects(lines), table.grades), path)
+        return Source(verdicts=read_verdicts(path, objects(lines)))
     if not name.endswith(".json"):
         raise DataError(str(path), "an audit reads .json, .jsonl (both also .gz), .csv and .npy files, and run folders")
     content = parse_json(read_text(path), str(path))
@@ -154,19 +155,6 @@ def read_source(path: Path, table: Table = PLAIN) -> Source:
         f"{path}[0]",
         f"keys {', '.join(unknown) or 'none'} are of no known format.{near_match(''.join(unknown[:1]), _KEYS)}",
     )
-
-
-def _header(path: Path) -> list[str]:
-    """The names of a CSV's columns, if it has any."""
-    rows = csv_rows(read_text(path), str(path))
-    return [name.strip() for name in rows[0][1]] if rows else []
-
-
-def _objects(lines: Sequence[tuple[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    for place, row in lines:
-        if not isinstance(row, Mapping):
-            raise DataError(place, f"expected an object, got {str(row)[:40]!r}")
-    return list(lines)
 
 
 def _of_tool(found: ToolVerdicts, path: Path) -> Source:

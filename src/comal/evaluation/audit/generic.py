@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ import numpy as np
 
 from comal.errors import DataError
 from comal.evaluation.audit.verdicts import Row, Verdicts
-from comal.reading.json_text import parse_json_lines
 from comal.reading.questions import require_whole, with_input
 
+Rows = Sequence[tuple[str, Mapping[str, Any]]]
+"""Objects, each with its place."""
 _ALIASES = {
     "prompt": "prompt_id",
     "instruction": "prompt_id",
@@ -51,13 +52,25 @@ _QUESTION = (
 )  # fmt: skip
 
 
-def read_verdicts(path: Path, text: str) -> Verdicts:
-    """The verdicts in a file's text; people's labels become the rater `label`.
+def objects(rows: Sequence[tuple[str, Any]]) -> Rows:
+    """Rows with their places, which are objects.
 
     Raises:
-        DataError: a broken line, a missing, misspelt or contradictory key, a value out of range, or one system only.
+        DataError: one that is not.
     """
-    return _read(path, parse_json_lines(text, str(path)))
+    for place, row in rows:
+        if not isinstance(row, Mapping):
+            raise DataError(place, f"expected an object, got {str(row)[:40]!r}")
+    return rows
+
+
+def read_verdicts(path: Path, rows: Rows) -> Verdicts:
+    """The verdicts in a file's rows; people's labels become the rater `label`.
+
+    Raises:
+        DataError: a missing, misspelt or contradictory key, a value out of range, or one system only.
+    """
+    return verdicts_of(path, ((place, _canonical(row, place)) for place, row in rows))
 
 
 def read_annotations(path: Path, rows: Sequence[Any]) -> Verdicts:
@@ -80,10 +93,10 @@ def read_annotations(path: Path, rows: Sequence[Any]) -> Verdicts:
                     continue
                 seen.add(key)
         kept.append((f"{path}[{number}]", row))
-    return _read(path, kept)
+    return read_verdicts(path, objects(kept))
 
 
-def verdicts_of(path: Path, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Verdicts:
+def verdicts_of(path: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Verdicts:
     """The verdicts in rows under the names above, each with its place; other keys are let pass.
 
     Raises:
@@ -92,15 +105,6 @@ def verdicts_of(path: Path, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Ve
     reader = _Reader()
     for place, row in rows:
         reader.add(row, place)
-    return reader.verdicts(path)
-
-
-def _read(path: Path, rows: Sequence[tuple[str, Any]]) -> Verdicts:
-    reader = _Reader()
-    for place, row in rows:
-        if not isinstance(row, Mapping):
-            raise DataError(place, f"expected an object, got {str(row)[:40]!r}")
-        reader.add(_canonical(row, place), place)
     return reader.verdicts(path)
 
 

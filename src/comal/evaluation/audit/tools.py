@@ -24,10 +24,8 @@ from typing import Any, Final
 import numpy as np
 
 from comal.errors import DataError, near_match
-from comal.evaluation.audit.generic import verdicts_of
+from comal.evaluation.audit.generic import Rows, verdicts_of
 from comal.evaluation.audit.verdicts import Row, Verdicts
-
-Rows = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)

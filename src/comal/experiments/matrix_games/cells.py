@@ -251,7 +251,7 @@ def _exact(game: PreferenceGame, rule: Algorithm, products: int) -> tuple[NDArra
     marks = np.unique(np.geomspace(1, products, _MARKS).astype(np.int64))
     rows = []
     for P in game.P:
-        # with the table at hand the default is another program, which needs no settings either
+        # with the table at hand COMAL without settings is another program
         exact = COMAL() if isinstance(rule, SampledCOMAL) else rule
         trajectory = solve(PreferenceGame(P), exact, 1e-12, products, None, "gaps").trajectory
         assert trajectory is not None

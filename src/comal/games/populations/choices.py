@@ -25,14 +25,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from comal.games.game import Floats
+from comal.games.payoffs import Games
 
-Games: TypeAlias = slice | NDArray[np.bool_]
 _STEP = 0.25  # of the trapezoidal rule: its error is about exp(−π² / step), 1e-17
 _NOTHING = 38.0  # exp(−38) is below rounding
 MOST_SPREAD = 500.0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
-from comal.errors import ConfigError, GameError, near_match
-from comal.games.named import arguments
+from comal.games.named import made
 from comal.games.populations.population import PopulationGame
 
 _COLLAPSE = "Cai & Zheng 2026, arXiv 2601.08777, where the Nash policy collapses to the majority's answer"
@@ -67,20 +66,7 @@ def named_population(spec: str) -> PopulationGame:
     Raises:
         ConfigError: unknown name, parameter or value.
     """
-    name, _, rest = spec.partition(":")
-    if name not in NAMED_POPULATIONS:
-        raise ConfigError(
-            "population", f"`{name}` is neither a named population nor a file.{near_match(name, NAMED_POPULATIONS)}"
-        )
-    make = NAMED_POPULATIONS[name]
-    values = arguments(rest, f"population {name}", inspect.signature(make).parameters)
-    try:
-        found = make(**values)
-    except (ValueError, GameError) as error:
-        raise ConfigError(f"population {spec}", str(error)) from error
-    return PopulationGame(
-        found.utilities, found.weights, found.temperature, 1, found.labels, name=spec, citation=found.citation
-    )
+    return replace(made(spec, NAMED_POPULATIONS, "population"), name=spec)
 
 
 def _check_sizes(users: int, answers: int) -> None:

@@ -37,7 +37,8 @@ from numpy.typing import ArrayLike
 
 from comal.errors import GameError, near_match
 from comal.games.game import Floats, PreferenceGame
-from comal.games.populations.choices import MOST_SPREAD, Choices, Games, PlackettLuce, Rankings
+from comal.games.payoffs import Games
+from comal.games.populations.choices import MOST_SPREAD, Choices, PlackettLuce, Rankings
 
 MOST_SHOWN = 1000
 """Answers shown at once."""

@@ -114,11 +114,13 @@ class RewardServer:
 
     async def _compare(self, request: Request) -> Response:
         question = await read_question(request, CompareQuestion, self._limits)
-        probability, counts = await self._judged(
-            lambda: self._reward.compare(question.text, question.first, question.second)
-        )
-        self._metrics.judged(counts, {}, masked=False)
-        return JSONResponse({"probability": probability, "verdicts": _verdicts(counts), "spend": await self._spend()})
+        found = await self._judged(lambda: self._reward.group(question.text, [question.first], [question.second]))
+        self._metrics.judged(found.counts, found.reasons, masked=False)
+        return JSONResponse({
+            "probability": found.win_rates[0],
+            "verdicts": _verdicts(found.counts),
+            "spend": await self._spend(),
+        })  # fmt: skip
 
     async def _gym(self, request: Request) -> Response:
         question = await read_question(request, GymQuestion, self._limits)
@@ -144,14 +146,11 @@ class RewardServer:
                 if self._stopping:
                     raise RefusedError(503, "server", "is stopping")
                 with metrics.judging.track_inprogress():
-                    return await self._in_thread(work)
+                    return await asyncio.get_running_loop().run_in_executor(self._threads, work)
             finally:
                 self._turns.release()
         finally:
             self._present -= 1
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _spend(self) -> dict[str, Any] | None:
         spent = await asyncio.to_thread(self._reward.spent)

@@ -32,12 +32,9 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from comal.evaluation.audit.bounded import prompt_means
+from comal.evaluation.audit import bounded
 from comal.evaluation.audit.verdicts import Floats, Row, Verdicts, mean_of_few
-from comal.evaluation.estimates import Estimate
-
-_INVENTED_FOR_INTERVAL = 4
-_INVENTED_FOR_TEST = 2
+from comal.evaluation.estimates import INVENTED, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ def information(verdicts: Verdicts) -> Information | None:
         back = np.array([mean_of_few(b) for _, _, b in both]) - 0.5
         bias = (forth - back) / 2
         around = [(_square(f) + _square(b)) / 2 for _, f, b in both]
-        mean_bias = float(prompt_means(prompts, bias).mean())
+        mean_bias = float(bounded.prompt_means(prompts, bias).mean())
         # The product's mean with the measured π taken out, and what each prompt's own bias adds to it.
         products = forth * back + 2 * mean_bias * bias - mean_bias**2
         return _of_products("orders", prompts, products, around)
@@ -107,16 +104,16 @@ def _square(values: Sequence[float]) -> float:
 def _of_products(
     between: Literal["orders", "repeats"], prompts: Sequence[int], products: Floats, around: Sequence[float]
 ) -> Information | None:
-    explained, whole = prompt_means(prompts, products), prompt_means(prompts, around)
+    explained, whole = bounded.prompt_means(prompts, products), bounded.prompt_means(prompts, around)
     if not whole.any():
         return None
     share = float(explained.mean() / whole.mean())
     residual = (explained - share * whole) / whole.mean()
-    low, high, _ = _reach(residual, _INVENTED_FOR_INTERVAL, 0.975, share)
-    _, at_most, spread = _reach(residual, _INVENTED_FOR_INTERVAL, 0.95, share)
-    n = len(residual) + _INVENTED_FOR_TEST
+    low, high, _ = _reach(residual, 0.975, share)
+    _, at_most, spread = _reach(residual, 0.95, share)
+    n = len(residual) + bounded.INVENTED
     # Under the null the share is 0; the invented ones are then -1 and 1.
-    deviation = math.sqrt((float((residual**2).sum()) + _INVENTED_FOR_TEST) / (n - 1))
+    deviation = math.sqrt((float((residual**2).sum()) + bounded.INVENTED) / (n - 1))
     t = share * len(residual) / n / (deviation / math.sqrt(n))
     return Information(
         between,
@@ -128,9 +125,9 @@ def _of_products(
     )
 
 
-def _reach(residual: Floats, invented: int, level: float, share: float) -> tuple[float, float, float]:
+def _reach(residual: Floats, level: float, share: float) -> tuple[float, float, float]:
     """Both ends for the share, within [-1, 1], and the standard deviation over prompts, those invented included."""
-    n = len(residual) + invented
-    deviation = math.sqrt((float((residual**2).sum()) + invented) / (n - 1))
+    n = len(residual) + INVENTED
+    deviation = math.sqrt((float((residual**2).sum()) + INVENTED) / (n - 1))
     reach = float(stats.t.ppf(level, df=n - 1)) * deviation / math.sqrt(n)
     return max(-1.0, share - reach), min(1.0, share + reach), deviation

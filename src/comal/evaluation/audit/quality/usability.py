@@ -38,9 +38,9 @@ from comal.evaluation.audit.agreement import Agreement
 from comal.evaluation.audit.quality.consistency import SelfConsistency
 from comal.evaluation.audit.quality.information import Information
 from comal.evaluation.audit.quality.position import PositionBias
+from comal.evaluation.audit.structure import LEVEL
 from comal.evaluation.estimates import Estimate
 
-LEVEL = 0.05
 WEAK = 0.1
 """Win rates within this of 1/2 are let pass."""
 SEEN = 0.5
