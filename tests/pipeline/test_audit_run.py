@@ -60,7 +60,19 @@ def test_before_the_end_the_start_answers_for_itself(folder):
     found = audit_run(folder)
     assert found.structure is None
     assert (found.verdict, found.prompt_cycles.prompts) == ("cyclic", 20)
-    samples(folder / "evaluation" / "validation-start.parquet", *[["Return it.", "Return that."]] * 8)
+    samples(folder / "evaluation" / "validation-start.parquet", *[list(STYLES)] * 8)
+    assert len(run_answers(folder).prompts) == 8
+
+
+def test_two_answers_to_a_prompt_hide_no_cycle_among_three(folder):
+    samples(folder / "comal" / "steps" / "00000" / "samples.parquet", *[list(STYLES)] * 20)
+    samples(folder / "evaluation" / "validation-start.parquet", *[list(STYLES[:2])] * 8)
+    assert audit_run(folder).verdict == "cyclic"
+
+
+def test_two_answers_are_asked_about_where_no_prompt_has_more(folder):
+    samples(folder / "comal" / "steps" / "00000" / "samples.parquet", *[list(STYLES[:2])] * 20)
+    samples(folder / "evaluation" / "validation-start.parquet", *[list(STYLES[:2])] * 8)
     assert len(run_answers(folder).prompts) == 8
 
 

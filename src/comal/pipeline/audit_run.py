@@ -17,11 +17,14 @@ PROMPTS = 100
 ANSWERS = 2
 """Answers of each policy that are compared, and prompts on which: the cost grows with the square of the first."""
 
+_TRIPLE = 3
+
 
 def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) -> AnswerSets:
     """Stored answers of a run: of every method's last policy to the test prompts; before there are any, of the start.
 
-    Answers of the start are the more varied ones, and a judge's cycles show on answers that differ.
+    Answers of the start are the more varied ones, and a judge's cycles show on answers that differ. Three answers to a
+    prompt can go round, two cannot: the validation prompts' are passed over where they are fewer than the first step's.
 
     Args:
         folder: of the run.
@@ -40,7 +43,7 @@ def run_answers(folder: Path, prompts: int = PROMPTS, answers: int = ANSWERS) ->
     drawn = [path for path in [run.validation_answers, *run.step_samples()] if path.is_file()]
     if not drawn:
         raise RunError(str(folder), "the run has not sampled any answers yet; continue it with `comal run`")
-    groups = _groups(drawn[0])
+    groups = max(map(_groups, drawn[:2]), key=lambda found: min(_TRIPLE, *(len(g) for g in found.values())))
     kept = dict(list(groups.items())[:prompts])
     most = max(len(group) for group in kept.values())
     texts = tuple((*group, *[None] * (most - len(group))) for group in kept.values())

@@ -7,9 +7,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
+import torch
 from rich.console import Console
 
+import gguf_files
+import tiny_models
 import tiny_run
 from comal.cli.display.calibration import duration, show
 from comal.errors import ConfigError
@@ -21,6 +25,7 @@ from comal.pipeline.cost.start import prepare
 from comal.pipeline.cost.unit_cost import UnitCost
 from comal.pipeline.cost.work import UNITS
 from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.policies.loading import load_causal_lm
 from comal.recipes.load import validate
 from command_line import comal, refused
 
@@ -170,3 +175,26 @@ def test_an_engine_that_is_not_measured_is_refused(recipe: ResolvedRecipe, tmp_p
     with pytest.raises(ConfigError, match=r"--calibrate: the engine `vllm` is not measured.*engine=transformers"):
         measured(other, tmp_path, Ticking(), seconds=0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["gguf", "adapter"])
+def test_a_start_that_a_run_makes_on_disk_is_made_to_be_measured(kind: str, tmp_path: Path) -> None:
+    """The untouched adapter changes nothing, so that both are the model that they were made of."""
+    model = tiny_models.save_causal_lm(tmp_path / "model", layers=1)
+    if kind == "gguf":
+        named = gguf_files.write(model, tmp_path / "tiny.gguf")
+    else:
+        named = tmp_path / "adapter"
+        adapted = peft.get_peft_model(
+            load_causal_lm(model, torch.float32), peft.LoraConfig(r=2, target_modules="all-linear")
+        )
+        adapted.save_pretrained(str(named))
+    values = tiny_run.values(tmp_path)
+    del values["supervised"]
+    values["policy"] = {"model": str(named), "max_prompt_tokens": 32, "max_new_tokens": 2}
+    start = prepare(tmp_path / "calibrate", validate(values))
+    opened = start.store.open(start.store.initial)
+    weights = load_causal_lm(model, torch.float32).state_dict()
+    assert weights.keys() == opened.model.state_dict().keys()
+    for name, value in opened.model.state_dict().items():
+        torch.testing.assert_close(value, weights[name])

@@ -15,12 +15,16 @@ from typing import TypeVar
 import numpy as np
 
 from comal.errors import ConfigError
+from comal.models.gguf import is_gguf
 from comal.pipeline.data.fit import encoder_of, fit_pairs, fit_prompts, require_positions
 from comal.pipeline.data.prompts import Pair, PromptSplits, load_pairs, split_prompts
 from comal.pipeline.disk.layout import HomeFolder
+from comal.pipeline.run.dequantised import make_dequantised, with_model
 from comal.pipeline.run.resources import open_store
+from comal.pipeline.run.start import merge_start
 from comal.pipeline.step.samples import Samples
 from comal.pipeline.training.supervised import scratch_model, scratch_tokenizer
+from comal.policies.adapter_folder import architecture_of
 from comal.policies.base import Completion, Prompt
 from comal.policies.store import PolicyStore
 from comal.policies.transformers import TransformersPolicy
@@ -52,21 +56,27 @@ def prepare(folder: Path, recipe: Recipe) -> Start:
         ConfigError: the model lies on a hub and not on this machine.
         ComalError: anything wrong with data or model.
     """
+    home = HomeFolder(folder)
+    if recipe.policy.model is not None and is_gguf(recipe.policy.model):
+        make_dequantised(home.dequantised, recipe.policy)
+        recipe = with_model(recipe, home.dequantised.path)
     policy = recipe.policy
     _require_here(recipe)
     splits = split_prompts(recipe.prompts, recipe.seed)
     pairs = [] if recipe.supervised is None else load_pairs(recipe.supervised.data, "supervised.data", recipe.seed)
     made = None
     if policy.from_scratch is not None:
-        made = HomeFolder(folder).supervised.path
+        made = home.supervised.path
         tokenizer = scratch_tokenizer(policy.from_scratch, [t for p in pairs for t in (p.prompt.text, p.answer)])
         scratch_model(policy.from_scratch, tokenizer, recipe.seed).save_pretrained(made)
         tokenizer.save_pretrained(made)
     else:
         recipe = recipe.model_copy(update={"supervised": None})  # the store is to open the model that it begins with
+        if home.start(recipe) == home.merged_start:
+            merge_start(home, recipe)
     encoder = encoder_of(policy, None if made is None else str(made))
     fitted = fit_prompts(splits, encoder, policy)
-    require_positions(fitted.longest, policy, made or str(policy.model))
+    require_positions(fitted.longest, policy, made or architecture_of(str(policy.model)))
     kept = fit_pairs(pairs, encoder, policy) if pairs and made is None else pairs
     return Start(open_store(folder, recipe), fitted.splits, tuple(kept))
 

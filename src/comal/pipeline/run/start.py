@@ -46,7 +46,7 @@ def prepare_start(folder: Path, recipe: Recipe, progress: FileProgress) -> None:
             make_supervised(home.supervised.path, home.pairs(), recipe, home.shares_batches)
         on_main(lambda: remove_folder(home.supervised.state))
     if home.start(recipe) == home.merged_start:
-        on_main(lambda: _merge_start(home, recipe))
+        on_main(lambda: merge_start(home, recipe))
     if recipe.policy.from_scratch is not None:  # its tokenizer has just been made
         on_main(lambda: _fit_data(home, recipe, home.supervised.path))
 
@@ -60,7 +60,7 @@ def _prepare_data(home: HomeFolder, recipe: Recipe) -> None:
         home.write_pairs(load_pairs(recipe.supervised.data, "supervised.data", recipe.seed))
 
 
-def _merge_start(home: HomeFolder, recipe: Recipe) -> None:
+def merge_start(home: HomeFolder, recipe: Recipe) -> None:
     """Make a whole model of the adapter that the recipe starts from: what is trained is a model of its own."""
     if home.merged_start.is_dir():
         return
