@@ -1,8 +1,8 @@
 """Finding and building algorithms, judges, losses and engines by name.
 
-A member of a family is one file. `name: inpo` is the class of that family defined in `comal/algorithms/inpo.py`;
-`name: my_package.rules:Mine` is a class of anybody's package, or of a file beside the recipe (`comal.importing`). The
-remaining keys are the fields of that class.
+A member of a family is one file. `name: inpo` is the class of that family defined in `comal/algorithms/inpo.py`, or in
+a file of that name in one of the family's folders; `name: my_package.rules:Mine` is a class of anybody's package, or of
+a file beside the recipe (`comal.importing`). The remaining keys are the fields of that class.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Family:
     kind: str
     package: str
     base_path: str
+    folders: tuple[str, ...] = ()
+    """Of the package, those that hold members too."""
 
     @property
     def base(self) -> type[Any]:
@@ -35,9 +37,7 @@ class Family:
 
     def names(self) -> list[str]:
         """Names of the members that ship with comal, sorted; files that define no member are left out."""
-        package = importlib.import_module(self.package)
-        modules = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-        return sorted(m for m in modules if self._member(importlib.import_module(f"{self.package}.{m}")))
+        return sorted(name for name, path in self._modules() if self._member(importlib.import_module(path)))
 
     def find(self, name: str, place: str) -> type[Any]:
         """The class called `name`.
@@ -53,7 +53,7 @@ class Family:
         if name not in self.names():
             article = "an" if self.kind[0] in "aeiou" else "a"
             raise ConfigError(place, f"`{name}` is not {article} {self.kind}.{near_match(name, self.names())}")
-        cls = self._member(importlib.import_module(f"{self.package}.{name}"))
+        cls = self._member(importlib.import_module(dict(self._modules())[name]))
         assert cls is not None
         return cls
 
@@ -92,6 +92,20 @@ class Family:
         except ValueError as error:
             raise ConfigError(place, str(error)) from error
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The package and its folders of members."""
+        return (self.package, *(f"{self.package}.{folder}" for folder in self.folders))
+
+    def _modules(self) -> list[tuple[str, str]]:
+        """Names of the files and their modules."""
+        return [
+            (found.name, f"{package}.{found.name}")
+            for package in self.packages
+            for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
+            if not (found.name.startswith("_") or found.ispkg)
+        ]
+
     def _member(self, module: types.ModuleType) -> type[Any] | None:
         members = [
             c
@@ -107,7 +121,7 @@ class Family:
         return members[0] if members else None
 
 
-ALGORITHMS = Family("algorithm", "comal.algorithms", "comal.algorithms.base:Algorithm")
+ALGORITHMS = Family("algorithm", "comal.algorithms", "comal.algorithms.base:Algorithm", ("variants",))
 JUDGES = Family("judge", "comal.judges", "comal.judges.base:Judge")
 LOSSES = Family("loss", "comal.losses", "comal.losses.base:Loss")
 ENGINES = Family("engine", "comal.policies.engines", "comal.policies.engines.base:Engine")
@@ -118,7 +132,7 @@ def describe(member: object) -> dict[str, Any]:
     """The `{"name": ..., **fields}` from which `Family.build` makes an equal member."""
     cls = type(member)
     family = next(f for f in FAMILIES if isinstance(member, f.base))
-    ours = cls.__module__.rpartition(".")[0] == family.package
+    ours = cls.__module__.rpartition(".")[0] in family.packages
     name = cls.__module__.rpartition(".")[2] if ours else f"{cls.__module__}:{cls.__qualname__}"
     fields = {f.name: getattr(member, f.name) for f in dataclasses.fields(cast("Any", member)) if f.init}
     return {"name": name} | {key: _plain(value) for key, value in fields.items()}

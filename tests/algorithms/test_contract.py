@@ -17,7 +17,11 @@ from comal.plugins import ALGORITHMS, describe
 from random_games import random_policy, random_table
 
 ETA, TAU, PERIOD = 0.3, 0.2, 3
-VALUES = {"eta": ETA, "tau": TAU, "period": PERIOD}
+FORWARD, FOLLOWER = 0.15, 0.25
+VALUES = {
+    "eta": ETA, "tau": TAU, "period": PERIOD,
+    "reverse_tau": TAU, "forward_tau": FORWARD, "follower_tau": FOLLOWER,
+}  # fmt: skip
 NAMES = ALGORITHMS.names()
 
 
@@ -78,6 +82,43 @@ def nash_mirror_prox(P, p, r):
 
 def mpo(P, p, r):
     return normalised((r ** (ETA * TAU) * p * np.exp(ETA * (P @ p))) ** (1 / (1 + ETA * TAU)))
+
+
+def nash_prox(P, p, r):
+    """The first update of a turn, whose centre is the policy still."""
+    return mpo(P, p, r)
+
+
+def rspo(P, p, r):
+    """The maximiser of the objective itself, by SciPy's SLSQP on probabilities."""
+
+    def worth(q):
+        reverse, forward, moved = (q * np.log(q / r)).sum(), (r * np.log(r / q)).sum(), (q * np.log(q / p)).sum()
+        return moved + ETA * (TAU * reverse + FORWARD * forward - q @ P @ p)
+
+    def gradient(q):
+        return np.log(q / p) + 1 + ETA * (TAU * (np.log(q / r) + 1) - FORWARD * r / q - P @ p)
+
+    start = normalised(p + r)
+    if len(p) == 2:  # its line search gives up too early on two answers
+        first = brentq(lambda x: np.subtract(*gradient(np.array([x, 1 - x]))), 1e-9, 1 - 1e-9, xtol=1e-15)
+        return np.array([first, 1 - first])
+    whole = {"type": "eq", "fun": lambda q: q.sum() - 1, "jac": np.ones_like}
+    found = minimize(
+        worth, start, jac=gradient, bounds=[(1e-12, 1)] * len(p), constraints=whole, options={"ftol": 1e-16}
+    )
+    q = found.x
+    for _ in range(20):  # Newton's method on stationarity, to the last digits
+        curvature = (1 + ETA * TAU) / q + ETA * FORWARD * r / q**2
+        slope = gradient(q)
+        common = (slope / curvature).sum() / (1 / curvature).sum()
+        q = normalised(q - (slope - common) / curvature)
+    return q
+
+
+def slhf(P, p, r):
+    worth = -FOLLOWER * np.log(np.exp(-P / FOLLOWER) @ r)
+    return normalised((r ** (ETA * TAU) * p * np.exp(ETA * worth)) ** (1 / (1 + ETA * TAU)))
 
 
 def best_response(P, p, r):
@@ -149,7 +190,7 @@ def comal(P, p, r):
 
 METHODS = (
     mwu, inpo, mnpo, nash_md, egpo, nash_mirror_prox, mpo, best_response, omwu, onpo, sppo, iterative_dpo, comal,
-    comal_sampled, online_grpo,
+    comal_sampled, online_grpo, nash_prox, rspo, slhf,
 )  # fmt: skip
 BY_HAND = {f.__name__: f for f in METHODS} | {"iterative_ipo": mwu}
 
@@ -230,7 +271,7 @@ def test_regularised_algorithms_never_write_the_reference(name):
         for name in NAMES
         for field in dataclasses.fields(ALGORITHMS.find(name, "algorithm"))
         for value in (0, -1, float("nan"), float("inf"))
-        if field.name in ("eta", "tau", "period", "inner_steps", "sigma", "updates")
+        if field.name in ("eta", "tau", "period", "inner_steps", "sigma", "updates", "update_eta", "follower_tau")
     ],
 )
 def test_senseless_values_are_refused(name, bad):

@@ -26,7 +26,9 @@ ALGORITHMS = (
     {"name": "sppo", "eta": 2.0}, {"name": "iterative_dpo", "eta": 2.0}, {"name": "iterative_ipo", "eta": 2.0},
     {"name": "best_response", "eta": 2.0}, {"name": "comal_sampled"}, {"name": "egpo", "eta": 1.0, "tau": 0.2},
     {"name": "nash_mirror_prox", "eta": 1.0, "tau": 0.2}, {"name": "onpo", "eta": 1.0},
-    {"name": "mnpo", "eta": 1.0, "tau": 0.2, "history": 2},
+    {"name": "mnpo", "eta": 1.0, "tau": 0.2, "history": 2}, {"name": "nash_prox", "eta": 1.0, "tau": 0.2, "updates": 2},
+    {"name": "rspo", "eta": 1.0, "reverse_tau": 0.2, "forward_tau": 0.1},
+    {"name": "slhf", "eta": 1.0, "tau": 0.2, "follower_tau": 0.1},
 )  # fmt: skip
 JUDGES = (
     {"name": "python", "function": "judge_functions:longer"},
@@ -37,6 +39,7 @@ JUDGES = (
      "output_price": 2.0, "labels": ["A", "B"], "extra_body": {"x": 1}},
     {"name": "pairwise_lm", "model": "owner/judge", "template": "helpful", "labels": ["A", "B"], "max_length": 100},
     {"name": "reward_model", "models": ["owner/rewards"], "weights": [1.0]},
+    {"name": "psi", "judge": {"name": "python", "function": "judge_functions:longer"}, "exponent": 2.0},
     {"name": "matrix", "games": {"game 1": [[0.5, 0.2], [0.8, 0.5]]}, "answers": ["a", "b"]},
 )  # fmt: skip
 LOSSES = (

@@ -45,7 +45,7 @@ from comal.plugins import ALGORITHMS, describe
 from random_games import random_policy, random_table
 
 EVERY = ALGORITHMS.names()
-VALUES = {"eta": 0.3, "tau": 0.2, "period": 3}
+VALUES = {"eta": 0.3, "tau": 0.2, "period": 3, "reverse_tau": 0.2, "forward_tau": 0.1}
 STEP = ProxStep(only(REFERENCE), against(POLICY), 1.0)
 
 
@@ -80,7 +80,7 @@ def test_a_batch_of_games_is_repeated_run_by_run():
 
 
 @pytest.mark.parametrize("reuse", [True, False])
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "comal"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("comal", "slhf")])  # which need a table
 def test_every_algorithm_spends_exactly_what_it_is_given(name, reuse):
     sampling = Sampling(comparisons=6, reuse=reuse, certificate=12)
     found = run_sampled(named_game("paper"), build(name), sampling, 240, repeats=3)

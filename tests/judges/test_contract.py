@@ -36,6 +36,7 @@ BUILDERS = {
         "min_label_mass": 0.0,
         "batch_size": 3,
     },
+    "psi": lambda folder: {"judge": {"name": "committee", "members": REVIEWERS}, "exponent": 3.0},
     "python": lambda folder: {"function": "judge_functions:longer", "symmetric": True},
     "reward_model": lambda folder: {
         "models": [tiny_models.save_reward_model(folder / f"rm{seed}", seed=seed) for seed in (0, 1)],

@@ -18,7 +18,7 @@ from comal.losses.pair import Pair
 from comal.plugins import ALGORITHMS
 from random_games import random_policy, random_table
 
-VALUES = {"eta": 0.7, "tau": 0.4, "period": 2}
+VALUES = {"eta": 0.7, "tau": 0.4, "period": 2, "reverse_tau": 0.4, "forward_tau": 0.2, "follower_tau": 0.3}
 REPORT = Report(0.1, 0.1, 0.05, 0.5, 0.1, 1)
 
 
@@ -91,8 +91,9 @@ def test_the_minimiser_of_the_group_loss_is_the_exact_step_of_every_algorithm(ru
 
 def test_every_first_order_algorithm_takes_prox_steps():
     without = {param.id for param in rules() if not first_prox_steps(param.values[0])}
-    # Newton's method; the fixed-partition step; the step of fitted scores; informed steps; no prox step at all.
-    assert without <= {"comal", "sppo", "iterative_dpo", "comal_sampled", "online_grpo"}
+    # Newton's method; the fixed-partition step; the step of fitted scores; informed steps; no prox step at all; the
+    # steps under a forward KL, see test_forward_kl.py, and against replies.
+    assert without <= {"comal", "sppo", "iterative_dpo", "comal_sampled", "online_grpo", "rspo", "slhf"}
 
 
 @pytest.mark.parametrize("sampler_seed", [3, 4, 5])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from comal.games.fixed_partition import fixed_partition_step
+from comal.games.steps.fixed_partition import fixed_partition_step
 from comal.losses.base import Loss
 from comal.losses.dro import DRO
 from comal.losses.group import Group

@@ -85,6 +85,11 @@ class ProxStep:
     eta: float
     out: Role = POLICY
 
+    @property
+    def scored(self) -> tuple[Role, ...]:
+        """The roles whose log-probabilities of an answer say where the step takes it, besides its payoff."""
+        return tuple(self.anchor.weights)
+
 
 @dataclass(frozen=True, slots=True)
 class InformedProxStep(ProxStep):
@@ -115,6 +120,49 @@ class BradleyTerryStep(ProxStep):
     """
 
     loss: ClassVar[str | None] = "dpo"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardKLStep(ProxStep):
+    """out <- argmax_pi  eta <pi, w> - KL(pi || anchor) - forward · KL(covered || pi).
+
+    The second divergence keeps pi from giving up what `covered` says. The maximiser is where, with one constant c,
+
+        log pi(y) - forward · covered(y) / pi(y) = log anchor(y) + eta w(y) - c      for every y.
+
+    On language models it is a regression like that of `ProxStep`, of the left-hand side instead of log pi, which the
+    loss `group` takes.
+
+    Attributes:
+        forward: weight of the second divergence, above 0.
+        covered: a policy.
+    """
+
+    loss: ClassVar[str | None] = "group"
+
+    forward: float = 1.0
+    covered: Role = REFERENCE
+
+    @property
+    def scored(self) -> tuple[Role, ...]:
+        """The anchor's, and the policy to be covered."""
+        return tuple(dict.fromkeys((*self.anchor.weights, self.covered)))
+
+
+@dataclass(frozen=True, slots=True)
+class StackelbergStep(ProxStep):
+    """out <- argmax_pi  eta <pi, v> - KL(pi || anchor), where the opponent answers *after* it has seen y.
+
+    v(y) is what y wins against the reply that is best under a KL to `opponent`, of weight `follower_tau`:
+
+        v(y) = min_omega E_{y' ~ omega} P(y > y') + follower_tau · KL(omega || opponent)
+             = - follower_tau · log E_{y' ~ opponent} exp(- P(y > y') / follower_tau)
+
+    Attributes:
+        follower_tau: weight of the KL that keeps the reply near the opponent, above 0.
+    """
+
+    follower_tau: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ In closed form each is ∝ [pi_ref(y)^{eta tau} · pi_k(y) · exp(eta · w(y))]^
 / (1 + eta tau) whose anchor weights are positive whatever eta: there is no limit eta·tau ≤ 1. The last iterate
 converges linearly to the Nash policy of the tau-regularised game, KL = O((1 + 2 tau)^{-N/2} / tau) after N products in
 the paper's setting. The paper's eta is eta·tau here. Its second version, under another title, studies a proximal point
-method instead.
+method instead: variants/nash_prox.py, of which this is the case of two updates a turn.
 """
 
 from __future__ import annotations

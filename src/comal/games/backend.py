@@ -23,6 +23,7 @@ from comal.algorithms.base import (
     Certify,
     Copy,
     FixedPartitionStep,
+    ForwardKLStep,
     Instruction,
     Mix,
     Opponents,
@@ -34,16 +35,19 @@ from comal.algorithms.base import (
     Role,
     SolveLP,
     SolveRegularised,
+    StackelbergStep,
 )
 from comal.errors import ConfigError, GameError
-from comal.games.bradley_terry import bradley_terry_scores
 from comal.games.central_path import CentralPoint, central_start, central_step
-from comal.games.fixed_partition import fixed_partition_step
 from comal.games.game import Floats
 from comal.games.measures import kl, log_normalise
 from comal.games.nash import solve_lp
 from comal.games.newton import RegularisedSolution, polish, solve_regularised, solve_regularised_from_afar
 from comal.games.payoffs import Game, TablePayoffs, payoffs_of
+from comal.games.steps.bradley_terry import bradley_terry_scores
+from comal.games.steps.fixed_partition import fixed_partition_step
+from comal.games.steps.forward_kl import forward_kl_step
+from comal.games.steps.stackelberg import worth_against_replies
 
 # How the automatic path adapts tau, chosen on 246 random games of 4 to 200 answers.
 _FAST, _BRISK, _SLOW = 2, 5, 10  # linear solves of one outer step
@@ -190,9 +194,13 @@ class ExactBackend:
             self.products += 1
             scores = bradley_terry_scores(self._table(step).A + 0.5, np.asarray(opponent))
             return self._write(step.out, log_normalise(anchor + step.eta * scores))
+        if isinstance(step, StackelbergStep):
+            return self._write(step.out, log_normalise(anchor + step.eta * self._worth_against_replies(step)))
         payoff = self._payoff_of(step.opponent)
         if isinstance(step, FixedPartitionStep):
             log_p = fixed_partition_step(anchor, step.eta * payoff)
+        elif isinstance(step, ForwardKLStep):
+            log_p = forward_kl_step(anchor, step.eta * payoff, self._role(step.covered).log_p, step.forward)
         else:
             log_p = log_normalise(anchor + step.eta * payoff)
         return self._write(step.out, log_p)
@@ -301,6 +309,15 @@ class ExactBackend:
             role = mix.only_role
             total = total + weight * (self._product(np.exp(self._mix(mix))) if role is None else self._payoff(role))
         return np.asarray(total)
+
+    def _worth_against_replies(self, step: StackelbergStep) -> Floats:
+        """Replies are to answers, not to policies, so several opponents are taken one by one."""
+        self.products += len(step.opponent.terms)
+        P = self._table(step).A + 0.5
+        worth = (
+            weight * worth_against_replies(P, self._mix(mix), step.follower_tau) for weight, mix in step.opponent.terms
+        )
+        return np.asarray(sum(worth))
 
     def _product(self, p: Floats) -> Floats:
         self.products += 1

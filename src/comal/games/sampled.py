@@ -20,6 +20,7 @@ from comal.algorithms.base import (
     Copy,
     ExactOnly,
     FixedPartitionStep,
+    ForwardKLStep,
     InformedProxStep,
     Instruction,
     Mix,
@@ -27,14 +28,16 @@ from comal.algorithms.base import (
     ProxStep,
     Report,
     Role,
+    StackelbergStep,
 )
 from comal.errors import ConfigError, GameError
-from comal.games.bradley_terry import scores_of_wins
 from comal.games.comparisons import Comparisons
-from comal.games.fixed_partition import fixed_partition_step
 from comal.games.game import Floats
 from comal.games.measures import kl, log_normalise
 from comal.games.record import Record
+from comal.games.steps.bradley_terry import scores_of_wins
+from comal.games.steps.fixed_partition import fixed_partition_step
+from comal.games.steps.forward_kl import forward_kl_step
 
 Rows = NDArray[np.intp]
 
@@ -130,6 +133,12 @@ class SampledBackend:
             ConfigError: an instruction that needs the whole table, or a policy used before it was written.
         """
         match instruction:
+            case StackelbergStep():
+                raise ConfigError(
+                    "algorithm",
+                    "its program asks how an answer fares against each other one, which single comparisons of answers "
+                    "drawn from policies do not tell; take the game's table (`comal solve`), or another algorithm",
+                )
             case ProxStep():
                 return self._prox(runs, instruction)
             case PlayOnline():
@@ -174,6 +183,8 @@ class SampledBackend:
                 payoff = payoff + weight * _importance_weighted(draw, self.oracle.n)
         if isinstance(step, FixedPartitionStep):
             log_p = fixed_partition_step(anchor, step.eta * payoff)
+        elif isinstance(step, ForwardKLStep):
+            log_p = forward_kl_step(anchor, step.eta * payoff, self._role(step.covered, runs), step.forward)
         else:
             log_p = log_normalise(anchor + step.eta * payoff)
         self._write(runs, step.out, log_p)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from comal.judges.asking.keeping import ask_and_keep, open_cache
+from comal.judges.asking.keeping import ask_what_is_not_kept
 from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Spend, Verdict
 
 
@@ -73,7 +73,7 @@ class Committee(Judge):
         """One part, at the end; but the verdicts of expensive members are kept as each member hands them over."""
         if not comparisons:
             return
-        spoken = [_ask_member(member, comparisons, records) for member in self.members]
+        spoken = [ask_what_is_not_kept(member, comparisons, records) for member in self.members]
         verdicts = self._aggregated([[verdict.probability for verdict in verdicts] for verdicts in spoken])
         reasons = [next((v.reason for v in said if v.reason is not None), None) for said in zip(*spoken, strict=True)]
         yield [
@@ -110,17 +110,6 @@ class Committee(Judge):
         """The settings, with all that the members' verdicts depend on."""
         # `describe` alone would miss what members add to their own identity.
         return Judge.identity(self) | {"members": [member.identity() for member in self.members]}
-
-
-def _ask_member(member: Judge, comparisons: Sequence[Comparison], records: Records) -> list[Verdict]:
-    """A member's verdicts in order; one that is expensive is asked only for what is not on disk yet."""
-    cache = open_cache(member, records)
-    kept = cache.get(comparisons) if cache is not None else {}
-    said = {comparison: Verdict(comparison, p) for comparison, p in kept.items()}
-    missing = [comparison for comparison in comparisons if comparison not in said]
-    for part in ask_and_keep(member, missing, cache, records) if missing else ():
-        said |= {verdict.comparison: verdict for verdict in part}
-    return [said[comparison] for comparison in comparisons]
 
 
 def majority(p_MN: NDArray[np.float64], present_MN: NDArray[np.bool_], weights: Sequence[float]) -> NDArray[np.float64]:

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from comal.algorithms.base import REFERENCE, Copy, ExactOnly
+from comal.algorithms.base import REFERENCE, Copy, ExactOnly, StackelbergStep
 from comal.algorithms.comal import COMAL
 from comal.algorithms.inpo import INPO
 from comal.algorithms.iterative_dpo import IterativeDPO
 from comal.algorithms.mwu import MWU
+from comal.algorithms.variants.slhf import SLHF
 from comal.errors import ConfigError
 from comal.games import ExactBackend, duality_gap, kl, solve
 from comal.games.populations import (
@@ -27,7 +28,7 @@ from comal.plugins import ALGORITHMS
 from random_games import random_policy
 from random_populations import populations, random_population
 
-VALUES = {"eta": 0.3, "tau": 0.2, "period": 3}
+VALUES = {"eta": 0.3, "tau": 0.2, "period": 3, "reverse_tau": 0.2, "forward_tau": 0.1, "follower_tau": 0.3}
 
 
 def solved(game, **options):
@@ -158,7 +159,7 @@ def test_self_play_converges_for_several_answers_and_orbits_for_one():
 
 def needs_a_table(name, rule):
     first = next(iter(rule.program()))
-    return isinstance(first, ExactOnly) or name == "iterative_dpo"
+    return isinstance(first, ExactOnly | StackelbergStep) or name == "iterative_dpo"
 
 
 @pytest.mark.parametrize("name", ALGORITHMS.names())
@@ -181,7 +182,7 @@ def test_every_algorithm_runs_and_for_one_answer_as_on_the_table(name):
         assert np.abs(shown.policies() - table.policies()).max() > 1e-6
 
 
-@pytest.mark.parametrize("rule", [COMAL(), COMAL(tau=0.1), IterativeDPO(1.0)])
+@pytest.mark.parametrize("rule", [COMAL(), COMAL(tau=0.1), IterativeDPO(1.0), SLHF(1.0, 0.1, 0.1)])
 def test_what_needs_a_preference_table_says_so(rule):
     game = named_population("rankings:users=3,answers=4").showing(2)
     with pytest.raises(ConfigError, match=r"needs a preference table .* take none, or `comal` with an inner"):

@@ -10,6 +10,8 @@ import pytest
 from comal.algorithms.base import POLICY, REFERENCE, Certify, Copy, Instruction, PlayOnline, Report
 from comal.algorithms.egpo import EGPO
 from comal.algorithms.inpo import INPO
+from comal.algorithms.variants.rspo import RSPO
+from comal.algorithms.variants.slhf import SLHF
 from comal.errors import RunError
 from comal.pipeline.disk.journal import (
     FileJournal,
@@ -64,7 +66,8 @@ def test_only_a_line_feed_ends_a_line_of_a_journal_that_may_be_in_use(tmp_path: 
 
 
 INSTRUCTIONS = [*islice(EGPO(eta=2.0, tau=0.1).program(), 2), Copy(POLICY, REFERENCE), Certify(0.25),
-                PlayOnline(0.1, 0.5, 3)]  # fmt: skip
+                PlayOnline(0.1, 0.5, 3), next(RSPO(2.0, 0.1, 0.2).program()),
+                next(SLHF(2.0, 0.1, 0.3).program())]  # fmt: skip
 
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=instruction_text)

@@ -32,6 +32,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "run" / "supervised")
 
 
+RSPO = {"name": "rspo", "eta": 2.0, "reverse_tau": 0.1, "forward_tau": 0.1}
+SLHF = {"name": "slhf", "eta": 2.0, "tau": 0.1, "follower_tau": 0.2}
+
+
 def run(folder: Path, values: dict[str, Any]) -> RunResult:
     with Run(folder, validate(values)) as started:
         return started.execute()
@@ -53,6 +57,7 @@ def recipe(folder: Path, base: str, algorithm: Any, **changes: Any) -> dict[str,
         ({"name": "mpo", "eta": 2.0, "tau": 0.1, "period": 2}, None),
         ({"name": "onpo", "eta": 1.0}, ["base", "base", "policy", "base", "policy"]),
         ({"name": "nash_md", "eta": 2.0, "tau": 0.1}, ["policy"] * 4),
+        (SLHF, ["policy"] * 4),
         (tiny_run.COMAL, ["policy", "policy", "reference", "policy", "policy"]),
     ],
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
@@ -76,6 +81,7 @@ def test_a_few_steps_on_a_language_model(tmp_path: Path, base: str, algorithm: d
         ({"name": "sppo", "eta": 1.0}, "sppo", None),
         ({"name": "iterative_dpo", "eta": 1.0}, "dpo", "random"),
         ({"name": "iterative_ipo", "eta": 1.0}, {"name": "ipo", "length_normalised": True}, "random"),
+        (RSPO, "group", None),
         (tiny_run.COMAL, "rebel", "best-worst"),
         (tiny_run.COMAL, {"name": "dro", "value": "partition"}, None),
         (tiny_run.COMAL, "reinforce", None),
@@ -100,6 +106,9 @@ def test_every_loss_trains_a_language_model(
         (tiny_run.INPO, {"name": "dpo", "length_normalised": True}, "random", r"`dpo` as set here needs the anchor's"),
         ({"name": "iterative_dpo", "eta": 1.0}, "dpo", "best-worst", r"training\.pairing: .*use `pairing: random`"),
         ({"name": "sppo", "eta": 1.0}, "dpo", "random", r"use `loss: sppo`"),
+        (RSPO, "sppo", None, r"\(ForwardKLStep\) are what the loss `group`.* use `loss: group`"),
+        (RSPO, {"name": "group", "pin_constant": 1.0}, None, r"training\.loss\.pin_constant: got 1, .* leave it at 0"),
+        (SLHF, "ipo", "random", r"training\.pairing: `random` draws a label .* rates each against replies"),
     ],
 )
 def test_a_loss_that_cannot_take_the_step_is_refused_before_a_model_is_loaded(
@@ -111,6 +120,24 @@ def test_a_loss_that_cannot_take_the_step_is_refused_before_a_model_is_loaded(
     with pytest.raises(ConfigError, match=message):
         run(tmp_path / "run", values)
     assert not (tmp_path / "run").exists()
+
+
+def test_replies_to_some_answers_only_are_refused(tmp_path: Path, base: str) -> None:
+    values = recipe(tmp_path, base, SLHF)
+    values["sampling"] |= {"comparisons": 2}
+    with pytest.raises(ConfigError, match=r"sampling\.comparisons: `slhf` looks for the best reply .*leave it out"):
+        run(tmp_path / "run", values)
+
+
+def test_a_leader_is_rated_against_replies_of_the_reference(tmp_path: Path, base: str) -> None:
+    """The samples are the policy's own, and each is told its soft minimum over the reference's."""
+    run(tmp_path / "run", recipe(tmp_path, base, SLHF, steps=2))
+    for step in (tmp_path / "run" / "slhf" / "steps").iterdir():
+        targets, verdicts = read_table(step / "targets.parquet"), read_table(step / "verdicts-0.parquet")
+        P = np.reshape(verdicts["probability"], (-1, 4))
+        expected = -0.2 * np.log(np.exp(-P / 0.2).mean(axis=1))
+        np.testing.assert_allclose(targets["win_rate"], expected, rtol=1e-12)
+        assert targets["sampler_logp"] == targets["policy_logp"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

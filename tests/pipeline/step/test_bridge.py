@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from comal.games import PreferenceGame, nash_policy
+from comal.games import PreferenceGame, nash_policy, solve
 from comal.pipeline.data.prompts import load_pairs
 from comal.pipeline.disk.files import read_json
-from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.pipeline.training.supervised import make_supervised
-from comal.policies.base import Prompt
+from comal.plugins import ALGORITHMS
 from comal.recipes.load import validate
-from one_token import ANSWERS, games, recipe
+from one_token import games, policies, recipe
 
 INPO = {"name": "inpo", "eta": 2.0, "tau": 0.2}
 COMAL = {"name": "comal", "inner": INPO, "inner_steps": 8, "update": "copy"}
@@ -37,6 +36,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def distances(folder: Path, start: Path, algorithm: dict[str, Any], **changes: Any) -> np.ndarray:
     """Total variation between each game's final policy, a real LM's, and its Nash policy by linear programming."""
+    targets = [nash_policy(PreferenceGame(P)) for P in games().values()]
+    return total_variations(final_policies(folder, start, algorithm, **changes), targets)
+
+
+def total_variations(found: list[np.ndarray], targets: list[np.ndarray]) -> np.ndarray:
+    """Of each game's policy to its target; what a policy gives to no answer of the game counts."""
+    assert all(p.sum() > 0.95 for p in found), "almost all mass should stay on the listed answers"
+    return np.array([0.5 * (np.abs(p - t).sum() + 1 - p.sum()) for p, t in zip(found, targets, strict=True)])
+
+
+def final_policies(folder: Path, start: Path, algorithm: dict[str, Any], **changes: Any) -> list[np.ndarray]:
+    """What a run from `start` ends with, a policy a game."""
     values = recipe(folder / "data", algorithm, policy={"model": str(start), "max_new_tokens": 1}, **changes)
     del values["supervised"]
     plan = validate(values)
@@ -44,15 +55,7 @@ def distances(folder: Path, start: Path, algorithm: dict[str, Any], **changes: A
         run.execute()
     method = folder / "run" / str(algorithm["name"])
     final = read_json(method / "final.json")["checkpoint"]
-    policy = open_store(folder / "run", plan).open(method / "steps" / final / "checkpoint")
-    found = []
-    for prompt, P in games().items():
-        answers = [tuple(policy.tokenizer(a)["input_ids"]) for a in ANSWERS[: len(P)]]
-        assert all(len(tokens) == 1 for tokens in answers)
-        p = np.exp(policy.score_groups([(policy.encoder(Prompt.of_text(prompt)), answers)])[0])
-        assert p.sum() > 0.95, "almost all mass should stay on the listed answers"
-        found.append(0.5 * (np.abs(p - nash_policy(PreferenceGame(P))).sum() + 1 - p.sum()))
-    return np.array(found)
+    return policies(method / "steps" / final / "checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,32 @@ def test_self_play_ends_far_from_them(tmp_path: Path, start: Path, comal_distanc
     found = distances(tmp_path, start, MWU, steps=SHORT)
     assert found.mean() > 0.3
     assert (found > comal_distances).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        {"name": "rspo", "eta": 2.0, "reverse_tau": 0.05, "forward_tau": 0.05},
+        {"name": "rspo", "eta": 2.0, "reverse_tau": 0.0, "forward_tau": 0.1},
+        {"name": "slhf", "eta": 3.0, "tau": 0.2, "follower_tau": 0.3},
+    ],
+    ids=str,
+)
+def test_methods_of_other_games_end_where_their_exact_steps_do(
+    tmp_path: Path, start: Path, algorithm: dict[str, Any]
+) -> None:
+    """The equilibrium of each, with the model's own start as its reference; none is near that start."""
+    values = recipe(tmp_path / "data", algorithm)
+    training = values["training"] | {"loss": "group"}
+    found = final_policies(tmp_path, start, algorithm, steps=SHORT, training=training)
+    starts = [p / p.sum() for p in policies(start)]
+    rule = ALGORITHMS.build(algorithm, "algorithm")
+    targets = [
+        solve(PreferenceGame(P), rule, gap=0.0, start=s, max_products=1500).policy
+        for P, s in zip(games().values(), starts, strict=True)
+    ]
+    apart = total_variations(found, targets)
+    assert apart.mean() < 0.1
+    assert apart.max() < 0.16
+    assert total_variations(starts, targets).mean() > 2 * apart.mean()

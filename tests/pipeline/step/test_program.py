@@ -33,6 +33,8 @@ VALUES = {"eta": 1.5, "tau": 0.2}
 OTHERS: dict[str, dict[str, Any]] = {
     "online_grpo": {"updates": 2},
     "mpo": {"period": 2},
+    "rspo": {"reverse_tau": 0.2, "forward_tau": 0.1},
+    "slhf": {"follower_tau": 0.3},
 }
 ON_A_MODEL: dict[str, Mapping[str, Any]] = {
     "comal": {"name": "comal", "inner": tiny_run.INPO, "inner_steps": 1, "update": "copy"},

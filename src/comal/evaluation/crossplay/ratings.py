@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from comal.errors import GameError
 from comal.evaluation.crossplay.crossplay import CrossPlay
 from comal.evaluation.intervals import Interval
-from comal.games.bradley_terry import bradley_terry_scores
+from comal.games.steps.bradley_terry import bradley_terry_scores
 
 Floats = NDArray[np.float64]
 

@@ -11,12 +11,15 @@ from comal.algorithms.comal_sampled import SampledCOMAL
 from comal.algorithms.egpo import EGPO
 from comal.algorithms.inpo import INPO
 from comal.algorithms.iterative_dpo import IterativeDPO
+from comal.algorithms.mnpo import MNPO
 from comal.algorithms.mpo import MPO
 from comal.algorithms.mwu import MWU
 from comal.algorithms.nash_md import NashMD
 from comal.algorithms.nash_mirror_prox import NashMirrorProx
 from comal.algorithms.omwu import OMWU
 from comal.algorithms.sppo import SPPO
+from comal.algorithms.variants.nash_prox import NashProx
+from comal.algorithms.variants.rspo import RSPO
 
 AUTOMATIC = "COMAL, certificate"
 """The method that the others are compared with; it has no grid."""
@@ -75,6 +78,14 @@ METHODS: dict[str, Method] = {
     "Nash-MD": _regularised(NashMD),
     "EGPO": _regularised(EGPO),
     "Nash mirror prox": _regularised(NashMirrorProx),
+    "MNPO": _regularised(MNPO),
+    "Nash Prox": _regularised(NashProx),
+    "RSPO": Method(
+        RSPO,
+        ("eta", "reverse tau", "forward tau"),
+        (1.0, 0.1, 0.1),
+        tuple((eta, reverse, forward) for eta in ETAS for reverse in TAUS for forward in TAUS),
+    ),
     "MPO": Method(
         lambda eta, tau, period: MPO(eta, tau, int(period)),
         ("eta", "tau", "period"),

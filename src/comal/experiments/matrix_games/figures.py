@@ -20,8 +20,9 @@ _TITLES = {
     "fresh": "single comparisons, each used once",
 }
 _FLOOR = 1e-13
-_OURS = OKABE_ITO[6]  # black; the others share the colours before it, the second half of them dashed
+_OURS = OKABE_ITO[6]  # black; the others share the colours before it, six a line style
 _COLOURS = 6
+_STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)))
 
 
 def interpreters(results: Sequence[CellResult]) -> list[str]:
@@ -62,7 +63,7 @@ def comparison_figure(title: str, results: Sequence[CellResult]) -> Figure:
                 for values in ([b.mean for b in curve], [b.low for b in curve], [b.high for b in curve])
             )
             wide = default.cell.method == AUTOMATIC
-            style = "-" if wide or i < _COLOURS else (0, (4, 2))
+            style = "-" if wide else _STYLES[i // _COLOURS]
             panel.plot(calls, mean, color=colour, lw=2.2 if wide else 1.1, ls=style, zorder=3 if wide else 2)
             panel.fill_between(calls, low, high, color=colour, alpha=0.13, lw=0)
             ends.append((mean[-1], default.cell.method, colour))

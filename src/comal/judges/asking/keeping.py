@@ -43,6 +43,21 @@ def ask_and_keep(
     return keep(judge, judge.compare_in_parts(comparisons, records), comparisons, cache)
 
 
+def ask_what_is_not_kept(member: Judge, comparisons: Sequence[Comparison], records: Records) -> list[Verdict]:
+    """The verdicts, in order, of a judge within another one; if it is expensive, asked for only where not on disk yet.
+
+    Raises:
+        JudgeError: as `ask_and_keep`.
+    """
+    cache = open_cache(member, records)
+    kept = cache.get(comparisons) if cache is not None else {}
+    said = {comparison: Verdict(comparison, p) for comparison, p in kept.items()}
+    missing = [comparison for comparison in comparisons if comparison not in said]
+    for part in ask_and_keep(member, missing, cache, records) if missing else ():
+        said |= {verdict.comparison: verdict for verdict in part}
+    return [said[comparison] for comparison in comparisons]
+
+
 def keep(
     judge: Judge, parts: Iterable[list[Verdict]], comparisons: Sequence[Comparison], cache: VerdictCache | None
 ) -> Iterator[list[Verdict]]:

@@ -99,6 +99,20 @@ def win_rates_against_others(P_KK: Table) -> Table:
     return _mean(np.where(judged_KK, P_KK, 0.0), judged_KK)
 
 
+def rates_against_replies(P_KL: Table, tau: float) -> Table:
+    """What each row wins against the reply that is best under a KL to the columns' policy, shape (K,); NaN without any.
+
+    -tau · log of the mean over the verdicts there are of exp(-P / tau): a soft minimum of the row. Of L columns it is
+    high by about tau/2 times the relative variance of that mean.
+    """
+    judged_KL = ~np.isnan(P_KL)
+    known_KL = np.where(judged_KL, P_KL, np.inf)
+    least_K = np.min(known_KL, axis=1, initial=1.0)
+    decay_KL = np.exp(-(known_KL - least_K[:, None]) / tau)
+    worth_K: Table = least_K - tau * np.log(_mean(decay_KL, judged_KL))
+    return worth_K
+
+
 def fully_rated(P: Table, *, self_play: bool) -> bool:
     """Whether every answer has a verdict against some (other) answer; drop and count a prompt where one has not.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from comal.algorithms.base import POLICY, ProxStep, only
+from comal.algorithms.base import POLICY, ProxStep, against, only
 from comal.errors import ConfigError
 from comal.evaluation.exploitability.adversaries import head_to_head
 from comal.judges.asking.oracle import Oracle
@@ -255,7 +255,8 @@ class _Bench:
         logp = score(self.store.open(self.store.initial), samples)
         rates = np.random.default_rng(recipe.seed).random(logp.shape)
         targets = Targets(logp, logp, {POLICY: logp}, rates)
-        groups = training_groups(samples, targets, only(POLICY), np.arange(large), [], self.store.encoder, recipe, 0)
+        plain = ProxStep(only(POLICY), against(POLICY), eta)
+        groups = training_groups(samples, targets, plain, np.arange(large), [], self.store.encoder, recipe, 0)
         pad = self.store.open(self.store.initial).pad_token
         last: list[StepFolder] = []
 

@@ -13,12 +13,14 @@ from comal.algorithms.base import (
     Certify,
     Copy,
     ExactOnly,
+    ForwardKLStep,
     Instruction,
     Mix,
     Opponents,
     PlayOnline,
     ProxStep,
     Report,
+    StackelbergStep,
     Step,
 )
 from comal.errors import RunError
@@ -39,7 +41,7 @@ def describe_instruction(instruction: Instruction) -> dict[str, Any]:
                 "opponent": opponents,
                 "eta": instruction.eta,
                 "out": instruction.out,
-            }
+            } | _more_of(instruction)
         case PlayOnline():
             return {"do": _NAMES[PlayOnline]} | asdict(instruction)
         case Copy():
@@ -50,13 +52,24 @@ def describe_instruction(instruction: Instruction) -> dict[str, Any]:
             return {"do": type(instruction).__name__}
 
 
+def _more_of(step: ProxStep) -> dict[str, Any]:
+    """What a step has that the plain one has not, but for what its loss says."""
+    match step:
+        case ForwardKLStep():
+            return {"forward": step.forward, "covered": step.covered}
+        case StackelbergStep():
+            return {"follower_tau": step.follower_tau}
+        case _:
+            return {}
+
+
 def is_step(described: Mapping[str, Any]) -> bool:
     """Whether an instruction, as `describe_instruction` gives it, is one of those that a recipe's `steps` counts."""
     return described["do"] in _STEPS
 
 
 def read_instruction(plain: Any, place: str) -> Instruction:
-    """The instruction that `describe_instruction` described; of a `ProxStep`'s kinds the plain one.
+    """The instruction that `describe_instruction` described; of a step that says no more the plain one.
 
     Args:
         plain: JSON's values.
@@ -70,7 +83,12 @@ def read_instruction(plain: Any, place: str) -> Instruction:
         found: _Prox = from_json(_Prox, plain, place)
         try:
             opponents = tuple((weight, Mix(weights)) for weight, weights in found.opponent)
-            return ProxStep(Mix(found.anchor), Opponents(opponents), found.eta, found.out)
+            step = (Mix(found.anchor), Opponents(opponents), found.eta, found.out)
+            if found.forward is not None and found.covered is not None:
+                return ForwardKLStep(*step, forward=found.forward, covered=found.covered)
+            if found.follower_tau is not None:
+                return StackelbergStep(*step, follower_tau=found.follower_tau)
+            return ProxStep(*step)
         except ValueError as error:
             raise RunError(place, f"not a line of a journal ({error})") from error
     if not isinstance(kind, str) or kind not in _PLAIN:
@@ -85,6 +103,9 @@ class _Prox:
     opponent: tuple[tuple[float, Mapping[str, float]], ...]
     eta: float
     out: str
+    forward: float | None = None
+    covered: str | None = None
+    follower_tau: float | None = None
 
 
 _PLAIN: Mapping[str, type] = {"play": PlayOnline, "copy": Copy, "certify": Certify}
@@ -192,7 +213,9 @@ def instruction_text(instruction: Instruction) -> str:
             payoff = " ".join(
                 f"{weight:+g} P(· ≻ {_mix(mix)})" if len(terms) > 1 else f"P(· ≻ {_mix(mix)})" for weight, mix in terms
             )
-            return f"{instruction.out} ← prox of {payoff} from {_mix(instruction.anchor)}, η = {instruction.eta:g}"
+            more = "".join(f", {name} {value}" for name, value in _more_of(instruction).items())
+            text = f"{instruction.out} ← prox of {payoff} from {_mix(instruction.anchor)}, η = {instruction.eta:g}"
+            return text + more
         case PlayOnline():
             return (
                 f"{instruction.out} ← {instruction.updates} policy-gradient updates against itself, "

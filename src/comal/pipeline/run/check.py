@@ -14,7 +14,13 @@ from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.dequantised import check_model
 from comal.pipeline.run.resolved import ResolvedRecipe
-from comal.pipeline.step.fits import refuse_undrawable, refuse_unfit, refuse_unplayable, refuse_unsampleable
+from comal.pipeline.step.fits import (
+    refuse_partly_judged,
+    refuse_undrawable,
+    refuse_unfit,
+    refuse_unplayable,
+    refuse_unsampleable,
+)
 from comal.pipeline.training.trainers import check_arguments
 from comal.policies.engines.base import Engine
 from comal.policies.loading import require_folder
@@ -66,6 +72,7 @@ def check(resolved: ResolvedRecipe) -> None:
     for name, instructions in programs.items():
         refuse_unfit(instructions, loss, recipe.training.pairing, name)
         refuse_unplayable(instructions, recipe, name)
+        refuse_partly_judged(instructions, recipe, name)
         refuse_undrawable(instructions, resolved.engine, name)
     if recipe.evaluation.judge is not None:
         resolved.evaluation_judge.check()

@@ -6,9 +6,20 @@ import importlib.util
 from collections.abc import Sequence
 from itertools import islice
 
-from comal.algorithms.base import Algorithm, BradleyTerryStep, ExactOnly, Instruction, Mix, PlayOnline, ProxStep
+from comal.algorithms.base import (
+    Algorithm,
+    BradleyTerryStep,
+    ExactOnly,
+    ForwardKLStep,
+    Instruction,
+    Mix,
+    PlayOnline,
+    ProxStep,
+    StackelbergStep,
+)
 from comal.errors import ConfigError
 from comal.losses.base import Loss
+from comal.losses.group import Group
 from comal.pipeline.step.program import instructions_of
 from comal.pipeline.step.sampler import label
 from comal.plugins import describe
@@ -78,6 +89,18 @@ def refuse_unfit(instructions: Sequence[Instruction], loss: Loss, pairing: str |
                 "training.pairing",
                 f"the steps of `{place}` fit independent pairs, and {pairing} ones are selected; use `pairing: random`",
             )
+        if isinstance(step, ForwardKLStep) and isinstance(loss, Group) and loss.pin_constant:
+            raise ConfigError(
+                "training.loss.pin_constant",
+                f"got {loss.pin_constant:g}, but the constant that it pins is another one under the forward KL of"
+                f" `{place}`; leave it at 0",
+            )
+        if isinstance(step, StackelbergStep) and loss.pairs and pairing == "random":
+            raise ConfigError(
+                "training.pairing",
+                f"`random` draws a label from the samples' comparisons with each other, and `{place}` rates each"
+                " against replies; use `group`, or another pairing",
+            )
         if loss.needs_normalised_anchor and step.anchor.only_role is None:
             raise ConfigError(
                 "training.loss",
@@ -85,6 +108,20 @@ def refuse_unfit(instructions: Sequence[Instruction], loss: Loss, pairing: str |
                 f"{' and '.join(step.anchor.weights)}, known up to a constant; use `group`, or an algorithm whose "
                 "anchor is one policy",
             )
+
+
+def refuse_partly_judged(instructions: Sequence[Instruction], recipe: Recipe, place: str) -> None:
+    """Refuse to judge some pairs only where every reply counts by its exponential.
+
+    Raises:
+        ConfigError: as said.
+    """
+    if recipe.sampling.degree is not None and any(isinstance(step, StackelbergStep) for step in instructions):
+        raise ConfigError(
+            "sampling.comparisons",
+            f"`{place}` looks for the best reply to each answer, and the best of a few is another one; leave it out, so"
+            " that all pairs are judged",
+        )
 
 
 def refuse_undrawable(instructions: Sequence[Instruction], engine: Engine, place: str) -> None:

@@ -20,16 +20,18 @@ from comal.algorithms.base import (
     Certify,
     Copy,
     ExactOnly,
+    ForwardKLStep,
     Instruction,
     Mix,
     PlayOnline,
     ProxStep,
     Report,
     Role,
+    StackelbergStep,
     only,
 )
 from comal.errors import JudgeError
-from comal.judges.asking.tables import Table
+from comal.judges.asking.tables import Table, rates_against_replies
 from comal.pipeline.data.prompts import prompts_of_step
 from comal.pipeline.disk.files import read_table, write_table
 from comal.pipeline.disk.journal import FileJournal
@@ -145,7 +147,7 @@ class LanguageModelBackend:
             return sample_once(path, sampler, prompts, self.recipe.sampling.samples, seed)
 
     def _targets(self, folder: StepFolder, step: ProxStep, sampler: Mix, samples: Samples) -> Targets:
-        roles = list(step.anchor.weights)
+        roles = list(step.scored)
         if not folder.targets.is_file():
             win_rate = self._judge(folder, step, samples)
             with self._stage("score"):
@@ -182,7 +184,11 @@ class LanguageModelBackend:
             if not self_play:
                 opponents = self._sample(folder.opponent(label(mix)), mix, samples.prompts)
             judged = self._ask(folder.verdicts(number), samples, opponents, self._design(number))
-            total += weight * target_win_rates(judged, self_play, self.loss.needs_unbiased_rates)
+            if isinstance(step, StackelbergStep):
+                rates = np.stack([rates_against_replies(table, step.follower_tau) for table in judged.tables])
+            else:
+                rates = target_win_rates(judged, self_play, self.loss.needs_unbiased_rates)
+            total += weight * rates
         return total
 
     def _design(self, number: int) -> Design | None:
@@ -222,6 +228,7 @@ class LanguageModelBackend:
                     step.eta,
                     self._trainer_setup(folder),
                     pad,
+                    step.forward if isinstance(step, ForwardKLStep) else 0.0,
                 )
                 if save_step(trainer, folder, self.store, self.recipe.training.keep_optimizer):
                     self.store.adopt(model, folder.checkpoint)
@@ -260,7 +267,7 @@ class LanguageModelBackend:
         random = self.recipe.training.pairing == "random"
         tables = self._self_play_tables(folder, step, samples) if random else []
         encoder, recipe = self.store.encoder, self.recipe
-        return training_groups(samples, targets, step.anchor, chosen, tables, encoder, recipe, self.roles.step)
+        return training_groups(samples, targets, step, chosen, tables, encoder, recipe, self.roles.step)
 
     def _trainer_setup(self, folder: StepFolder) -> TrainerSetup:
         """What the step that writes to `folder` begins its training with."""
@@ -300,7 +307,7 @@ class LanguageModelBackend:
             "dropped_prompts": dropped,
             "comparisons": self._pairs(step),
         }
-        moved = measure_movement(targets, step.anchor, step.eta, held_out, new_logp)
+        moved = measure_movement(targets, step, held_out, new_logp)
         metrics |= {k: v for k, v in (("slope", moved.slope), ("kl_moved", moved.kl_moved)) if v is not None}
         return Report(kl_moved=moved.kl_moved, kl_reference=moved.kl_reference)
 

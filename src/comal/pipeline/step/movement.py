@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from comal.algorithms.base import REFERENCE, Mix
+from comal.algorithms.base import REFERENCE, ForwardKLStep, ProxStep
+from comal.losses.forward_kl import with_forward_kl
 from comal.pipeline.step.targets import Targets
 
 _NOTHING_ASKED = 1e-12  # squared nats
@@ -29,14 +31,13 @@ class Movement:
 
 
 def measure_movement(
-    targets: Targets, anchor: Mix, eta: float, held_out: NDArray[np.int64], new_logp: NDArray[np.float64]
+    targets: Targets, step: ProxStep, held_out: NDArray[np.int64], new_logp: NDArray[np.float64]
 ) -> Movement:
     """The movement from the policy of `targets` to the one whose log-probabilities are given.
 
     Args:
         targets: of the step's samples, K a prompt.
-        anchor: the step's.
-        eta: the step size.
+        step: the step.
         held_out: indices of the H prompts kept out of training.
         new_logp: log-probabilities of their samples after training, shape (H, K).
     """
@@ -46,8 +47,14 @@ def measure_movement(
     if not len(held_out):
         return Movement(None, kl_reference, None)
     moved = new_logp - targets.policy_logp[held_out]
-    asked = targets.anchor_logp(anchor)[held_out] - targets.policy_logp[held_out] + eta * targets.win_rate[held_out]
-    moved_c = moved - moved.mean(axis=1, keepdims=True)
+    before, after = targets.policy_logp[held_out], new_logp
+    if isinstance(step, ForwardKLStep):  # which is a regression of this in the place of log-probabilities
+        covered = torch.from_numpy(targets.role_logp[step.covered][held_out])
+        before, after = (
+            with_forward_kl(torch.from_numpy(logp), covered, step.forward).numpy() for logp in (before, after)
+        )
+    asked = targets.anchor_logp(step.anchor)[held_out] - before + step.eta * targets.win_rate[held_out]
+    moved_c = (after - before) - (after - before).mean(axis=1, keepdims=True)
     asked_c = asked - asked.mean(axis=1, keepdims=True)
     slope = None
     # Samples that are all as good as each other ask for nothing but rounding errors.

@@ -7,7 +7,18 @@ from dataclasses import dataclass, fields
 from itertools import repeat
 from pathlib import Path
 
-from comal.algorithms.base import POLICY, Algorithm, Certify, Instruction, Mix, PlayOnline, ProxStep, Report, Role
+from comal.algorithms.base import (
+    POLICY,
+    Algorithm,
+    Certify,
+    Instruction,
+    Mix,
+    PlayOnline,
+    ProxStep,
+    Report,
+    Role,
+    StackelbergStep,
+)
 from comal.pipeline.disk.method_folder import INITIAL
 from comal.pipeline.step.roles import Roles
 from comal.pipeline.step.sampler import label, pairs_judged, sampler_of
@@ -85,7 +96,7 @@ def cost_of(instruction: Instruction, roles: Roles, sampling: SamplingSettings) 
             pairs = sum(pairs_judged(sampling, itself) for itself in met)
             sampler = roles.mixture(sampler_of(instruction))
             drawn_by = [sampler, *map(roles.mixture, others.values())]
-            scored_by = dict.fromkeys([roles[POLICY], *(roles[role] for role in instruction.anchor.weights)])
+            scored_by = dict.fromkeys([roles[POLICY], *(roles[role] for role in instruction.scored)])
             if len(sampler) > 1 or next(iter(sampler)) not in scored_by:
                 scored_by |= sampler  # a mixture's forward pass is one of each of its policies
             return InstructionCost(
@@ -112,5 +123,10 @@ def cost_of(instruction: Instruction, roles: Roles, sampling: SamplingSettings) 
 
 
 def meets_itself(step: ProxStep, opponent: Mix, roles: Roles) -> bool:
-    """Whether an opponent of a step is the policy that draws the step's samples, so that these play each other."""
+    """Whether an opponent of a step is the policy that draws the step's samples, so that these play each other.
+
+    Never where each sample is replied to: against itself it is no reply.
+    """
+    if isinstance(step, StackelbergStep):
+        return False
     return roles.mixture(opponent) == roles.mixture(sampler_of(step))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from comal.algorithms.base import Mix, Role
+from comal.algorithms.base import ForwardKLStep, Mix, ProxStep, Role
 from comal.judges.asking.tables import Table
 from comal.losses.pairing import pick_pairs
 from comal.pipeline.step.samples import Samples
@@ -25,7 +25,7 @@ class Targets:
     Attributes:
         policy_logp: log-probabilities under the policy that training starts from.
         sampler_logp: under the policy that drew the samples, see `sampler_of`, which need not be the same.
-        role_logp: under each role of the anchor.
+        role_logp: under each role that the step is scored by.
         win_rate: w(y) against the step's opponents; NaN where the judge gave no verdict at all.
     """
 
@@ -38,11 +38,15 @@ class Targets:
         """Logarithm of the anchor mixture, up to a constant a prompt."""
         return np.asarray(sum(weight * self.role_logp[role] for role, weight in anchor.weights.items()))
 
+    def covered_logp(self, rule: ProxStep) -> NDArray[np.float64] | None:
+        """Log-probabilities under the policy that a forward KL covers; None for a step without one."""
+        return self.role_logp[rule.covered] if isinstance(rule, ForwardKLStep) else None
+
 
 def training_groups(
     samples: Samples,
     targets: Targets,
-    anchor: Mix,
+    rule: ProxStep,
     chosen: NDArray[np.int64],
     tables: Sequence[Table | None],
     encoder: PromptEncoder,
@@ -54,7 +58,7 @@ def training_groups(
     Args:
         samples: of proximal step `step`.
         targets: of these samples.
-        anchor: the step's.
+        rule: the step.
         chosen: indices of the prompts to train on.
         tables: the samples' verdicts on each other, from which random pairs draw their label; None, or none at all:
             from the win rates.
@@ -62,7 +66,7 @@ def training_groups(
         recipe: settings.
         step: from 0.
     """
-    anchor_logp = targets.anchor_logp(anchor)
+    anchor_logp, covered_logp = targets.anchor_logp(rule.anchor), targets.covered_logp(rule)
     pairing = recipe.training.pairing
     groups = []
     for i in chosen:
@@ -82,6 +86,7 @@ def training_groups(
                 targets.sampler_logp[i, picks],
                 anchor_logp[i, picks],
                 targets.win_rate[i, picks],
+                None if covered_logp is None else covered_logp[i, picks],
             )
         )
     return groups

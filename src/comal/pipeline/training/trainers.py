@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
+from comal.losses.forward_kl import with_forward_kl
 from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, WholeBatches, batch_here
 from comal.pipeline.training.sharding import (
     ALONE,
@@ -47,6 +48,7 @@ class Group:
         sampler_logp: under the policy that drew the samples.
         anchor_logp: under the anchor mixture, up to a constant.
         win_rate: estimates of P(sample > opponent).
+        covered_logp: under the policy that a forward KL covers; None where there is none.
     """
 
     prompt: tuple[int, ...]
@@ -55,6 +57,7 @@ class Group:
     sampler_logp: NDArray[np.float64]
     anchor_logp: NDArray[np.float64]
     win_rate: NDArray[np.float64]
+    covered_logp: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,10 @@ class _Collator:
         def column(name: str) -> Tensor:
             return torch.tensor(np.stack([getattr(g, name) for g in groups]), dtype=torch.float32)
 
+        covered = {} if groups[0].covered_logp is None else {"covered_logp": column("covered_logp")}
         return {
             **batch.tensors(),
+            **covered,
             "policy_logp": column("policy_logp"),
             "sampler_logp": column("sampler_logp"),
             "anchor_logp": column("anchor_logp"),
@@ -177,10 +182,11 @@ class _BaseTrainer(QuietTrainer):
 class ProxTrainer(_BaseTrainer):
     """Minimises a prox loss over groups of samples."""
 
-    def __init__(self, *args: Any, prox_loss: Loss, eta: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, prox_loss: Loss, eta: float, forward: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prox_loss = prox_loss
         self.eta = eta
+        self.forward_weight = forward
         self.start_gap: float | None = None
 
     def compute_loss(
@@ -196,6 +202,8 @@ class ProxTrainer(_BaseTrainer):
         logp_BK = completion_log_probs(model, TokenBatch.of(inputs)).view(inputs["win_rate"].shape)
         if self.start_gap is None:
             self.start_gap = float((logp_BK.detach() - inputs["policy_logp"]).abs().max())
+        if self.forward_weight:
+            logp_BK = with_forward_kl(logp_BK, inputs["covered_logp"], self.forward_weight)
         anchor_BK, sampler_BK = inputs["anchor_logp"], inputs["sampler_logp"]
         if self.prox_loss.per_token:
             logp_BK, anchor_BK, sampler_BK = (t / inputs["length"] for t in (logp_BK, anchor_BK, sampler_BK))
@@ -391,9 +399,18 @@ class TrainerSetup:
 
 
 def train_prox(
-    model: Any, groups: Sequence[Group], loss: Loss, eta: float, setup: TrainerSetup, pad: int
+    model: Any,
+    groups: Sequence[Group],
+    loss: Loss,
+    eta: float,
+    setup: TrainerSetup,
+    pad: int,
+    forward: float = 0.0,
 ) -> tuple[TrainedStep, ProxTrainer]:
-    """Train `model` in place towards the proximal step; returns the measurements and the spent trainer."""
+    """Train `model` in place towards the proximal step; returns the measurements and the spent trainer.
+
+    With `forward`, the weight of a forward KL, every group has the log-probabilities of the policy that it covers.
+    """
     settings, batch = setup.settings, batch_here(setup.settings, setup.shared)
     trainer = ProxTrainer(
         model=model,
@@ -404,6 +421,7 @@ def train_prox(
         sizes=[1] * len(groups),
         prox_loss=loss,
         eta=eta,
+        forward=forward,
     )
     trainer.optimizer_state = setup.optimizer_state
     if is_sharded(trainer):

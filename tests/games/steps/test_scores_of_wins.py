@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from comal.algorithms.iterative_dpo import IterativeDPO
 from comal.games import named_game, solve
-from comal.games.bradley_terry import scores_of_wins
+from comal.games.steps.bradley_terry import scores_of_wins
 
 
 @settings(max_examples=25)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from comal.games.fixed_partition import fixed_partition_step
+from comal.games.steps.fixed_partition import fixed_partition_step
 from random_games import random_policy, random_table
 
 seeds = st.integers(0, 2**32 - 1)

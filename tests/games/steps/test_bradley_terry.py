@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from comal.errors import GameError
-from comal.games.bradley_terry import bradley_terry_scores
+from comal.games.steps.bradley_terry import bradley_terry_scores
 from random_games import random_policy, random_table
 
 quick = settings(max_examples=40)
