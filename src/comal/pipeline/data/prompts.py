@@ -285,7 +285,7 @@ def _task_options(options: str, known: Mapping[str, str], place: str) -> list[st
     for name in given:
         if name not in known:
             raise DataError(place, f"the task has no option `{name}`.{near_match(name, known)}")
-    return list((known | given).values())
+    return list({**known, **given}.values())
 
 
 def _answer_words(options: str, place: str) -> int:
