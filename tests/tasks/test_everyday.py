@@ -35,11 +35,21 @@ def test_prompts_of_a_run_are_those_of_the_splits() -> None:
         assert {p.text for p in getattr(splits, split)} == {i.prompt for i in PROMPTS if i.split == split}
 
 
+def test_some_tasks_only() -> None:
+    wanted = {i.prompt for i in PROMPTS if i.task in ("advice", "ideas") and i.split == "test"}
+    source = DataSource(source="task:everyday?tasks=ideas,advice", split="test")
+    assert {prompt.text for prompt in load_prompts(source, "prompts.test", 0)} == wanted
+    assert 0 < len(wanted) < sum(i.split == "test" for i in PROMPTS)
+
+
 @pytest.mark.parametrize(
     ("source", "split", "message"),
     [
         ("task:everyday", "tests", "not a split of the task. Did you mean `test`"),
-        ("task:everyday?words=4", "test", "no options, got `words=4`"),
+        ("task:everyday?words=4", "test", "no option `words`"),
+        ("task:everyday?tasks=advice,idea", "test", "`idea` is none of advice, .*. Did you mean `ideas`"),
+        ("task:everyday?tasks=", "test", "`` is none of advice"),
+        ("task:everyday?advice", "test", "no option `advice`. Known: tasks"),
         ("task:everydays", "test", "not an embedded task. Did you mean `everyday`"),
     ],
 )

@@ -102,7 +102,8 @@ class DataSource(Settings):
 
     Attributes:
         source: a JSONL, JSON, CSV or Parquet file, a hub data set id, or `task:docstrings` (the embedded task), with
-            longer answers `task:docstrings?words=16`, or `task:everyday` (instructions for chat models).
+            longer answers `task:docstrings?words=16`, or `task:everyday` (instructions for chat
+            models; of some tasks `task:everyday?tasks=advice,ideas`).
         subset: configuration name of a hub data set.
         split: of a hub data set or an embedded task.
         prompt: column of the prompt: text, or a list of chat messages.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
@@ -267,25 +267,31 @@ def _task_rows(task: str, split: str, place: str) -> list[Any]:
 
 
 def _everyday_rows(split: str, options: str, place: str) -> list[Any]:
-    from comal.tasks.everyday import Split, instructions
+    from comal.tasks.everyday import TASKS, Split, instructions
 
-    if options:
-        raise DataError(place, f"the task has no options, got `{options}`; write task:everyday")
+    [named] = _task_options(options, {"tasks": ",".join(TASKS)}, place)
+    tasks = [task.strip() for task in named.split(",")]
+    for task in tasks:
+        if task not in TASKS:
+            raise DataError(place, f"tasks: `{task}` is none of {', '.join(TASKS)}.{near_match(task, TASKS)}")
     if split not in get_args(Split):
         raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
-    return [{"prompt": i.prompt} for i in instructions() if i.split == split]
+    return [{"prompt": i.prompt} for i in instructions(tasks) if i.split == split]
+
+
+def _task_options(options: str, known: Mapping[str, str], place: str) -> list[str]:
+    """Values of the options after a task's name, as in a URL: `task:docstrings?words=16`; in the order of `known`."""
+    given = dict(parse_qsl(options, keep_blank_values=True))
+    for name in given:
+        if name not in known:
+            raise DataError(place, f"the task has no option `{name}`.{near_match(name, known)}")
+    return list({**known, **given}.values())
 
 
 def _answer_words(options: str, place: str) -> int:
-    """`words` of the options after the task's name, as in a URL: `task:docstrings?words=16`."""
     from comal.tasks.docstrings import ANSWER_WORDS
 
-    given = dict(parse_qsl(options, keep_blank_values=True))
-    words = given.pop("words", str(ANSWER_WORDS))
-    if given:
-        raise DataError(
-            place, f"the task has no option `{next(iter(given))}`.{near_match(next(iter(given)), ['words'])}"
-        )
+    [words] = _task_options(options, {"words": str(ANSWER_WORDS)}, place)
     if not words.isdecimal() or int(words) < 1:
         raise DataError(place, f"words: need the longest answer's number of words, 1 or more, got `{words}`")
     return int(words)

@@ -1,0 +1,106 @@
+"""How much an answer teaches about other answers of its kind, before anything is trained: by gradients of the adapter.
+
+python benchmarks/chat_signal.py                     # the recipe's two tasks; five minutes on one core
+python benchmarks/chat_signal.py advice,tips,help,plan,mistakes,needs,basics,ideas
+
+A step raises the log-probability of the answers that won. Of two answers y, z the product of gradients
+<d log pi(y), d log pi(z)> says how much raising one raises the other. Its mean over answers of one kind, less that over
+answers of different kinds, is what a step wants; <d log pi(y), d log pi(y)> is what each answer pulls in a direction of
+its own. The ratio, printed by how much the two prompts have in common, times the number of answers in a step, should
+be well above 1: below it a step moves the policy, but hardly the kinds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import peft
+import torch
+
+from comal.pipeline.disk.layout import DequantisedFolder
+from comal.pipeline.processes.distributed import prepare_process
+from comal.pipeline.run.dequantised import make_dequantised
+from comal.policies.base import Prompt
+from comal.policies.encoder import PromptFormat
+from comal.policies.loading import load_causal_lm
+from comal.policies.store import PolicyStore
+from comal.policies.transformers import Batching, Decoding, TransformersPolicy
+from comal.recipes.load import load_recipe
+from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
+
+TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 4
+
+
+def main() -> None:
+    tasks = (sys.argv[1] if sys.argv[1:] else "advice,ideas").split(",")
+    recipe = load_recipe("chat", [])
+    prepare_process(recipe.threads)
+    forms = [form for task in tasks for form in TASKS[task]]
+    topics = [topic for topic in TOPICS if split_of(topic) == "train"][::12][:TOPICS_ASKED]
+    asked = [(form, topic) for form in forms for topic in topics]
+    with tempfile.TemporaryDirectory() as place:
+        made = DequantisedFolder(Path(place, "model"))
+        make_dequantised(made, recipe.policy)
+        store = PolicyStore(
+            made.path,
+            PromptFormat(recipe.policy.chat_template, recipe.policy.system_prompt, recipe.policy.max_prompt_tokens),
+            Decoding(max_new_tokens=recipe.policy.max_new_tokens, batch_size=96),
+            Batching(share_prompt=True),
+        )
+        policy = store.open(store.initial)
+        prompts = [Prompt.of_text(form.format(topic=topic)) for form, topic in asked]
+        groups = policy.sample(prompts, SAMPLES, SEED)
+        answers = [(number, answer) for number, group in enumerate(groups) for answer in group]
+        np.random.default_rng(SEED).shuffle(answers)
+        by_kind = defaultdict(list)
+        for number, answer in answers:
+            by_kind[kind_of(answer.text)].append((number, answer.token_ids))
+        chosen = [(kind, *pair) for kind, pairs in by_kind.items() for pair in pairs[:OF_A_KIND]]
+        products = _products(policy, prompts, chosen)
+    _show(products, chosen, asked)
+
+
+def _products(policy: TransformersPolicy, prompts: list[Prompt], chosen: list) -> np.ndarray:
+    """Of the gradients of a fresh adapter's second matrices; the first ones have none where it begins."""
+    whole = load_causal_lm(policy.model.config._name_or_path, torch.float32)
+    model = peft.get_peft_model(whole, peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
+    weights = [weight for name, weight in model.named_parameters() if "lora_B" in name]
+    rows = []
+    for _, number, ids in chosen:
+        before = policy.encoder(prompts[number])
+        logits = model(torch.tensor([[*before, *ids]])).logits[0, len(before) - 1 : -1]
+        total = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).sum()
+        rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(total, weights)]).numpy())
+    gradients = np.stack(rows)
+    return gradients @ gradients.T
+
+
+def _show(products: np.ndarray, chosen: list, asked: list[tuple[str, str]]) -> None:
+    kinds = np.array([kind for kind, _, _ in chosen])
+    prompt = np.array([number for _, number, _ in chosen])
+    form = np.array([asked[number][0] for number in prompt])
+    same = prompt[:, None] == prompt
+    alike = form[:, None] == form
+    own = np.diag(products).mean()
+    print(f"{len(chosen)} answers: " + ", ".join(f"{(kinds == kind).sum()} {kind}" for kind in dict.fromkeys(kinds)))
+    for title, pairs in (
+        ("the same prompt", same & ~np.eye(len(same), dtype=bool)),
+        ("the same form, another topic", alike & ~same),
+        ("another form", ~alike),
+        ("any other prompt", ~same),
+    ):
+        ours, theirs = (products[pairs & mask] / own for mask in (kinds[:, None] == kinds, kinds[:, None] != kinds))
+        if not ours.size or not theirs.size:
+            print(f"{title:<30} no such pairs of one kind, or none of two")
+            continue
+        # Every pair stands twice in the square.
+        error = float(np.sqrt(2 * ours.var() / ours.size + 2 * theirs.var() / theirs.size))
+        print(f"{title:<30} {ours.mean() - theirs.mean():+.4f} ± {1.96 * error:.4f}  of an answer's own")
+
+
+if __name__ == "__main__":
+    main()
