@@ -67,10 +67,10 @@ def judge_server(port: int, latency: float, counts: Any) -> None:
 class Server:
     """`comal serve`, which can be ended and started again."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, comparisons: str) -> None:
         self.command = [
             sys.executable, "-m", "comal", "serve", "--judge", str(folder / "judge.yaml"), "--port", str(port),
-            "--cache", str(folder / "verdicts.sqlite"),
+            "--cache", str(folder / "verdicts.sqlite"), "--comparisons", comparisons,
         ]  # fmt: skip
         self.start()
 
@@ -113,6 +113,7 @@ def main() -> None:
     options.add_argument("--clients", type=int, default=64)
     options.add_argument("--latency", type=float, default=0.2)
     options.add_argument("--concurrency", type=int, default=64)
+    options.add_argument("--comparisons", default="all", help="As `comal serve` takes it: all, or k of each answer.")
     options.add_argument("--no-kill", action="store_true", help="Do not end the server on the way.")
     given = options.parse_args()
     ports = [_free_port(), _free_port()]
@@ -125,7 +126,7 @@ def main() -> None:
         settings = {"name": "openai", "model": "m", "base_url": f"http://127.0.0.1:{ports[0]}/v1",
                     "concurrency": given.concurrency}  # fmt: skip
         (folder / "judge.yaml").write_text(json.dumps(settings))
-        server = Server(folder, ports[1])
+        server = Server(folder, ports[1], given.comparisons)
         ended: dict[str, float] = {}
         twice: list[int] = []
         done = threading.Semaphore(0)
@@ -155,7 +156,7 @@ def main() -> None:
             seconds = time.perf_counter() - begin
         server.end(signal.SIGTERM)
     judge.terminate()
-    presentations = given.groups * K * (K - 1)
+    presentations = given.groups * K * (K - 1 if given.comparisons == "all" else int(given.comparisons))
     limit = given.concurrency / given.latency
     times = sorted(second for second, _ in found)
     print(json.dumps({
