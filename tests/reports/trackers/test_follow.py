@@ -14,8 +14,11 @@ import pytest
 
 import fake_run
 from comal.errors import ConfigError
+from comal.judges.base import Spend
+from comal.judges.chat.ledger import Ledger, Limits
+from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.trackers_folder import TrackersFolder
-from comal.reports.trackers.figures import run_figures
+from comal.reports.trackers.figures import run_figures, spend_figures
 from comal.reports.trackers.follow import Follower
 from comal.reports.trackers.opening import STEP, check_trackers, open_tracker
 from command_line import comal, refused
@@ -84,6 +87,23 @@ def test_every_line_is_told_once_and_a_continued_run_is_the_same_run_there(tmp_p
     assert len({r.opened for r in recorders}) == 1, "one name, one folder, one id"
     assert all(r.finished for r in recorders)
     assert all(values[STEP] == step for r in recorders for step, values in r.logged)
+
+
+def test_what_the_judge_has_cost_is_told_with_the_steps(tmp_path: Path) -> None:
+    """Of all judges of the run, and again only when there is something new beside it."""
+    folder = fake_run.write_run(tmp_path / "run")
+    path = RunFolder(folder).spend
+    path.write_bytes(b"")  # just being made
+    assert spend_figures(folder) == {}
+    for judge, spend in (("one", Spend(3, 100, 10, 0.25)), ("two", Spend(1, 20, 2, 0.5))):
+        ledger = Ledger(path, judge)
+        assert ledger.reserve(spend, Limits()) is None
+        ledger.close()
+    recorders = Recorders()
+    assert told(folder, recorders) == []
+    assert recorders[0].logged[-1] == (4, {"spend/calls": 4, "spend/tokens": 132, "spend/cost": 0.75, STEP: 4})
+    assert told(folder, recorders) == []
+    assert recorders[1].logged == []
 
 
 def test_a_tracker_that_fails_ends_its_own_telling_only(tmp_path: Path) -> None:

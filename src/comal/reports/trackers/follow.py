@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from comal.pipeline.disk.trackers_folder import TrackersFolder
-from comal.reports.trackers.figures import run_figures
+from comal.reports.trackers.figures import run_figures, spend_figures
 from comal.reports.trackers.opening import STEP, Opener, Tracker, open_tracker
 
 _SECONDS: Final = 2.0
@@ -83,6 +83,7 @@ class Follower:
             return
         try:
             everything = list(run_figures(self._folder, self._methods))
+            spend = spend_figures(self._folder)
         except Exception as error:
             self._warn(f"trackers: {error}")
             return
@@ -93,6 +94,9 @@ class Follower:
                 for figures in new:
                     tracker.log({**figures.values, STEP: figures.step}, step=figures.step)
                     self._told[name]["lines"].append(figures.key)
+                if new and spend:
+                    step = max(figures.step for figures in new)
+                    tracker.log({**spend, STEP: step}, step=step)
             except Exception as error:
                 self._failed(name, error)
             if new:
