@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from comal.errors import ConfigError, near_match
 from comal.pipeline.disk.trackers_folder import TrackersFolder
+from comal.pipeline.processes.distributed import state
 
 PACKAGES: Final = {
     "tensorboard": ("tensorboard", "tensorboardX"),
@@ -60,6 +61,7 @@ def open_tracker(name: str, folder: TrackersFolder, run: str, id_: str) -> Track
     """
     from accelerate import tracking
 
+    state()  # its trackers log, which they refuse to before it is there
     folder.path.mkdir(parents=True, exist_ok=True)
     if name == "mlflow":
         return _Mlflow(folder, run, id_)
