@@ -10,11 +10,11 @@ from pathlib import Path
 
 from comal.errors import ConfigError, DataError, near_match
 from comal.evaluation.audit.formats import Source, Table, read_source
-from comal.evaluation.audit.play import joined, play_of, without_people
 from comal.evaluation.audit.tools import Grades
 from comal.evaluation.crossplay.alpaca_eval import matrix_csv
 from comal.evaluation.crossplay.summary import summarise
 from comal.evaluation.intervals import Bootstrap
+from comal.evaluation.ready import joined, play_of, without_people
 from comal.pipeline.crossplay.result import Entrant, EvaluationResult
 from comal.pipeline.disk.evaluation_folder import EvaluationFolder
 from comal.pipeline.disk.files import atomic_path

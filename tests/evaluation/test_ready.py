@@ -11,11 +11,11 @@ import pytest
 
 from comal.errors import DataError
 from comal.evaluation.audit.formats import read_source
-from comal.evaluation.audit.play import joined, play_of, without_people
 from comal.evaluation.audit.verdicts import Verdicts
 from comal.evaluation.crossplay.ratings import rate
 from comal.evaluation.crossplay.summary import summarise
 from comal.evaluation.intervals import Bootstrap
+from comal.evaluation.ready import joined, play_of, without_people
 
 DRAWS = Bootstrap(50)
 
