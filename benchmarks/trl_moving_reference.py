@@ -3,7 +3,13 @@
     python benchmarks/trl_moving_reference.py --seeds 0 1 2
 
 Prints mean total-variation distances of single-token policies to the Nash policies, and to those of the game
-regularised to the start.
+regularised to the start. Measured with seeds 0, 1, 2 (the equilibria are .177 apart):
+
+    a reference that moves every 40 updates, 18 times, to Nash     .200 -> .032, .047, .031
+    a fixed one, 160 updates, to the regularised policies          .150 -> .040, .027, .023
+
+On exact gradients of the same model (no sampling, rate 2e-3, reference every 60 updates, 12 times) the distance to Nash
+ends at .083 with Adam's usual first beta of .9, and at .025 without momentum; from sampled groups at .165 and .044.
 """
 
 from __future__ import annotations
