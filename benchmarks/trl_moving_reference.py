@@ -9,7 +9,8 @@ regularised to the start. Measured with seeds 0, 1, 2 (the equilibria are .177 a
     a fixed one, 160 updates, to the regularised policies          .150 -> .040, .027, .023
 
 On exact gradients of the same model (no sampling, rate 2e-3, reference every 60 updates, 12 times) the distance to Nash
-ends at .083 with Adam's usual first beta of .9, and at .025 without momentum; from sampled groups, seed 0, .165 and .044.
+ends at .083 with Adam's usual first beta of .9, and at .025 without momentum; from sampled groups (seed 0) at .165 and
+at .044.
 """
 
 from __future__ import annotations
