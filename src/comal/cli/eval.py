@@ -107,7 +107,7 @@ def eval_(
     refuse_given(context, ("tie", "slight"), "is for ready verdicts, and --judge asks for new ones")
 
     from comal.cli.judge_spec import load_judge
-    from comal.errors import ConfigError
+    from comal.errors import ConfigError, DataError
     from comal.pipeline.crossplay.evaluation import Evaluation
     from comal.pipeline.crossplay.settings import EvalSettings, SamplingOptions
     from comal.pipeline.data.prompts import SUFFIXES
@@ -146,7 +146,12 @@ def eval_(
         first = error.errors()[0]
         option = "--" + str(first["loc"][-1]).replace("_", "-")
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
-    evaluation = Evaluation.prepare(settings, load_judge(judge))
+    asked = load_judge(judge)
+    try:
+        evaluation = Evaluation.prepare(settings, asked)
+    except DataError as error:
+        _refuse_verdicts(policies, error)
+        raise
     _refuse_unused(context, evaluation)
     folder = output_dir or EVALUATIONS / evaluation.digest
     from comal.cli.display.evaluation import EvalDisplay
@@ -171,6 +176,20 @@ def eval_(
         typer.echo(f"warning: {note}", err=True)
     for what, path in (("figures", left.result_path), ("leaderboard", left.leaderboard), ("win rates", left.matrix)):
         typer.echo(f"{what:<12} {path}", err=True)
+
+
+def _refuse_verdicts(policies: list[str], error: Exception) -> None:
+    """Say it where a file cannot be judged because it holds verdicts already."""
+    from comal.errors import ComalError, ConfigError
+    from comal.pipeline.crossplay.ready import holds_verdicts
+
+    for name in policies:
+        try:
+            found = Path(name).is_file() and holds_verdicts(Path(name))
+        except ComalError:
+            continue
+        if found:
+            raise ConfigError("--judge", f"{name} holds verdicts already; leave it out to evaluate them") from error
 
 
 _OF_MODELS = ("answers", "temperature", "top_p", "max_new_tokens", "batch_size", "system_prompt", "reference")

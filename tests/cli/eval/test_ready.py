@@ -89,6 +89,8 @@ def test_mistakes(circle: Path, tmp_path: Path) -> None:
     refused(comal("eval", circle, "--draws", "3"), "--draws: an interval needs at least 20 resamples, got 3")
     refused(comal("eval", circle, "no/model"), "--judge: say who judges", "`no/model` is no file")
     refused(comal("eval", circle, "--judge", "rules", "--tie", "none"), "--tie: is for ready verdicts")
+    judge = "{name: rules, rules: [{measure: words}]}"
+    refused(comal("eval", circle, "--judge", judge), "--judge:", "holds verdicts already; leave it out")
     outputs = tmp_path / "outputs.json"
     outputs.write_text(json.dumps([{"instruction": "q", "output": "a", "generator": "m"}]))
     refused(comal("eval", outputs), "--judge:", "holds answers; say whom to ask")

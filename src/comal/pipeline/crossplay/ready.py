@@ -86,6 +86,15 @@ class ReadyVerdicts:
         return result, matrix_csv(play)
 
 
+def holds_verdicts(path: Path) -> bool:
+    """Whether a file is of ready verdicts rather than of answers.
+
+    Raises:
+        DataError: neither, or broken.
+    """
+    return read_source(path).verdicts is not None
+
+
 def write_ready(folder: Path, result: EvaluationResult, matrix: str) -> EvaluationFolder:
     """Leave the figures and the win rates in a folder.
 
