@@ -22,6 +22,7 @@ from comal.judges.base import Comparison
 from comal.judges.pairwise_lm import PairwiseLM
 from comal.judges.reward_model import RewardModel
 from comal.judges.words.models import chat_ids, load, release, tokenizer_at_hand
+from comal.judges.words.templates import READY, fill
 from comal.plugins import JUDGES
 
 QUESTION = Comparison("Which size?", "The size.", "Returns the size of the queue, if it has one.")
@@ -116,6 +117,30 @@ def test_a_pairwise_judge_reads_the_next_token(tmp_path, chat_template):
     strict = dataclasses.replace(judge, min_label_mass=min(1.0, (a + b) * 1.01))
     assert strict.compare([QUESTION]) == [None]
     assert dataclasses.replace(judge, min_label_mass=(a + b) * 0.99).compare([QUESTION]) != [None]
+
+
+@pytest.mark.parametrize(
+    ("template", "worth"),
+    [("ties", {"A": 1.0, "B": 0.0, "C": 0.5}), ("graded", {"1": 1, "2": 0.75, "3": 0.5, "4": 0.25, "5": 0})],
+)
+def test_grades_are_read_from_the_next_token_and_their_mean_is_the_verdict(tmp_path, template, worth):
+    folder = tiny_models.save_causal_lm(tmp_path / "lm", initializer_range=0.2)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    judge = PairwiseLM(folder, template=template, min_label_mass=0.0)
+    ready = READY[template]
+    question = fill(ready.question, QUESTION, ("A", "B"), "")
+    messages = [{"role": "system", "content": ready.system}, {"role": "user", "content": question}]
+    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    with torch.no_grad():
+        p = model(torch.tensor([ids])).logits[0, -1].softmax(0)
+    said = {word: p[tokenizer.convert_tokens_to_ids(word)].item() for word in worth}
+    mass = sum(said.values())
+    mean = sum(said[word] * value for word, value in worth.items()) / mass
+    assert judge.compare([QUESTION]) == [pytest.approx(mean, abs=1e-5)]
+    assert dataclasses.replace(judge, min_label_mass=min(1.0, mass * 1.01)).compare([QUESTION]) == [None]
+    assert judge.identity()["grades"] == [list(grade) for grade in ready.grades]
+    with pytest.raises(JudgeError, match=f"labels: `{template}` has words of its own"):
+        dataclasses.replace(judge, labels=("X", "Y")).check()
 
 
 def test_an_answer_cannot_end_its_own_turn(tmp_path):

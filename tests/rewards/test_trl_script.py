@@ -32,7 +32,8 @@ def test_the_docs_script_with_its_moving_reference_runs_and_learns(start: Path, 
     (tmp_path / "align.py").write_text(found[1], "utf-8")
     (tmp_path / "my-model").symlink_to(start)
     (tmp_path / "prompts.jsonl").write_text(
-        "".join(json.dumps({"prompt": p}) + "\n" for p in list(one_token.games()) * 50), "utf-8"
+        "".join(json.dumps({"prompt": [{"role": "user", "content": p}]}) + "\n" for p in list(one_token.games()) * 50),
+        "utf-8",
     )
     (tmp_path / "judge.yaml").write_text("{name: rules, rules: [{measure: matches, pattern: c}]}\n", "utf-8")
     done = subprocess.run([sys.executable, "align.py"], cwd=tmp_path, capture_output=True, text=True, check=False)

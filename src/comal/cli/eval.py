@@ -21,18 +21,19 @@ def eval_(
         typer.Argument(
             metavar="[NAME=]POLICY...",
             help="Two or more: an AlpacaEval model_outputs.json, a model folder or hub id, a run's folder (all of its "
-            "policies), RUN/method, RUN/start or RUN/method@STEP.",
+            "policies), RUN/method, RUN/start or RUN/method@STEP. Without --judge: files of ready verdicts.",
         ),
     ],
     judge: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SPEC",
             help="Who judges: a judge's name, a mapping such as '{name: python, function: \"rules:better\"}', a YAML "
             "or JSON file with one, or a run's folder. Best one that no policy was trained on.",
+            show_default="nobody: the files hold verdicts",
             autocompletion=judges,
         ),
-    ],
+    ] = None,
     prompts: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +76,16 @@ def eval_(
     max_failures: Annotated[
         float, typer.Option(metavar="SHARE", help="Questions of two policies that may stay without a verdict.")
     ] = 0.05,
+    tie: Annotated[
+        str,
+        typer.Option(metavar="0.5|none", help="Of ready verdicts, what a tie is: an even bet, or no verdict."),
+    ] = "0.5",
+    slight: Annotated[
+        float,
+        typer.Option(
+            min=0.5, max=1.0, help="Of ready verdicts, Pr of the better one where a grade is A>B; A>>B is worth 1."
+        ),
+    ] = 0.75,
     draws: Annotated[int, typer.Option(help="Resamples of the prompts behind the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of sampling, of --limit and of the resamples.")] = 0,
     output_dir: Annotated[
@@ -84,12 +95,19 @@ def eval_(
 ) -> None:
     """Let policies play each other: win rates, the Nash mixture and its gap, Elo, length control, KL, with intervals.
 
-    Interrupted or killed at any moment, the same command continues: answers and verdicts are kept.
+    Interrupted or killed at any moment, the same command continues: answers and verdicts are kept. Without --judge
+    the files are what other people's judges said (see `comal audit`), nobody is asked, and nothing is written unless
+    there is an --output-dir.
     """
     import pydantic
 
+    if judge is None:
+        _ready(context, policies, baseline, (tie, slight), (draws, seed), output_dir, as_json=as_json)
+        return
+    refuse_given(context, ("tie", "slight"), "is for ready verdicts, and --judge asks for new ones")
+
     from comal.cli.judge_spec import load_judge
-    from comal.errors import ConfigError
+    from comal.errors import ConfigError, DataError
     from comal.pipeline.crossplay.evaluation import Evaluation
     from comal.pipeline.crossplay.settings import EvalSettings, SamplingOptions
     from comal.pipeline.data.prompts import SUFFIXES
@@ -128,7 +146,12 @@ def eval_(
         first = error.errors()[0]
         option = "--" + str(first["loc"][-1]).replace("_", "-")
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
-    evaluation = Evaluation.prepare(settings, load_judge(judge))
+    asked = load_judge(judge)
+    try:
+        evaluation = Evaluation.prepare(settings, asked)
+    except DataError as error:
+        _refuse_verdicts(policies, error)
+        raise
     _refuse_unused(context, evaluation)
     folder = output_dir or EVALUATIONS / evaluation.digest
     from comal.cli.display.evaluation import EvalDisplay
@@ -155,14 +178,81 @@ def eval_(
         typer.echo(f"{what:<12} {path}", err=True)
 
 
+def _refuse_verdicts(policies: list[str], error: Exception) -> None:
+    """Say it where a file cannot be judged because it holds verdicts already."""
+    from comal.errors import ComalError, ConfigError
+    from comal.pipeline.crossplay.ready import holds_verdicts
+
+    for name in policies:
+        try:
+            found = Path(name).is_file() and holds_verdicts(Path(name))
+        except ComalError:
+            continue
+        if found:
+            raise ConfigError("--judge", f"{name} holds verdicts already; leave it out to evaluate them") from error
+
+
+_OF_MODELS = ("answers", "temperature", "top_p", "max_new_tokens", "batch_size", "system_prompt", "reference")
+_OF_ASKING = ("prompts", "prompt_column", "split", "limit", "intersection", "allow_empty", "max_failures")
+
+
+def _ready(
+    context: typer.Context,
+    files: list[str],
+    baseline: str | None,
+    grades: tuple[str, float],
+    resampling: tuple[int, int],
+    output_dir: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Evaluate verdicts that are there already."""
+    from comal.errors import ConfigError
+    from comal.evaluation.audit.tools import Grades
+    from comal.evaluation.intervals import Bootstrap
+    from comal.pipeline.crossplay.ready import ReadyVerdicts, write_ready
+
+    missing = next((name for name in files if not Path(name).is_file()), None)
+    if missing is not None:
+        raise ConfigError(
+            "--judge", f"say who judges; without it only files of ready verdicts are taken, and `{missing}` is no file"
+        )
+    unused = (*_OF_MODELS, *_OF_ASKING, "length_control")
+    refuse_given(context, unused, "does nothing to ready verdicts")
+    tie, slight = grades
+    if tie not in ("0.5", "none"):
+        raise ConfigError("--tie", f"need 0.5 or none, got `{tie}`; any other number would favour a place")
+    try:
+        bootstrap = Bootstrap(resampling[0], seed=resampling[1])
+    except ValueError as error:
+        raise ConfigError("--draws", str(error).partition(": ")[2]) from error
+    verdicts = ReadyVerdicts.read([Path(name) for name in files], Grades(None if tie == "none" else 0.5, slight))
+    if verdicts.tools == {None}:
+        refuse_given(context, ("tie", "slight"), "is for files that another tool of judges wrote")
+    elif "arena-hard" not in verdicts.tools:
+        refuse_given(context, ("slight",), f"does nothing to {files[0]}, which has no such grades")
+    result, matrix = verdicts.evaluate(baseline, bootstrap)
+    left = None if output_dir is None else write_ready(output_dir, result, matrix)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        from comal.reports.terminal.evaluation import print_evaluation
+
+        print_evaluation(result)
+    if left is not None:
+        for what, path in (("figures", left.result_path), ("win rates", left.matrix)):
+            typer.echo(f"{what:<12} {path}", err=True)
+
+
 def _refuse_unused(context: typer.Context, evaluation: Evaluation) -> None:
     """Refuse the options that none of the policies is touched by."""
     from comal.pipeline.crossplay.sources import Model
 
     models = [source for source in evaluation.sources if isinstance(source, Model)]
     if not models:
-        sampling = ("answers", "temperature", "top_p", "max_new_tokens", "batch_size", "system_prompt", "reference")
-        refuse_given(context, sampling, "is for models; the answers of these policies are there already")
+        refuse_given(context, _OF_MODELS, "is for models; the answers of these policies are there already")
     if evaluation.settings.reference is None and all(model.run is not None for model in models):
         refuse_given(context, ["system_prompt"], "is for models outside runs; a run's policies have their own")
     if len(models) == len(evaluation.sources):

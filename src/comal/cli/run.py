@@ -32,7 +32,9 @@ def run(
     ] = None,
     track: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Tell a tracker of the whole run: tensorboard or wandb; may come again."),
+        typer.Option(
+            metavar="NAME", help="Tell a tracker of the whole run: tensorboard, wandb or mlflow; may come again."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json on stdout instead of tables.")] = False,
 ) -> None:
@@ -50,7 +52,8 @@ def run(
     from comal.pipeline.run.resolved import method_names
     from comal.pipeline.run.run import Run
     from comal.reports.html.run_report import write_report
-    from comal.reports.trackers.follow import Follower, check_trackers
+    from comal.reports.trackers.follow import Follower
+    from comal.reports.trackers.opening import check_trackers
 
     check_trackers(track or [])
     folder = output_dir or RUNS / plan.name

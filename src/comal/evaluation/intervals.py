@@ -99,6 +99,15 @@ class Bootstrap:
         Returns:
             Shape (draws, n, n), 1/2 on the diagonal; NaN where a resample has no value.
         """
+        return self._drawn(values)[0]
+
+    def wins(self, values: Floats) -> Floats:
+        """As `rates`, the sums instead of the means: how often i won against j, 0 where a resample has no value."""
+        means, number = self._drawn(values)
+        return np.where(np.isfinite(means), means, 0.0) * number
+
+    def _drawn(self, values: Floats) -> tuple[Floats, Floats]:
+        """The means of every resample, and of how many prompts they are, those that were invented included."""
         prompts, n, _ = values.shape
         rng = np.random.default_rng(self.seed)
         total = prompts + _INVENTED
@@ -113,7 +122,9 @@ class Bootstrap:
         means = np.full((self.draws, n, n), 0.5)
         means[:, above[0], above[1]] = np.where(number > 0, upper, np.nan)
         means[:, above[1], above[0]] = 1 - means[:, above[0], above[1]]
-        return means
+        numbers = np.zeros((self.draws, n, n))
+        numbers[:, above[0], above[1]] = numbers[:, above[1], above[0]] = np.where(number > 0, number + invented, 0.0)
+        return means, numbers
 
     def ends(self, resampled: Floats) -> tuple[Floats, Floats]:
         """Both ends of the percentile interval along the first axis; NaN where more than 1 in 20 resamples has none.

@@ -1,14 +1,15 @@
 """A causal language model that is shown both answers and asked which is better, by the probabilities of its next token.
 
     P(first ≻ second) = p(label of first) / (p(label of first) + p(label of second))
+    P(first ≻ second) = Σ p(grade)·value(grade) / Σ p(grade)        of a template with ties or grades
 
-Such judges favour a position, so both orders get asked (`symmetric` is False). Where the two labels together have less
-than `min_label_mass` of the probability, the model was about to say something else and there is no verdict.
+Such judges favour a position, so both orders get asked (`symmetric` is False). Where the labels, or grades, together
+have less than `min_label_mass` of the probability, the model was about to say something else and there is no verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -39,12 +40,12 @@ class PairwiseLM(Judge):
     Attributes:
         model: a folder or Hub id.
         template: Jinja template of the question, over prompt, first, second, first_label and second_label, or the name
-            of a ready one (helpful, careful). It is the user's message where the tokenizer has a chat template,
-            otherwise followed by `answer_prefix`.
+            of a ready one (helpful, careful; ties and graded, whose verdict is the mean over three or five grades). It
+            is the user's message where the tokenizer has a chat template, otherwise followed by `answer_prefix`.
         system_prompt: put before the question in a chat; by default the ready template's own.
         labels: the words for the first and the second answer, one token each.
         answer_prefix: what the reply begins with, before the label.
-        min_label_mass: the least probability of both labels together for a verdict.
+        min_label_mass: the least probability of all labels, or grades, together for a verdict.
         revision: of a Hub model.
         batch_size: questions asked at once.
         max_length: the most tokens of a question, by default what the model was made for; longer ones have no verdict.
@@ -79,18 +80,15 @@ class PairwiseLM(Judge):
         """The model is a folder, or could be a Hub id, and the template shows all that it must."""
         check_model(_PLACE, self.model)
         template = self._template()
-        if template.last_line is not None:
+        if not template.in_one_token:
+            asks = "reasons before the verdict" if template.field is None else "a reply in JSON"
             raise JudgeError(
                 "pairwise_lm.template",
-                f"`{self.template}` asks for reasons before the verdict, and this judge reads the next token only; take"
-                " `helpful` or `careful`",
+                f"`{self.template}` asks for {asks}, and this judge reads the next token only; take `helpful`,"
+                " `careful`, `ties` or `graded`, or the judge `openai`",
             )
-        if template.grades is not None:
-            raise JudgeError(
-                "pairwise_lm.template",
-                f"`{self.template}` has grades, and this judge reads two labels; take `helpful` or `careful`, or the"
-                " judge `openai`",
-            )
+        if template.grades is not None and self.labels != ("A", "B"):
+            raise JudgeError("pairwise_lm.labels", f"`{self.template}` has words of its own; leave the labels out")
         check_template(template.question, self.labels, "pairwise_lm.template")
         tokenizer = tokenizer_at_hand(_PLACE, self.model, self.revision)
         if tokenizer is not None:  # a chat template that refuses the system prompt is found before anything is asked
@@ -105,7 +103,7 @@ class PairwiseLM(Judge):
         """The settings that change a verdict, and the state of local weights."""
         template = self._template()
         shown = {"template": template.question, "system_prompt": template.system}
-        return Judge.identity(self) | shown | {"state": state_of(self.model)}
+        return Judge.identity(self) | shown | template.beyond_labels | {"state": state_of(self.model)}
 
     def compare(self, comparisons: Sequence[Comparison]) -> list[float | None]:
         """The label probabilities of the next token, in the order of presentation given."""
@@ -116,7 +114,7 @@ class PairwiseLM(Judge):
         self._require_shown(tokenizer)
         rows = [self._encode(tokenizer, comparison) for comparison in comparisons]
         require_rows(_PLACE, network, tokenizer, rows)
-        labels = self._label_tokens(tokenizer, comparisons[0])
+        words = self._word_tokens(tokenizer, comparisons[0])
         limit = longest_input(network, self.max_length)
         # By length, then by content: who shares a batch does not depend on the order of the comparisons.
         order = sorted(
@@ -126,13 +124,14 @@ class PairwiseLM(Judge):
         verdicts: list[float | None] = [None] * len(rows)
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            for i, verdict in zip(batch, self._ask(network, tokenizer, [rows[i] for i in batch], labels), strict=True):
+            for i, verdict in zip(batch, self._ask(network, tokenizer, [rows[i] for i in batch], words), strict=True):
                 verdicts[i] = verdict
         return verdicts
 
     def _ask(
-        self, network: Any, tokenizer: Any, rows: Sequence[Sequence[int]], labels: tuple[int, int]
+        self, network: Any, tokenizer: Any, rows: Sequence[Sequence[int]], words: Mapping[int, float]
     ) -> list[float | None]:
+        """One verdict a row; `words` has Pr(first ≻ second) by the token that says it."""
         import torch
 
         pad_id = filler_token(tokenizer.pad_token_id, [], embedding_rows(network))  # masked, so any token will do
@@ -140,8 +139,9 @@ class PairwiseLM(Judge):
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         with torch.inference_mode():
             logits = network(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1).logits
-        log_p = logits[:, -1].float().log_softmax(dim=-1)[:, list(labels)]
-        first = log_p.softmax(dim=-1)[:, 0].tolist()
+        log_p = logits[:, -1].float().log_softmax(dim=-1)[:, list(words)]
+        values = torch.tensor(list(words.values()), device=log_p.device)
+        first = (log_p.softmax(dim=-1) * values).sum(dim=-1).clamp(max=1.0).tolist()
         mass = log_p.exp().sum(dim=-1).tolist()
         # Written so that NaN is no verdict either.
         return [
@@ -173,23 +173,27 @@ class PairwiseLM(Judge):
         ids = chat_ids(_PLACE, tokenizer, messages, answer_next=True)
         return ids + (list(tokenizer(reply, add_special_tokens=False)["input_ids"]) if reply else [])
 
-    def _label_tokens(self, tokenizer: Any, comparison: Comparison) -> tuple[int, int]:
-        """The one token by which each label would continue the question.
+    def _word_tokens(self, tokenizer: Any, comparison: Comparison) -> dict[int, float]:
+        """The one token by which each label or grade would continue the question, with its Pr(first ≻ second).
 
         Raises:
-            JudgeError: a label that is several tokens there, or that melts into the question's last one.
+            JudgeError: a word that is several tokens there, that melts into the question's last one, or that is the
+                token of another.
         """
+        template = self._template()
+        place = "pairwise_lm.labels" if template.grades is None else "pairwise_lm.template"
         question = self._encode(tokenizer, comparison)
-        found = []
-        for label in self.labels:
-            continued = self._encode(tokenizer, comparison, reply=label)
+        found: dict[int, float] = {}
+        for word, value in template.values(self.labels).items():
+            continued = self._encode(tokenizer, comparison, reply=word)
             if continued[:-1] != question:
+                mend = "use single letters" if template.grades is None else "take `helpful` or `careful`"
                 raise JudgeError(
-                    "pairwise_lm.labels",
-                    f"`{label}` is not a single token of `{self.model}` after the question; use single letters, and"
+                    place,
+                    f"`{word}` is not a single token of `{self.model}` after the question; {mend}, and"
                     " mind the space between answer_prefix and label",
                 )
-            found.append(continued[-1])
-        if found[0] == found[1]:
-            raise JudgeError("pairwise_lm.labels", f"both are the same token of `{self.model}`")
-        return found[0], found[1]
+            if continued[-1] in found:
+                raise JudgeError(place, f"`{word}` is the same token of `{self.model}` as another of its words")
+            found[continued[-1]] = value
+        return found

@@ -89,8 +89,8 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(JudgeError, match="no label as its first token"):
         OpenAI("m", template="genrm", verdict="logprobs").check()
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(JudgeError, match="`ties` has grades, and this judge reads two labels"):
-        PairwiseLM(str(tmp_path), template="ties").check()
+    with pytest.raises(JudgeError, match="`genrm` asks for a reply in JSON, and this judge reads the next token"):
+        PairwiseLM(str(tmp_path), template="genrm").check()
 
 
 def test_templates_of_two_labels_keep_their_verdicts():
@@ -98,3 +98,4 @@ def test_templates_of_two_labels_keep_their_verdicts():
     assert set(OpenAI("m", template="careful").identity()) == set(OpenAI("m").identity())
     assert "grades" not in OpenAI("m").identity()
     assert "grades" in OpenAI("m", template="ties").identity()
+    assert not {"grades", "field", "roles"} & set(PairwiseLM("m/m").identity())

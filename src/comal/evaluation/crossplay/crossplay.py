@@ -62,6 +62,7 @@ class CrossPlay:
         tables: for i < j and each prompt Pr(answer of i ≻ answer of j), shape (answers of i, answers of j).
         bootstrap: the resampling of prompts behind the intervals, which whatever follows from them should share.
         stats: what the judge was asked, its failures, flips and position bias.
+        compared: on which prompts each two were compared at all, shape (prompts, n, n); None: on all.
     """
 
     policies: tuple[str, ...]
@@ -73,6 +74,7 @@ class CrossPlay:
     tables: Mapping[Pair, tuple[Table, ...]]
     bootstrap: Bootstrap
     stats: OracleStats
+    compared: NDArray[np.bool_] | None = None
 
     @property
     def n(self) -> int:
@@ -81,7 +83,8 @@ class CrossPlay:
 
     def outcomes(self, i: int, j: int) -> Outcomes:
         """Prompts on which i's mean win rate against j is above, at and below 1/2, or unknown."""
-        return Outcomes.count(self.rates[:, i, j])
+        rates = self.rates[:, i, j]
+        return Outcomes.count(rates if self.compared is None else rates[self.compared[:, i, j]])
 
     def verdicts(self, i: int, j: int) -> Outcomes:
         """The same over single pairs of answers, for i ≠ j."""
@@ -189,6 +192,28 @@ def from_tables(
     for (i, j), group in tables.items():
         rates[:, i, j] = [_mean(table) for table in group]
         rates[:, j, i] = 1 - rates[:, i, j]
+    given = {pair: tuple(group) for pair, group in tables.items()}
+    return from_rates(CrossPlayParts(tuple(policies), tuple(prompts), rates, given), bootstrap, stats)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossPlayParts:
+    """What a cross-play is made of; see `CrossPlay`.
+
+    Attributes:
+        tables: for i < j Pr(answer of i ≻ answer of j), in arrays of any shape.
+    """
+
+    policies: tuple[str, ...]
+    prompts: tuple[str, ...]
+    rates: Floats
+    tables: Mapping[Pair, tuple[Table, ...]]
+    compared: NDArray[np.bool_] | None = None
+
+
+def from_rates(parts: CrossPlayParts, bootstrap: Bootstrap, stats: OracleStats | None = None) -> CrossPlay:
+    """The cross-play of win rates on each prompt."""
+    rates, n = parts.rates, len(parts.policies)
     known = np.isfinite(rates)
     number = known.sum(axis=0)
     # Summed above the diagonal only, so that matrix + matrixᵀ = 1 to the last bit.
@@ -197,15 +222,16 @@ def from_tables(
     matrix[lower] = 1 - matrix.T[lower]
     low, high = _ends(rates, bootstrap.level)
     return CrossPlay(
-        tuple(policies),
-        tuple(prompts),
+        parts.policies,
+        parts.prompts,
         rates,
         matrix,
         low,
         high,
-        {pair: tuple(group) for pair, group in tables.items()},
+        parts.tables,
         bootstrap,
         stats or OracleStats(),
+        parts.compared,
     )
 
 

@@ -76,21 +76,23 @@ class Standing:
         nash_low, nash_high: percentile interval of its probability.
         in_support: share of the resamples in whose Nash mixture it is.
         condorcet_share: share of the resamples in which it beats every other one.
-        lengths: of its answers.
+        lengths: of its answers; None where only verdicts are known.
+
+    What is of the empirical game is None where two policies never met.
     """
 
     win_rate: Interval
     against_baseline: Interval | None
     length_controlled: LengthControlled | None
     elo: Interval | None
-    nash: float
-    nash_averaging: float
-    skill: float
+    nash: float | None
+    nash_averaging: float | None
+    skill: float | None
     nash_low: float | None
     nash_high: float | None
-    in_support: float
-    condorcet_share: float
-    lengths: Lengths
+    in_support: float | None
+    condorcet_share: float | None
+    lengths: Lengths | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ class CrossPlayFigures:
         pairs: of policies.
         differences: of win rates against the baseline.
         matrix, low, high: win rates of rows against columns with their intervals; None without any verdict.
-        game, elo, judging: see there.
+        game: None where two policies never met.
+        elo, judging: see there.
         bootstrap: the resampling of prompts behind the intervals.
     """
 
@@ -182,7 +185,7 @@ class CrossPlayFigures:
     matrix: Matrix
     low: Matrix
     high: Matrix
-    game: GameFigures
+    game: GameFigures | None
     elo: EloFigures
     judging: Judging
     bootstrap: Bootstrap

@@ -3,8 +3,9 @@
     Pr(i ≻ j) = σ(r_i − r_j),    Elo_i = 1000 + (400 / ln 10) · r_i,    mean r = 0
 
 The ratings are the maximum-likelihood ones of all win rates at once (Bradley & Terry 1952; Hunter 2004), not those of
-some order of games. One number a policy cannot say that a beats b, b beats c and c beats a: `misleading` lists what it
-then gets wrong.
+some order of games. Every pair counts alike; of verdicts that somebody else collected, where some pairs met often and
+some never, every prompt does. One number a policy cannot say that a beats b, b beats c and c beats a: `misleading`
+lists what it then gets wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from comal.errors import GameError
 from comal.evaluation.crossplay.crossplay import CrossPlay
 from comal.evaluation.intervals import Interval
-from comal.games.steps.bradley_terry import bradley_terry_scores
+from comal.games.steps.bradley_terry import bradley_terry_scores, scores_of_wins
 
 Floats = NDArray[np.float64]
 
@@ -70,21 +71,42 @@ def bradley_terry(P: Floats) -> Floats | None:
     return scores
 
 
-def rate(play: CrossPlay) -> Ratings:
+def bradley_terry_of_wins(wins: Floats) -> Floats | None:
+    """Maximum-likelihood ratings of counted wins, shape (n,), mean 0; pairs that never met say nothing.
+
+    Returns:
+        None where the maximum is at infinity, or policies are compared by no chain of meetings.
+    """
+    try:
+        scores: Floats = scores_of_wins(wins[None])[0]
+    except GameError:
+        return None
+    return scores
+
+
+def rate(play: CrossPlay, *, counted: bool = False) -> Ratings:
     """Elo ratings of a cross-play, with what they get wrong.
 
+    Args:
+        play: who beats whom.
+        counted: every prompt counts alike, so that pairs need not have met equally often, or at all.
+
     Raises:
-        DataError: a pair of policies without any verdict.
+        DataError: a pair of policies without any verdict, where pairs count alike.
     """
     from scipy.special import expit
 
-    P = play.game().P
-    r = bradley_terry(P)
+    if counted:
+        P, known = play.matrix, np.isfinite(play.rates)
+        r = bradley_terry_of_wins(np.where(known, play.rates, 0.0).sum(axis=0))
+    else:
+        P = play.game().P
+        r = bradley_terry(P)
     if r is None:
         return Ratings(None, None, ())
     resampled = np.full((play.bootstrap.draws, play.n), np.nan)
-    for number, table in enumerate(play.resampled()):
-        drawn = bradley_terry(table) if np.isfinite(table).all() else None
+    for number, table in enumerate(play.bootstrap.wins(play.rates) if counted else play.resampled()):
+        drawn = bradley_terry_of_wins(table) if counted else _of_whole(table)
         if drawn is not None:
             resampled[number] = drawn
     low, high = play.bootstrap.ends(resampled)
@@ -101,5 +123,9 @@ def rate(play: CrossPlay) -> Ratings:
         for i, j in np.argwhere(play.low > 0.5).tolist()
         if r[i] < r[j] + _EQUAL
     ]
-    error = float(np.sqrt(np.mean((P - predicted)[above] ** 2)))
+    error = float(np.sqrt(np.nanmean((P - predicted)[above] ** 2)))
     return Ratings(tuple(elo(i) for i in range(play.n)), error, tuple(wrong))
+
+
+def _of_whole(table: Floats) -> Floats | None:
+    return bradley_terry(table) if np.isfinite(table).all() else None

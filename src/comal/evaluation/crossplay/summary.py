@@ -51,22 +51,28 @@ class Summary:
     notes: tuple[str, ...]
 
 
-def summarise(play: CrossPlay, answers: Mapping[str, Answers], baseline: str, with_length_control: bool) -> Summary:
+def summarise(
+    play: CrossPlay, answers: Mapping[str, Answers] | None, baseline: str, with_length_control: bool
+) -> Summary:
     """Every figure that follows from verdicts and answer texts alone.
 
     Args:
         play: the verdicts.
-        answers: each policy's answers to each prompt.
+        answers: each policy's answers to each prompt; None of verdicts that somebody else collected, on policies that
+            need not have met equally often, or at all.
         baseline: the policy that length-controlled win rates, differences and the leaderboard are against.
         with_length_control: fit the length-controlled win rates.
 
     Raises:
-        DataError: a pair of policies without any verdict.
+        DataError: a pair of policies without any verdict, where the answers are known.
     """
     base = play.policies.index(baseline)
-    game, ratings = empirical_game(play), rate(play)
-    lengths = {name: _mean_lengths(answers[name]) for name in play.policies}
-    notes = [*_too_few(play), *_notes(game, ratings)]
+    ready = answers is None
+    apart = [(i, j) for i, j in zip(*np.triu_indices(play.n, 1), strict=True) if np.isnan(play.matrix[i, j])]
+    game = None if ready and apart else empirical_game(play)
+    ratings = rate(play, counted=ready)
+    notes = [*_too_few(play), *_never_met(play, len(apart) if ready else 0), *_of_elo(ratings, game), *_of_game(game)]
+    lengths = {} if answers is None else {name: _mean_lengths(answers[name]) for name in play.policies}
     policies: dict[str, Standing] = {}
     leaderboard = {}
     for i, name in enumerate(play.policies):
@@ -76,20 +82,21 @@ def summarise(play: CrossPlay, answers: Mapping[str, Answers], baseline: str, wi
                 controlled = _length_control(play, i, base, lengths)
             except ValueError as error:
                 notes.append(f"{name} has no length-controlled win rate: {error}")
-        leaderboard[name] = leaderboard_row(play.rates[:, i, base], float(lengths[name].mean()), controlled)
+        if answers is not None:
+            leaderboard[name] = leaderboard_row(play.rates[:, i, base], float(lengths[name].mean()), controlled)
         policies[name] = Standing(
             win_rate=play.mean_win_rate(i),
             against_baseline=None if i == base else play.interval(i, base),
             length_controlled=None if controlled is None else _controlled(controlled),
             elo=None if ratings.elo is None else ratings.elo[i],
-            nash=float(game.nash[i]),
-            nash_averaging=float(game.nash_averaging[i]),
-            skill=float(game.skill[i]),
-            nash_low=_or_none(game.mixture_low[i]),
-            nash_high=_or_none(game.mixture_high[i]),
-            in_support=float(game.support[i]),
-            condorcet_share=float(game.condorcet_share[i]),
-            lengths=_length_statistics(answers[name]),
+            nash=None if game is None else float(game.nash[i]),
+            nash_averaging=None if game is None else float(game.nash_averaging[i]),
+            skill=None if game is None else float(game.skill[i]),
+            nash_low=None if game is None else _or_none(game.mixture_low[i]),
+            nash_high=None if game is None else _or_none(game.mixture_high[i]),
+            in_support=None if game is None else float(game.support[i]),
+            condorcet_share=None if game is None else float(game.condorcet_share[i]),
+            lengths=None if answers is None else _length_statistics(answers[name]),
         )
     stats = play.stats
     figures = CrossPlayFigures(
@@ -100,7 +107,9 @@ def summarise(play: CrossPlay, answers: Mapping[str, Answers], baseline: str, wi
         matrix=_table(play.matrix),
         low=_table(play.low),
         high=_table(play.high),
-        game=GameFigures(
+        game=None
+        if game is None
+        else GameFigures(
             gap=game.gap,
             nash_is_unique=bool(np.allclose(game.nash, game.nash_averaging, atol=1e-6)),
             resamples=game.resamples,
@@ -169,19 +178,40 @@ def _too_few(play: CrossPlay) -> list[str]:
     ]
 
 
-def _notes(game: EmpiricalGame, ratings: Ratings) -> list[str]:
-    notes = []
+def _never_met(play: CrossPlay, apart: int) -> list[str]:
+    if not apart:
+        return []
+    pairs = play.n * (play.n - 1) // 2
+    return [
+        f"{apart} of {pairs} pairs were never compared: there is no Nash mixture of a game that is not known, and no "
+        "mean win rate of who has not met all others. Elo ratings are fitted to those that were."
+    ]
+
+
+def _of_elo(ratings: Ratings, game: EmpiricalGame | None) -> list[str]:
+    if ratings.elo is None and game is None:
+        return [
+            "There are no finite Elo ratings: some policies win every comparison with the others, or no chain of "
+            "comparisons leads to them."
+        ]
     if ratings.elo is None:
-        notes.append(
+        return [
             "There are no finite Elo ratings: some policies win every comparison with the others. Win rates and the "
             "Nash mixture need no such thing."
-        )
-    elif ratings.misleading:
-        worst = max(ratings.misleading, key=lambda wrong: (wrong.win_rate.value or 0.0) - wrong.predicted)
-        notes.append(
-            f"Elo misleads: {worst.winner} beats {worst.loser} ({worst.win_rate}) but is rated no higher ("
-            f"{worst.predicted:.3f} predicted). The preferences are intransitive; one number a policy cannot say so."
-        )
+        ]
+    if not ratings.misleading:
+        return []
+    worst = max(ratings.misleading, key=lambda wrong: (wrong.win_rate.value or 0.0) - wrong.predicted)
+    return [
+        f"Elo misleads: {worst.winner} beats {worst.loser} ({worst.win_rate}) but is rated no higher ("
+        f"{worst.predicted:.3f} predicted). The preferences are intransitive; one number a policy cannot say so."
+    ]
+
+
+def _of_game(game: EmpiricalGame | None) -> list[str]:
+    if game is None:
+        return []
+    notes = []
     if game.condorcet is not None:
         share = game.condorcet_share[game.policies.index(game.condorcet)]
         notes.append(f"Condorcet winner: {game.condorcet} beats every other policy (in {share:.0%} of the resamples).")

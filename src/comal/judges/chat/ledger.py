@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -35,6 +35,22 @@ class Limits:
             if most is not None and getattr(spend, f.name) > most + ROUNDING:
                 return f.name
         return None
+
+
+def spent_in(path: Path) -> Spend | None:
+    """What all judges have spent that count in the file; None where there is no such file, or it is just being made.
+
+    Only looks: whoever counts is not kept waiting.
+    """
+    if not path.is_file():
+        return None
+    columns = "SUM(calls), SUM(input_tokens), SUM(output_tokens), SUM(cost)"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            row = connection.execute(f"SELECT {columns} FROM spend").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row[0] is None else Spend(*row)
 
 
 class Ledger:

@@ -13,7 +13,11 @@ from comal.judges.chat.verdict import VerdictAsker
 
 
 class ChatService(OpenJudge):
-    """Keeps `concurrency` requests in flight, whoever they are for; each caller's come in turn with the others'."""
+    """Keeps `concurrency` requests in flight, whoever they are for; each caller's come in turn with the others'.
+
+    A reply counts as in flight until its verdict was taken, and so kept: on a machine that does not keep up, replies do
+    not pile up that a kill would cost.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class ChatService(OpenJudge):
         self._asker = asker
         self._concurrency = concurrency
         self._pool = concurrent.futures.ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
+        self._room = threading.Semaphore(concurrency)
         self._lock = threading.Lock()
         self._sessions: set[ChatSession] = set()
         self._stopped = False
@@ -51,15 +56,23 @@ class ChatService(OpenJudge):
         asked = list(dict.fromkeys(comparisons))
         session = ChatSession(self._line)
         asker = self._asker(session)
+        held = _Held(self._room)
+
+        def ask(comparison: Comparison) -> Verdict:
+            held.take()
+            return asker.ask(comparison)
+
         with self._lock:
             self._sessions.add(session)
             if self._stopped:
                 session.stop()
         try:
-            yield from answers(
-                asked, asker.ask, self._pool, lambda: self._concurrency if asker.settled else 1, session.stop
-            )
+            at_once: Callable[[], int] = lambda: self._concurrency if asker.settled else 1  # noqa: E731
+            for part in answers(asked, ask, self._pool, at_once, session.stop):
+                yield part
+                held.give(len(part))
         finally:
+            held.give_all()
             with self._lock:
                 self._sessions.discard(session)
 
@@ -80,3 +93,31 @@ class ChatService(OpenJudge):
         self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._line.close()
+
+
+class _Held:
+    """The room that the questions of one caller take up."""
+
+    def __init__(self, room: threading.Semaphore) -> None:
+        self._room = room
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def take(self) -> None:
+        """Wait for room for a question."""
+        self._room.acquire()
+        with self._lock:
+            self._count += 1
+
+    def give(self, count: int) -> None:
+        """Its verdicts were taken."""
+        with self._lock:
+            self._count -= count
+        self._room.release(count)
+
+    def give_all(self) -> None:
+        """Nobody will take what there still is."""
+        with self._lock:
+            count, self._count = self._count, 0
+        if count:
+            self._room.release(count)

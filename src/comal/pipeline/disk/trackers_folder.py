@@ -2,6 +2,8 @@
 
 trackers/tensorboard/    event files: `tensorboard --logdir RUN/trackers`
 trackers/wandb/          what Weights & Biases keeps on this machine
+trackers/mlflow.db       MLflow's runs, where MLFLOW_TRACKING_URI does not say another place: `mlflow ui`
+trackers/mlflow/         its artifacts
 trackers/told.json       which lines of which journal each tracker has, and its run's id there
 """
 
@@ -29,6 +31,16 @@ class TrackersFolder:
     def path(self) -> Path:
         """Where trackers put what they keep."""
         return self.run / "trackers"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's data base of runs."""
+        return self.path / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """What MLflow keeps beside it."""
+        return self.path / "mlflow"
 
     @property
     def _told(self) -> Path:

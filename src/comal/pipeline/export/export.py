@@ -1,4 +1,4 @@
-"""Writing an export: row by row, whole or not at all, with its data card."""
+"""Writing an export of a run or of kept verdicts: row by row, whole or not at all, with its data card."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import comal
-from comal.errors import RunError
+from comal.errors import ConfigError, RunError
+from comal.judges.kept.pairs import KeptPairs
+from comal.judges.kept.upkeep import JudgeStats, read_stats
 from comal.pipeline.disk.export_folder import ExportFolder
 from comal.pipeline.disk.files import atomic_path, read_table, write_json
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.export.formats import (
     COLUMNS,
     OUTPUTS,
+    PAIRS,
     Format,
     Written,
     alpaca_row,
@@ -28,8 +31,8 @@ from comal.pipeline.export.formats import (
     prompt_row,
     table_row,
 )
-from comal.pipeline.export.pairs import JudgedPairs, run_prompts
-from comal.recipes.settings import Recipe
+from comal.pipeline.export.pairs import JudgedPair, JudgedPairs, run_prompts
+from comal.policies.base import Prompt
 from comal.resolve import resolve_judge
 
 _ROWS = 10_000
@@ -87,27 +90,91 @@ def export_run(
         if target == "parquet":
             rows = _write_parquet(out.pairs, map(table_row, pairs))
         else:
-            rows = _write_lines(out.rows, _preferences(pairs, target, written, min_margin))
+            rows = _write_lines(out.rows, _preferences(pairs, pairs.left_out, str(folder), target, written, min_margin))
         left_out = pairs.left_out
     if target == "llamafactory":
         write_json(out.dataset_info, dataset_info(recipe.name, out.rows.name, written))
-    _write_card(out, recipe, target, rows, left_out)
+    judge = resolve_judge(recipe.judge, "judge")
+    drawn = {"sampling": recipe.sampling.model_dump(mode="json"), "algorithm": recipe.algorithm, "seed": recipe.seed}
+    card = _Card(recipe.name, judge.fingerprint(), judge.identity(), ["Drawn by:", "", *_block(drawn)])
+    _write_card(out, card, target, rows, left_out)
     return Exported(output, rows, dict(left_out))
 
 
-def _preferences(pairs: JudgedPairs, target: Format, written: Written, min_margin: float) -> Iterator[dict[str, Any]]:
+def export_kept(
+    path: Path,
+    judge: str | None,
+    target: Format,
+    output: Path,
+    written: Written = "messages",
+    min_margin: float = 0.0,
+) -> Exported:
+    """Export the verdicts that are kept in a file, of whatever asked: runs, rewards, a server, audits.
+
+    Args:
+        path: of the file.
+        judge: whose verdicts, its name or the first digits of its fingerprint; None: the only one's.
+        target: a format of pairs.
+        output: folder to write to; files of an earlier export are replaced.
+        written: as for a run; of several turns the judge was shown a transcript, which is then one message.
+        min_margin: as for a run.
+
+    Raises:
+        ConfigError: a format that is not of pairs, no such judge, or several.
+        JudgeError: no such file, or not one of kept verdicts.
+        RunError: no pair is left.
+    """
+    if target not in PAIRS:
+        raise ConfigError(
+            "--to", f"`{target}` needs a run, and {path} holds pairs only; take one of {', '.join(PAIRS)}"
+        )
+    of = _one_judge(path, judge)
+    out = ExportFolder(output)
+    kept = KeptPairs(path, of.fingerprint, Counter())
+    pairs = (JudgedPair(Prompt.of_text(k.prompt), k.first, k.second, k.probability) for k in kept)
+    if target == "parquet":
+        rows = _write_parquet(out.pairs, map(table_row, pairs))
+    else:
+        rows = _write_lines(out.rows, _preferences(pairs, kept.left_out, str(path), target, written, min_margin))
+    if target == "llamafactory":
+        write_json(out.dataset_info, dataset_info(path.stem, out.rows.name, written))
+    shown = "Prompts are what the judge was shown: one text, of several turns a transcript, without a system prompt."
+    _write_card(out, _Card(path.stem, of.fingerprint, of.description or {}, [shown]), target, rows, kept.left_out)
+    return Exported(output, rows, dict(kept.left_out))
+
+
+def _one_judge(path: Path, judge: str | None) -> JudgeStats:
+    """The judge that is meant."""
+    stats = read_stats(path)
+    found = stats.judges if judge is None else [j for j in stats.judges if j.fingerprint in stats.find([judge])]
+    if len(found) != 1:
+        named = ", ".join(f"{j.fingerprint[:12]} ({j.name or 'unknown'}, {j.verdicts:,} verdicts)" for j in found)
+        if not found:
+            raise ConfigError(str(path), "no verdict is kept here")
+        raise ConfigError("--judge", f"{path} has verdicts of several judges; say whose, by fingerprint: {named}")
+    return found[0]
+
+
+def _preferences(
+    pairs: Iterable[JudgedPair],
+    left_out: Counter[str],
+    place: str,
+    target: Format,
+    written: Written,
+    min_margin: float,
+) -> Iterator[dict[str, Any]]:
     found = False
     for pair in pairs:
         if pair.margin <= 0:
-            pairs.left_out["toss-up"] += 1
+            left_out["toss-up"] += 1
         elif pair.margin < min_margin:
-            pairs.left_out["below --min-margin"] += 1
+            left_out["below --min-margin"] += 1
         else:
             found = True
             yield preference_row(pair, target, written)
     if not found:  # here, where nothing has been written for good
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in pairs.left_out.items())
-        raise RunError(str(pairs.run.path), f"no pair is left ({reasons}); lower --min-margin, or continue the run")
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in left_out.items())
+        raise RunError(place, f"no pair is left ({reasons}); lower --min-margin, or have more judged")
 
 
 def _outputs(run: RunFolder, target: Format, out: ExportFolder) -> int:
@@ -177,19 +244,32 @@ def _writing(path: Path) -> Iterator[TextIO]:
         yield stream
 
 
-def _write_card(out: ExportFolder, recipe: Recipe, target: Format, rows: int, left_out: Mapping[str, int]) -> None:
-    judge = resolve_judge(recipe.judge, "judge")
-    settings = {"sampling": recipe.sampling.model_dump(mode="json"), "algorithm": recipe.algorithm, "seed": recipe.seed}
-    lines = [f"# {recipe.name}: {target}", "", f"{rows:,} rows, exported by comal {comal.__version__}.", ""]
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """What a data card says of where the rows are from.
+
+    Attributes:
+        name: of the run, or of the file.
+        fingerprint, identity: of the judge.
+        origin: lines on how the answers came to be.
+    """
+
+    name: str
+    fingerprint: str
+    identity: Mapping[str, Any]
+    origin: Sequence[str]
+
+
+def _write_card(out: ExportFolder, card: _Card, target: Format, rows: int, left_out: Mapping[str, int]) -> None:
+    lines = [f"# {card.name}: {target}", "", f"{rows:,} rows, exported by comal {comal.__version__}.", ""]
     columns = _columns(out, target)
     if columns:
         lines += ["| column | what it is |", "|---|---|"]
         lines += [f"| `{name}` | {COLUMNS[name].replace('|', '&#124;')} |" for name in columns] + [""]
     if left_out:
-        lines += ["Left out of the run's files:", ""]
+        lines += ["Left out:", ""]
         lines += [f"- {reason}: {count:,}" for reason, count in sorted(left_out.items())] + [""]
-    lines += [f"Judge, of fingerprint `{judge.fingerprint()}`:", "", *_block(judge.identity()), "", "Drawn by:", ""]
-    lines += _block(settings)
+    lines += [f"Judge, of fingerprint `{card.fingerprint}`:", "", *_block(card.identity), "", *card.origin]
     front: list[str] = []
     if target not in OUTPUTS:
         file = out.pairs if target == "parquet" else out.rows

@@ -9,7 +9,7 @@
     arena-hard    uid, category, prompt                      questions
                   uid, ans_id, model, messages               a policy's answers
 
-Pairs have `probability` (of the chosen answer), `margin`, `method` and `step` besides.
+Pairs have `probability` (of the chosen answer) and `margin` besides, and those of a run `method` and `step`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def preference_row(pair: JudgedPair, target: Format, written: Written) -> dict[s
     else:
         row = {"prompt": pair.prompt.text, "chosen": pair.chosen, "rejected": pair.rejected}
     p = max(pair.probability, 1 - pair.probability)
-    return row | {"probability": p, "margin": pair.margin, "method": pair.method, "step": pair.step}
+    of_run = {} if pair.method is None else {"method": pair.method, "step": pair.step}
+    return row | {"probability": p, "margin": pair.margin} | of_run
 
 
 def table_row(pair: JudgedPair) -> dict[str, Any]:

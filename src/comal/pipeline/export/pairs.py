@@ -30,16 +30,16 @@ class JudgedPair:
         prompt: as the policy was given it, system prompt included.
         first, second: the answers' texts, the order of the first verdict on them.
         probability: Pr(first ≻ second), both presentation orders averaged.
-        method: whose training it is from.
-        step: proximal step, from 0.
+        method: whose training it is from; None of verdicts that were kept outside of a run.
+        step: proximal step, from 0; None as for `method`.
     """
 
     prompt: Prompt
     first: str
     second: str
     probability: float
-    method: str
-    step: int
+    method: str | None = None
+    step: int | None = None
 
     @property
     def margin(self) -> float:

@@ -34,10 +34,12 @@ def policy_table(result: EvaluationResult) -> Table:
     figures = result.figures
     table = _table(f"{figures.num_prompts} prompts, judged by {result.judge['name']}; 95% bootstrap intervals")
     table.add_column("policy")
-    for heading in ("against the others", f"against {figures.baseline}", "length-controlled", "Nash", "in support"):
+    texts = any(policy.standing.lengths for policy in result.policies.values())
+    headings = ["against the others", f"against {figures.baseline}"]
+    headings += ["length-controlled"] * texts + ["Nash", "in support"] * (figures.game is not None)
+    headings += ["Elo"] + ["characters"] * texts
+    for heading in headings:
         table.add_column(escape(heading), justify="right")
-    table.add_column("Elo", justify="right")
-    table.add_column("characters", justify="right")
     divergence = {name: policy.drawn.kl_reference for name, policy in result.policies.items() if policy.drawn}
     show_kl = any(divergence.values())
     if show_kl:
@@ -45,15 +47,17 @@ def policy_table(result: EvaluationResult) -> Table:
     for name, policy in result.policies.items():
         standing, kl = policy.standing, divergence.get(name)
         controlled = standing.length_controlled
+        in_game = (
+            [] if standing.in_support is None else [f"{standing.nash_averaging:.3f}", f"{standing.in_support:.0%}"]
+        )
         table.add_row(
             escape(name),
             interval(standing.win_rate),
             interval(standing.against_baseline),
-            interval(None if controlled is None else controlled.interval),
-            f"{standing.nash_averaging:.3f}",
-            f"{standing.in_support:.0%}",
+            *([interval(None if controlled is None else controlled.interval)] * texts),
+            *in_game,
             interval(standing.elo, ".0f"),
-            f"{standing.lengths.mean_characters:.0f}",
+            *([] if standing.lengths is None else [f"{standing.lengths.mean_characters:.0f}"]),
             *([interval(None if kl is None else kl.interval, ".2f")] if show_kl else []),
         )
     return table
@@ -93,15 +97,18 @@ def pair_table(result: EvaluationResult) -> Table:
 def lines(result: EvaluationResult) -> list[str]:
     """The game, the judge and the notes, a line each."""
     game, judging = result.figures.game, result.figures.judging
-    mixture = {name: policy.standing.nash_averaging for name, policy in result.policies.items()}
-    support = ", ".join(f"{name} {p:.3f}" for name, p in mixture.items() if p >= 0.0005)
-    parts = [
-        f"Nash mixture      {support}" + ("" if game.nash_is_unique else " (of several, the one of maximal entropy)"),
-        f"its duality gap   0 here; on other prompts at most {game.gap.high:.3f} (95%), within this pool",
-        f"Condorcet winner  {game.condorcet_winner or 'none'}",
-        f"cycles            {len(game.cycles)} of three policies, {len(game.certain_cycles)} beyond doubt",
-        f"judge             {_failures(judging)}; {_orders(judging)}",
-    ]
+    parts = []
+    if game is not None:
+        mixture = {name: policy.standing.nash_averaging or 0.0 for name, policy in result.policies.items()}
+        support = ", ".join(f"{name} {p:.3f}" for name, p in mixture.items() if p >= 0.0005)
+        several = "" if game.nash_is_unique else " (of several, the one of maximal entropy)"
+        parts = [
+            f"Nash mixture      {support}{several}",
+            f"its duality gap   0 here; on other prompts at most {game.gap.high:.3f} (95%), within this pool",
+            f"Condorcet winner  {game.condorcet_winner or 'none'}",
+            f"cycles            {len(game.cycles)} of three policies, {len(game.certain_cycles)} beyond doubt",
+        ]
+    parts.append(f"judge             {_failures(judging)}; {_orders(judging, asked=_asked(result))}")
     return [*parts, *(f"note              {note}" for note in result.notes)]
 
 
@@ -122,9 +129,14 @@ def _failures(judging: Judging) -> str:
     return f"no verdict on {judging.failures} of {judging.questions} questions"
 
 
-def _orders(judging: Judging) -> str:
+def _asked(result: EvaluationResult) -> bool:
+    """Whether the judge was asked here; a policy's texts are known then."""
+    return any(policy.standing.lengths for policy in result.policies.values())
+
+
+def _orders(judging: Judging, *, asked: bool) -> str:
     if judging.flip_rate is None:
-        return "one presentation order asked, the judge is symmetric"
+        return "one presentation order asked, the judge is symmetric" if asked else "never in both presentation orders"
     return (
         f"the order of presentation changes {judging.flip_rate:.1%} of the winners, the first answer gains "
         f"{judging.position_bias:+.1%}"

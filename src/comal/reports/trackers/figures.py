@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from comal.judges.chat.ledger import spent_in
 from comal.pipeline.disk.journal import describe_instruction, is_step, read_entries
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.look import Look
@@ -54,6 +55,14 @@ def run_figures(folder: Path, methods: Sequence[str]) -> Iterator[Figures]:
             yield Figures(f"{name}:{entry.index}", step, _numbers(name, plain))
         for look in method.looks():
             yield Figures(f"{name}:look {look.step}", look.step, _numbers(name, _look(look)))
+
+
+def spend_figures(folder: Path) -> dict[str, float]:
+    """What metered judges have cost the whole run by now, evaluations included; empty where none is metered."""
+    spend = spent_in(RunFolder(folder).spend)
+    if spend is None:
+        return {}
+    return {"spend/calls": float(spend.calls), "spend/tokens": float(spend.tokens), "spend/cost": spend.cost}
 
 
 def _look(look: Look) -> dict[str, Any]:

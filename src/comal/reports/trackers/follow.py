@@ -6,45 +6,18 @@ folder, with the id of its run there, which is then the same one. Its x axis is 
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from comal.errors import ConfigError, near_match
 from comal.pipeline.disk.trackers_folder import TrackersFolder
-from comal.reports.trackers.figures import run_figures
+from comal.reports.trackers.figures import run_figures, spend_figures
+from comal.reports.trackers.opening import STEP, Opener, Tracker, open_tracker
 
-PACKAGES: Final = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
-"""By tracker the packages of which it needs one."""
-STEP: Final = "proximal step"
-_PROJECT: Final = "comal"
 _SECONDS: Final = 2.0
-
-
-class Tracker(Protocol):
-    """What is asked of Accelerate's trackers."""
-
-    def log(self, values: dict[str, Any], step: int | None = None) -> None:
-        """Log numbers of one step."""
-
-    def finish(self) -> None:
-        """Let go."""
-
-
-Opener = Callable[[str, Path, str, str], Tracker]
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Raise ConfigError for a tracker that is not known or not installed."""
-    for name in names:
-        if name not in PACKAGES:
-            raise ConfigError("--track", f"`{name}` is no tracker.{near_match(name, PACKAGES)}")
-        if not any(importlib.util.find_spec(package) for package in PACKAGES[name]):
-            raise ConfigError("--track", f"{name} is not installed; pip install {PACKAGES[name][0]}")
 
 
 class Follower:
@@ -65,7 +38,7 @@ class Follower:
             methods: of the run.
             trackers: by name.
             warn: gets a sentence when a tracker fails, which ends that one's telling and not the run.
-            opener: opens a tracker (name, folder to keep things in, name of the run, its id); Accelerate's by default.
+            opener: opens a tracker (name, where to keep things, name of the run, its id); Accelerate's by default.
         """
         self._folder = folder
         self._methods = list(methods)
@@ -83,7 +56,7 @@ class Follower:
         for name in self._names:
             told = self._told.setdefault(name, {"id": uuid.uuid4().hex[:16], "lines": []})
             try:
-                self._open[name] = self._opener(name, self._kept.path, self._folder.absolute().name, told["id"])
+                self._open[name] = self._opener(name, self._kept, self._folder.absolute().name, told["id"])
             except Exception as error:  # anything: of a service that is not there, of an account that is none
                 self._failed(name, error)
         self._thread.start()
@@ -110,6 +83,7 @@ class Follower:
             return
         try:
             everything = list(run_figures(self._folder, self._methods))
+            spend = spend_figures(self._folder)
         except Exception as error:
             self._warn(f"trackers: {error}")
             return
@@ -120,6 +94,9 @@ class Follower:
                 for figures in new:
                     tracker.log({**figures.values, STEP: figures.step}, step=figures.step)
                     self._told[name]["lines"].append(figures.key)
+                if new and spend:
+                    step = max(figures.step for figures in new)
+                    tracker.log({**spend, STEP: step}, step=step)
             except Exception as error:
                 self._failed(name, error)
             if new:
@@ -128,33 +105,3 @@ class Follower:
     def _failed(self, name: str, error: Exception) -> None:
         self._open.pop(name, None)
         self._warn(f"{name} is not told any more: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
-
-
-def open_tracker(name: str, folder: Path, run: str, id_: str) -> Tracker:
-    """One of Accelerate's, continuing the run of this id where the tracker knows it."""
-    from accelerate import tracking
-
-    folder.mkdir(parents=True, exist_ok=True)
-    if name == "tensorboard":
-        opened: Any = tracking.TensorBoardTracker(name, logging_dir=folder)
-    else:
-        opened = tracking.WandBTracker(_PROJECT, id=id_, resume="allow", name=run, dir=str(folder))
-    if hasattr(opened, "start"):
-        opened.start()
-    if name == "wandb":
-        opened.tracker.define_metric("*", step_metric=STEP)
-        return _WithoutStep(opened)
-    return opened  # type: ignore[no-any-return]
-
-
-class _WithoutStep:
-    """Weights & Biases drops what has a smaller step than what came before, as a second method's first has."""
-
-    def __init__(self, tracker: Any) -> None:
-        self._tracker = tracker
-
-    def log(self, values: dict[str, Any], step: int | None = None) -> None:  # noqa: ARG002
-        self._tracker.log(values)
-
-    def finish(self) -> None:
-        self._tracker.finish()
