@@ -73,7 +73,7 @@ class Committee(Judge):
         """One part, at the end; but the verdicts of expensive members are kept as each member hands them over."""
         if not comparisons:
             return
-        spoken = [_ask_member(member, comparisons, records) for member in self.members]
+        spoken = [ask_member(member, comparisons, records) for member in self.members]
         verdicts = self._aggregated([[verdict.probability for verdict in verdicts] for verdicts in spoken])
         reasons = [next((v.reason for v in said if v.reason is not None), None) for said in zip(*spoken, strict=True)]
         yield [
@@ -112,7 +112,7 @@ class Committee(Judge):
         return Judge.identity(self) | {"members": [member.identity() for member in self.members]}
 
 
-def _ask_member(member: Judge, comparisons: Sequence[Comparison], records: Records) -> list[Verdict]:
+def ask_member(member: Judge, comparisons: Sequence[Comparison], records: Records) -> list[Verdict]:
     """A member's verdicts in order; one that is expensive is asked only for what is not on disk yet."""
     cache = open_cache(member, records)
     kept = cache.get(comparisons) if cache is not None else {}

@@ -282,6 +282,9 @@ class Recipe(Settings):
     Attributes:
         name: of the run; also the default output folder's.
         algorithm: name or mapping; see `comal list algorithms`.
+        answers_shown: how many answers of a policy a user is shown, who takes the best. 1 is the game of two answers;
+            from 2 on, below `sampling.samples`, w(y) is how often y is preferred to so many of the opponent's, by the
+            users of a judge that is a `population`. A natural step grows with it: eta · (k + 1)/2, tau · 2/(k + 1).
         verdict_cache: where verdicts are kept: `run`, a file in the run's folder; `shared`, one file of this user's for
             all such runs (`comal cache stats` names it); or the path of a file.
         steps: proximal steps of each method.
@@ -298,6 +301,7 @@ class Recipe(Settings):
     judge: Spec
     verdict_cache: Annotated[str, Field(min_length=1)] = "run"
     algorithm: Spec
+    answers_shown: Count = 1
     steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
@@ -330,3 +334,24 @@ class Recipe(Settings):
                 " (`policy.quantization_config`) cannot take; run it first, and align what it leaves"
             )
         return self
+
+    @model_validator(mode="after")
+    def _answers_are_drawn(self) -> Recipe:
+        require_draws(self.answers_shown, self.sampling)
+        return self
+
+
+def require_draws(answers_shown: int, sampling: SamplingSettings) -> None:
+    """Raise ValueError unless the verdicts on a prompt's samples say what so many answers at once are worth."""
+    K = sampling.samples
+    if answers_shown == 1:
+        return
+    if answers_shown >= K:
+        raise ValueError(
+            f"answers_shown: {K} samples a prompt serve up to {K - 1}, got {answers_shown}; raise sampling.samples"
+        )
+    if sampling.comparisons != "all":
+        raise ValueError(
+            "sampling.comparisons: what several answers are worth takes all pairs of a prompt's samples; with "
+            f"answers_shown = {answers_shown} leave it at `all`"
+        )

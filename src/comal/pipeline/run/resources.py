@@ -6,6 +6,8 @@ from pathlib import Path
 
 from comal.evaluation.exploitability.scoreboard import Field
 from comal.judges.asking.oracle import Oracle
+from comal.judges.asking.users import Users
+from comal.judges.population import Population
 from comal.pipeline.data.fit import prompt_format
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.processes.distributed import state
@@ -57,8 +59,19 @@ def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
             tolerated = recipe.evaluation.max_failure_rate
         evaluation_oracle = Oracle(resolved.evaluation_judge, verdicts, tolerated, spend_path=spend)
     store = open_store(folder, recipe)
+    users = None
+    if recipe.answers_shown > 1 and isinstance(resolved.judge, Population):  # `check` lets no other judge through
+        users = Users(resolved.judge, verdicts, recipe.sampling.max_failure_rate, spend)
     return Resources(
-        recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts(), home.shares_batches
+        recipe,
+        store,
+        resolved.loss,
+        oracle,
+        evaluation_oracle,
+        resolved.classify,
+        home.prompts(),
+        home.shares_batches,
+        users,
     )
 
 

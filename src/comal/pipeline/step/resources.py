@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comal.judges.asking.oracle import Oracle
+from comal.judges.asking.users import Users
 from comal.losses.base import Loss
 from comal.pipeline.data.prompts import PromptSplits
 from comal.policies.store import PolicyStore
@@ -22,6 +23,7 @@ class Resources:
         loss: the prox loss.
         oracle: the judge trained on.
         evaluation_oracle: the judge of held-out figures.
+        users: of the population trained on, where its users are shown several answers; None: two are compared.
         classify: names an answer's class, where the recipe has classes.
         splits: prompts.
         shares_batches: whether several processes share the batch of an optimiser step.
@@ -35,3 +37,4 @@ class Resources:
     classify: Classifier | None
     splits: PromptSplits
     shares_batches: bool = True
+    users: Users | None = None
