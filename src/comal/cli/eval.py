@@ -77,6 +77,21 @@ def eval_(
     ] = 0.05,
     draws: Annotated[int, typer.Option(help="Resamples of the prompts behind the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of sampling, of --limit and of the resamples.")] = 0,
+    answers_shown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K,...",
+            help="For a judge that is a population: numbers of answers at once that its users take the best of.",
+            show_default="1,2,4,8, as far as there are answers",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="For a judge that is a population: names an answer's class; one class only is an adversary, too.",
+        ),
+    ] = None,
     output_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the evaluation.", show_default="evaluations/DIGEST")
     ] = None,
@@ -123,10 +138,12 @@ def eval_(
             max_failures=max_failures,
             draws=draws,
             seed=seed,
+            answers_shown=() if answers_shown is None else tuple(answers_shown.split(",")),
+            classes=classes,
         )
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][-1]).replace("_", "-")
+        option = "--" + next(str(p) for p in reversed(first["loc"]) if isinstance(p, str)).replace("_", "-")
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
     evaluation = Evaluation.prepare(settings, load_judge(judge))
     _refuse_unused(context, evaluation)

@@ -263,6 +263,8 @@ class EvaluationSettings(Settings):
         best_of: sizes N of the best-of-N adversaries.
         classes: `module:function` that names the class of an answer text; "pure" adversaries answer in one class only.
         pool_size: how many earlier policies of each method, evenly spaced, join the pool of adversaries.
+        answers_shown: numbers k of answers at once, up to `samples`, that the users of a `population` take the best of
+            in the final evaluation; by default 1 and the recipe's own. Not for other judges.
     """
 
     judge: Spec = None
@@ -274,6 +276,15 @@ class EvaluationSettings(Settings):
     best_of: tuple[Count, ...] = (8,)
     classes: str | None = None
     pool_size: Annotated[int, Field(ge=0, le=10**12)] = 2
+    answers_shown: tuple[Count, ...] = ()
+
+    @model_validator(mode="after")
+    def _enough_answers(self) -> EvaluationSettings:
+        if max(self.answers_shown, default=0) > self.samples:
+            raise ValueError(
+                f"answers_shown: evaluation.samples = {self.samples} answers cannot show {max(self.answers_shown)}"
+            )
+        return self
 
 
 class Recipe(Settings):

@@ -15,6 +15,7 @@ from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.dequantised import check_model
 from comal.pipeline.run.resolved import ResolvedRecipe
+from comal.pipeline.run.resources import numbers_shown
 from comal.pipeline.step.fits import refuse_undrawable, refuse_unfit, refuse_unplayable, refuse_unsampleable
 from comal.pipeline.training.trainers import check_arguments
 from comal.plugins import describe
@@ -39,6 +40,7 @@ figure but the last digits of a mean training loss (threads round the policy its
 
 _ADDED = {
     "policy.long_prompts": "cut", "policy.temperature": 1.0, "sampling.engine.name": "transformers", "answers_shown": 1,
+    "evaluation.answers_shown": [],
 }  # fmt: skip
 """Settings that older runs do not name, with what they meant."""
 
@@ -73,6 +75,7 @@ def check(resolved: ResolvedRecipe) -> None:
         refuse_undrawable(instructions, resolved.engine, name)
     if recipe.answers_shown > 1:
         refuse_pairwise(resolved)
+    refuse_unshowable(resolved)
     if recipe.evaluation.judge is not None:
         resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
@@ -99,6 +102,29 @@ def refuse_pairwise(resolved: ResolvedRecipe) -> None:
             "training.loss",
             f"`{how}` as set here is trained on who wins a comparison of two answers, not on how often an answer is"
             f" preferred to {k} (`answers_shown`); use `group`, `rebel` or {{name: pair, target: win_rate}}",
+        )
+
+
+def refuse_unshowable(resolved: ResolvedRecipe) -> None:
+    """Refuse an evaluation of several answers at once that there are no users or no answers for.
+
+    Raises:
+        ConfigError: see above.
+    """
+    recipe, judge = resolved.recipe, resolved.evaluation_judge
+    if not isinstance(judge, Population):
+        if recipe.evaluation.answers_shown:
+            raise ConfigError(
+                "evaluation.answers_shown",
+                f"is for the users of a `population`; the judge of the evaluation is `{describe(judge)['name']}`. Name"
+                " one as evaluation.judge, or leave it out",
+            )
+        return
+    if max(numbers_shown(recipe)) > recipe.evaluation.samples:
+        raise ConfigError(
+            "evaluation.samples",
+            f"{recipe.evaluation.samples} answers a prompt cannot show {recipe.answers_shown} (`answers_shown`); raise"
+            " it, or name smaller numbers in evaluation.answers_shown",
         )
 
 
