@@ -138,12 +138,12 @@ def eval_(
             max_failures=max_failures,
             draws=draws,
             seed=seed,
-            answers_shown=() if answers_shown is None else tuple(answers_shown.split(",")),
+            answers_shown=_numbers(answers_shown),
             classes=classes,
         )
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        option = "--" + next(str(p) for p in reversed(first["loc"]) if isinstance(p, str)).replace("_", "-")
+        option = "--" + str(first["loc"][-1]).replace("_", "-")
         raise ConfigError(option, f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
     evaluation = Evaluation.prepare(settings, load_judge(judge))
     _refuse_unused(context, evaluation)
@@ -170,6 +170,20 @@ def eval_(
         typer.echo(f"warning: {note}", err=True)
     for what, path in (("figures", left.result_path), ("leaderboard", left.leaderboard), ("win rates", left.matrix)):
         typer.echo(f"{what:<12} {path}", err=True)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """The numbers in `1,2,4`; none without one.
+
+    Raises:
+        ConfigError: something else.
+    """
+    from comal.errors import ConfigError
+
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise ConfigError("--answers-shown", f"need numbers from 1, as in 1,2,4, got {text!r}")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _refuse_unused(context: typer.Context, evaluation: Evaluation) -> None:

@@ -4,9 +4,12 @@ A row is a comparison, and every person has a column:
 
     {"prompt": "...", "first": "...", "second": "...", "ada": "first", "grace": "second", "alan": "tie"}
 
-as JSON lines, a JSON list, or CSV. The `input` of an `instruction` is a part of the prompt. A person has verdicts on
-the comparisons of the file and on no others: such a judge is for audits and evaluations of answers that were judged,
-not for training a policy, which says what nobody has read.
+as JSON lines, a JSON list, or CSV. The `input` of an `instruction` is a part of the prompt. A comparison that is there
+several times has the mean of its verdicts. Where JSON has a number or a truth value for an answer, as PandaLM's file
+has, no text can be the one that was judged, and the row is passed over.
+
+A person has verdicts on the comparisons of the file and on no others: such a judge is for audits and evaluations of
+answers that were judged, not for training a policy, which says what nobody has read.
 """
 
 from __future__ import annotations
@@ -97,23 +100,24 @@ def _parsed(judge: People, data: bytes) -> Mapping[Comparison, float]:
     """Both orders of every comparison.
 
     Raises:
-        DataError: no rows of this kind, an unknown mark, or two verdicts on one comparison.
+        DataError: no rows of this kind, or an unknown mark.
     """
-    found: dict[Comparison, float] = {}
+    said: dict[Comparison, list[float]] = {}
     for place, row in _rows(decoded(data, judge.file), judge.file):
         require_whole(row, judge.prompt, place)
         _text(row, judge.prompt, place)
+        if any(isinstance(row.get(column), (bool, int, float)) for column in (judge.first, judge.second)):
+            continue
         prompt = with_input(row, judge.prompt, place)
         comparison = Comparison(prompt, _text(row, judge.first, place), _text(row, judge.second, place))
         p = _verdict(judge, row, place)
         if p is None or comparison.first == comparison.second:
             continue
-        if found.setdefault(comparison, p) != p:
-            raise DataError(place, f"`{judge.person}` has another verdict on the same comparison in an earlier row")
-        found[comparison.swapped()] = 1 - p
-    if not found:
+        said.setdefault(comparison, []).append(p)
+        said.setdefault(comparison.swapped(), []).append(1 - p)
+    if not said:
         raise DataError(judge.file, f"`{judge.person}` has no verdict in it")
-    return found
+    return {comparison: sum(given) / len(given) for comparison, given in said.items()}
 
 
 def _rows(text: str, place: str) -> list[tuple[str, Mapping[str, Any]]]:

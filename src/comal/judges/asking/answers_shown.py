@@ -96,7 +96,7 @@ def taken_from_draws(P: Table, k: int, *, missing_left_out: bool = False) -> NDA
     taken = np.full(len(rows), np.nan)
     whole = known.reshape(-1, L).all(axis=1)
     ranked = whole & np.isin(rows, _DECIDED).all(axis=1)
-    beaten, tied = ((value == rows[ranked]).sum(axis=1) for value in (1.0, 0.5))
+    beaten, tied = (np.equal(rows[ranked], value).sum(axis=1) for value in (1.0, 0.5))
     taken[ranked] = _shares(L, k)[beaten, tied]
     noisy = np.flatnonzero(whole & ~ranked)
     chosen = _subsets(L, k)
