@@ -80,7 +80,7 @@ class People(Judge):
             JudgeError: the file cannot be read.
         """
         known = self._verdicts()
-        return [known.get(comparison) for comparison in comparisons]
+        return [0.5 if c.first == c.second else known.get(c) for c in comparisons]
 
     def _read(self) -> bytes:
         try:
