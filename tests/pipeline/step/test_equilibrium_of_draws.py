@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import one_game
+from comal.evaluation.exploitability.adversaries import Adversary
+from comal.evaluation.exploitability.certificate import read_certificate
 from comal.games import solve
 from comal.games.populations import PopulationGame
 from comal.pipeline.run.run import Run
 from comal.recipes.load import validate
+from command_line import comal
 
 USERS = np.array([[2.0, 1.0, 0.0], [1.0, 2.0, 0.0]])
 """Of a, b and c: 55% like a best and 45% b, so that the Nash policy says a and nothing else."""
@@ -42,3 +45,14 @@ def test_self_play_with_two_answers_shown_ends_where_both_users_find_theirs(tmp_
     assert last.several is not None
     two = next(figures for figures in last.several if figures.answers_shown == 2)
     assert two.win_rate.mean > 0.6, "two draws of the Nash policy win .55, two of the equilibrium 2/3"
+    sizes = ("steps=1", "every=1", "evaluation.test_prompts=6", "evaluation.best_of=[]")
+    done = comal("certify", tmp_path / "run", *(word for size in sizes for word in ("--set", size)))
+    assert done.exit_code == 0, done.output
+    assert "several answers at once" in done.stdout
+    certificate = read_certificate(tmp_path / "run" / "certify" / "mwu" / "certificate.json")
+    assert certificate.settings["answers_shown"] == 2
+    of_two = next(figures for figures in certificate.several if figures.answers_shown == 2)
+    exploiter = certificate.exploiters[0]
+    assert Adversary.named(exploiter.name) in of_two.adversaries
+    # One answer against two that are drawn alike wins a third.
+    assert exploiter.curve[0].win_rate.mean == pytest.approx(1 / 3, abs=0.1)

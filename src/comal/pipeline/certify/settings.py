@@ -64,6 +64,11 @@ class CertifySettings(Settings):
         if min(self.evaluation.test_prompts, self.evaluation.validation_prompts) < 2:
             raise ValueError("an interval needs two prompts: raise evaluation.test_prompts or .validation_prompts")
         require_draws(self.answers_shown, self.sampling)
+        if self.answers_shown > self.evaluation.samples:
+            raise ValueError(
+                f"evaluation.samples: an exploiter is measured against {self.answers_shown} answers (`answers_shown`), "
+                f"and there are {self.evaluation.samples}; raise it"
+            )
         return self
 
     def recipe(self, recipe: Recipe) -> Recipe:
