@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from comal.errors import ConfigError, JudgeError
-from comal.plugins import JUDGES, load_object
+from comal.plugins import JUDGES, describe, load_object
 
 
 @pytest.mark.parametrize("path", ["", ":", ":name", "module:", ".relative:name", "..:name"])
@@ -31,3 +32,12 @@ def test_a_module_that_cannot_be_imported(
 def test_the_function_of_a_judge_is_one(function: str) -> None:
     with pytest.raises(JudgeError, match=r"need `package\.module:name`|`digits` of `string` is no function"):
         JUDGES.build({"name": "python", "function": function}, "judge").check()
+
+
+def test_an_infinite_option_can_be_written_down_and_is_built_again() -> None:
+    """JSON has no infinity, and `sharpness: .inf` is how rules are made hard."""
+    spec = {"name": "rules", "sharpness": float("inf"), "rules": [{"measure": "words"}]}
+    hard = JUDGES.build({"name": "committee", "members": [spec]}, "judge")
+    plain = json.loads(json.dumps(describe(hard), allow_nan=False))
+    assert JUDGES.build(plain, "judge") == hard
+    assert hard.fingerprint() == JUDGES.build(plain, "judge").fingerprint()

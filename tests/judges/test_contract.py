@@ -1,5 +1,6 @@
 """What every judge keeps, found through the registry; a judge without a builder below fails here."""
 
+import json
 import pickle
 import random
 import subprocess
@@ -37,6 +38,8 @@ BUILDERS = {
         "batch_size": 3,
     },
     "psi": lambda folder: {"judge": {"name": "committee", "members": REVIEWERS}, "exponent": 3.0},
+    "people": lambda folder: {"file": people_file(folder), "person": "ada"},
+    "population": lambda folder: {"members": REVIEWERS, "weights": [1, 2, 1], "names": ["a", "b", "c"]},
     "python": lambda folder: {"function": "judge_functions:longer", "symmetric": True},
     "reward_model": lambda folder: {
         "models": [tiny_models.save_reward_model(folder / f"rm{seed}", seed=seed) for seed in (0, 1)],
@@ -46,6 +49,17 @@ BUILDERS = {
     "rules": lambda folder: {"rules": [{"measure": "valid_json"}, {"measure": "characters", "prefer": "less"}]},
 }
 SERVERS = []
+
+
+def people_file(folder):
+    rows = [
+        {"prompt": c.prompt, "first": c.first, "second": c.second, "ada": "first" if len(c.first) > 3 else "second"}
+        for c in COMPARISONS
+        if c.first < c.second
+    ]
+    path = folder / "people.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
 
 
 def chat_server():

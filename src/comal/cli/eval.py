@@ -88,6 +88,21 @@ def eval_(
     ] = 0.75,
     draws: Annotated[int, typer.Option(help="Resamples of the prompts behind the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of sampling, of --limit and of the resamples.")] = 0,
+    answers_shown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K,...",
+            help="For a judge that is a population: numbers of answers at once that its users take the best of.",
+            show_default="1,2,4,8, as far as there are answers",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="For a judge that is a population: names an answer's class; one class only is an adversary, too.",
+        ),
+    ] = None,
     output_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the evaluation.", show_default="evaluations/DIGEST")
     ] = None,
@@ -141,6 +156,8 @@ def eval_(
             max_failures=max_failures,
             draws=draws,
             seed=seed,
+            answers_shown=_numbers(answers_shown),
+            classes=classes,
         )
     except pydantic.ValidationError as error:
         first = error.errors()[0]
@@ -244,6 +261,20 @@ def _ready(
     if left is not None:
         for what, path in (("figures", left.result_path), ("win rates", left.matrix)):
             typer.echo(f"{what:<12} {path}", err=True)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """The numbers in `1,2,4`; none without one.
+
+    Raises:
+        ConfigError: something else.
+    """
+    from comal.errors import ConfigError
+
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise ConfigError("--answers-shown", f"need numbers from 1, as in 1,2,4, got {text!r}")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _refuse_unused(context: typer.Context, evaluation: Evaluation) -> None:

@@ -98,13 +98,17 @@ def _lines(total: dict[str, Any]) -> list[tuple[str, str]]:
         ("sampled answers", f"{total['answers']:,}"),
         ("sampled tokens, at most", f"{total['tokens']:,}"),
         ("compared pairs of answers", f"{total['comparisons']:,}"),
-        ("judge calls, at most", f"{total['judge_calls']:,} (cache and repeated answers spare some)"),
+        ("judge calls, at most", f"{total['judge_calls']:,} ({_users(total['users'])}repeated answers spare some)"),
         ("pairs of the evaluations", f"{total['evaluation_comparisons']:,}"),
         *(line for use, cost in total["judge_spend"].items() for line in _spend(use, cost)),
         ("checkpoints on disk", f"up to {total['checkpoints']}" + _bytes(total["disk_bytes"])),
         *_memory(total["memory"]),
         *(("not known here", what) for what in total["unknown"]),
     ]
+
+
+def _users(count: int) -> str:
+    return "cache and " if count == 1 else f"{count} users are asked about each pair; cache and "
 
 
 def _engine(engine: dict[str, Any]) -> str:

@@ -44,6 +44,15 @@ class Loss(ABC):
         """
         return False
 
+    @property
+    def takes_any_payoff(self) -> bool:
+        """Whether all that it sees of the game is the payoff of each answer, up to a constant.
+
+        Then other payoffs can take the win rate's place, such as how often an answer is preferred to several of the
+        opponent's. Not so where the label of a pair or the value 1/2 is built in.
+        """
+        return not self.pairs
+
     @abstractmethod
     def __call__(
         self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor

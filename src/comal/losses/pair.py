@@ -40,6 +40,11 @@ class Pair(Loss):
         if self.target not in ("hard", "win_rate"):
             raise ValueError(f"target: need hard or win_rate, got {self.target}")
 
+    @property
+    def takes_any_payoff(self) -> bool:
+        """Not from a label alone."""
+        return self.target == "win_rate"
+
     def __call__(
         self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:

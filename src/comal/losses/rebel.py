@@ -22,6 +22,7 @@ class REBEL(Loss):
     """Squared regression of a pair's scaled log-ratio difference on the difference of win rates."""
 
     pairs: ClassVar[bool] = True
+    takes_any_payoff: ClassVar[bool] = True
 
     def __call__(
         self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor

@@ -30,6 +30,11 @@ class SPPO(Loss):
         """Samples are fitted one by one."""
         return True
 
+    @property
+    def takes_any_payoff(self) -> bool:
+        """The log-partition is that of a game whose value is 1/2."""
+        return False
+
     def __call__(
         self, logp_BK: Tensor, anchor_logp_BK: Tensor, win_rate_BK: Tensor, eta: float, sampler_logp_BK: Tensor
     ) -> Tensor:

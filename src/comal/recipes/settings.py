@@ -264,6 +264,8 @@ class EvaluationSettings(Settings):
         best_of: sizes N of the best-of-N adversaries.
         classes: `module:function` that names the class of an answer text; "pure" adversaries answer in one class only.
         pool_size: how many earlier policies of each method, evenly spaced, join the pool of adversaries.
+        answers_shown: numbers k of answers at once, up to `samples`, that the users of a `population` take the best of
+            in the final evaluation; by default 1 and the recipe's own. Not for other judges.
     """
 
     judge: Spec = None
@@ -275,6 +277,15 @@ class EvaluationSettings(Settings):
     best_of: tuple[Count, ...] = (8,)
     classes: str | None = None
     pool_size: Annotated[int, Field(ge=0, le=10**12)] = 2
+    answers_shown: tuple[Count, ...] = ()
+
+    @model_validator(mode="after")
+    def _enough_answers(self) -> EvaluationSettings:
+        if max(self.answers_shown, default=0) > self.samples:
+            raise ValueError(
+                f"answers_shown: evaluation.samples = {self.samples} answers cannot show {max(self.answers_shown)}"
+            )
+        return self
 
 
 class Recipe(Settings):
@@ -283,6 +294,9 @@ class Recipe(Settings):
     Attributes:
         name: of the run; also the default output folder's.
         algorithm: name or mapping; see `comal list algorithms`.
+        answers_shown: how many answers of a policy a user is shown, who takes the best. 1 is the game of two answers;
+            from 2 on, below `sampling.samples`, w(y) is how often y is preferred to so many of the opponent's, by the
+            users of a judge that is a `population`. A natural step grows with it: eta · (k + 1)/2, tau · 2/(k + 1).
         verdict_cache: where verdicts are kept: `run`, a file in the run's folder; `shared`, one file of this user's for
             all such runs (`comal cache stats` names it); or the path of a file.
         steps: proximal steps of each method.
@@ -299,6 +313,7 @@ class Recipe(Settings):
     judge: Spec
     verdict_cache: Annotated[str, Field(min_length=1)] = "run"
     algorithm: Spec
+    answers_shown: Count = 1
     steps: Annotated[int, Field(ge=1, le=100_000)]
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
@@ -331,3 +346,24 @@ class Recipe(Settings):
                 " (`policy.quantization_config`) cannot take; run it first, and align what it leaves"
             )
         return self
+
+    @model_validator(mode="after")
+    def _answers_are_drawn(self) -> Recipe:
+        require_draws(self.answers_shown, self.sampling)
+        return self
+
+
+def require_draws(answers_shown: int, sampling: SamplingSettings) -> None:
+    """Raise ValueError unless the verdicts on a prompt's samples say what so many answers at once are worth."""
+    K = sampling.samples
+    if answers_shown == 1:
+        return
+    if answers_shown >= K:
+        raise ValueError(
+            f"answers_shown: {K} samples a prompt serve up to {K - 1}, got {answers_shown}; raise sampling.samples"
+        )
+    if sampling.comparisons != "all":
+        raise ValueError(
+            "sampling.comparisons: what several answers are worth takes all pairs of a prompt's samples; with "
+            f"answers_shown = {answers_shown} leave it at `all`"
+        )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from comal.games.populations import PopulationGame
-from comal.judges.asking.answers_shown import win_rates_against_draws
+from comal.judges.asking.answers_shown import taken_from_draws, win_rates_against_draws
 from comal.judges.asking.tables import win_rates_against_others
 
 K = 5
@@ -82,7 +82,8 @@ def test_no_verdict_is_no_rate_for_its_two_answers():
         (np.zeros((0, 3, 3)), 1, None, "square table for each user"),
         (np.zeros((2, 3, 3)), 3, None, "k from 1 to 2, got 3"),
         (np.zeros((2, 3, 3)), 0, None, "got 0"),
-        (np.full((2, 3, 3), 0.7), 1, None, "users who rank"),
+        (np.full((2, 3, 3), 1.2), 1, None, "probabilities"),
+        (np.full((2, 3, 3), -0.1), 1, None, "probabilities"),
         (np.zeros((2, 3, 3)), 1, [1.0], "each of 2 users"),
         (np.zeros((2, 3, 3)), 1, [0.0, 0.0], "one above 0"),
         (np.zeros((2, 3, 3)), 1, [-1.0, 2.0], "none negative"),
@@ -91,3 +92,59 @@ def test_no_verdict_is_no_rate_for_its_two_answers():
 def test_what_makes_no_rate_is_refused(tables, k, weights, message):
     with pytest.raises(ValueError, match=message):
         win_rates_against_draws(tables, k, weights)
+
+
+NOISY = PopulationGame(
+    np.array([[2.0, 1.0, 0.0], [0.0, 1.5, 1.0], [1.0, 1.0, 1.0]]), np.array([0.5, 0.3, 0.2]), np.array([0.7, 1.3, 1.0])
+)
+
+
+def noisy_verdicts(samples):
+    """Luce's users: odds of two answers are the ratio of exp(utility / temperature)."""
+    shown = NOISY.utilities[:, list(samples)] / NOISY.temperature[:, None]
+    return 1 / (1 + np.exp(shown[:, None, :] - shown[:, :, None]))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_of_users_with_luces_noise_it_is_unbiased_too(k):
+    """The exact rate is Plackett and Luce's, by quadrature; the mean is over all 3^4 tuples of the other samples."""
+    exact = NOISY.win_rates(POLICY, k)
+    for answer in range(3):
+        mean = sum(
+            math.prod(POLICY[y] for y in others)
+            * win_rates_against_draws(noisy_verdicts((answer, *others)), k, NOISY.weights)[0]
+            for others in itertools.product(range(3), repeat=K - 1)
+        )
+        assert mean == pytest.approx(exact[answer], abs=1e-12)
+    assert win_rates_against_draws(noisy_verdicts((0, 2, 1, 1, 0)), k).mean() == pytest.approx(1 / (k + 1))
+
+
+def test_rankings_are_the_limit_of_noise_that_vanishes():
+    ranked = verdicts((0, 2, 1, 1, 0))
+    nearly = np.clip(ranked, 1e-12, 1 - 1e-12)
+    np.testing.assert_allclose(win_rates_against_draws(nearly, 3), win_rates_against_draws(ranked, 3), atol=1e-9)
+
+
+def test_certain_and_uncertain_verdicts_of_one_answer_go_together():
+    """1 against the certain, 3/4 and 1/4 against two others: 1 / (1 + 0 + 1/3 + 3); once beaten for sure, 0."""
+    assert taken_from_draws(np.array([1.0, 0.75, 0.25]), 3) == pytest.approx(1 / (1 + 1 / 3 + 3))
+    assert taken_from_draws(np.array([0.0, 0.75, 0.25]), 3) == 0.0
+    assert taken_from_draws(np.array([0.0, 0.75, 0.25]), 1) == pytest.approx((0 + 0.75 + 0.25) / 3)
+
+
+def test_too_many_subsets_are_sampled_and_the_rate_stays_a_mean_over_draws():
+    """Of 30 others, all alike, every subset says the same; and a sample of them is near the mean of all."""
+    assert taken_from_draws(np.full(30, 0.8), 10) == pytest.approx(1 / (1 + 10 / 4))
+    p = np.linspace(0.6, 0.95, 30)
+    odds = (1 - p) / p
+    found = float(taken_from_draws(p, 10))
+    assert found == float(taken_from_draws(p, 10))
+    assert 1 / (1 + np.sort(odds)[-10:].sum()) < found < 1 / (1 + np.sort(odds)[:10].sum())
+
+
+def test_missing_verdicts_are_left_out_where_enough_are_there():
+    P = np.array([[1.0, np.nan, 0.0, 1.0], [np.nan, np.nan, np.nan, 1.0]])
+    assert np.isnan(taken_from_draws(P, 2)).all()
+    found = taken_from_draws(P, 2, missing_left_out=True)
+    assert found[0] == pytest.approx(1 / 3)  # of the pairs of {won, lost, won} one is of two that were won
+    assert np.isnan(found[1])

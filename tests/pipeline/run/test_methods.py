@@ -129,6 +129,14 @@ def test_replies_to_some_answers_only_are_refused(tmp_path: Path, base: str) -> 
         run(tmp_path / "run", values)
 
 
+def test_replies_to_several_answers_are_refused(tmp_path: Path, base: str) -> None:
+    values = recipe(tmp_path, base, SLHF)
+    values["judge"] = {"name": "population", "members": [values["judge"]] * 2}
+    values["answers_shown"] = 2
+    with pytest.raises(ConfigError, match=r"answers_shown: `slhf` looks for the best reply to each answer, not to sev"):
+        run(tmp_path / "run", values)
+
+
 def test_a_leader_is_rated_against_replies_of_the_reference(tmp_path: Path, base: str) -> None:
     """The samples are the policy's own, and each is told its soft minimum over the reference's."""
     run(tmp_path / "run", recipe(tmp_path, base, SLHF, steps=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from comal.evaluation.audit.verdicts import Floats, Row, Verdicts
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Comparison, Judge
 from comal.judges.kept.cache import SPEND_NAME
+from comal.judges.population import Population
 from comal.plugins import describe
 
 _CHUNK = 256  # comparisons between two looks at the progress
@@ -90,7 +91,7 @@ def ask(
     """The judge's verdicts on every pair of different answers to each prompt.
 
     A symmetric judge is asked one presentation order. Equal answers are a tie and not asked about. Failures are
-    findings here: they are kept as rows without a verdict.
+    findings here: they are kept as rows without a verdict. The users of a population are asked one by one, too.
 
     Args:
         judge: whom to ask.
@@ -105,6 +106,7 @@ def ask(
         JudgeError: the judge cannot be asked at all.
     """
     answers.require_pairs()
+    users = None if not isinstance(judge, Population) else _of_users(judge, answers, cache_path, spend_path)
     name = str(describe(judge)["name"])
     triples = _all_pairs(answers)
     questions: dict[Comparison, None] = {}
@@ -155,7 +157,17 @@ def ask(
         how.exact,
         how.draws,
         dict(reasons.most_common()),
+        users,
     )
+
+
+def _of_users(
+    population: Population, answers: AnswerSets, cache_path: Path | None, spend_path: Path | None
+) -> Verdicts:
+    """What each user says, once; where a user costs anything, the population's verdicts are made of those kept."""
+    asked = [ask(user, answers, Asking(), cache_path, spend_path) for user in population.users]
+    rows = tuple(replace(row, rater=number) for number, said in enumerate(asked) for row in said.rows)
+    return replace(asked[0], raters=tuple(population.user_names), rows=rows, shares=tuple(population.shares))
 
 
 def _all_pairs(answers: AnswerSets) -> list[tuple[int, int, int]]:

@@ -16,6 +16,7 @@ from comal.evaluation.audit.length import length_bias
 from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.prompt_cycles import prompt_cycles
 from comal.evaluation.audit.quality.consistency import self_consistency
+from comal.evaluation.audit.quality.disagreement import user_disagreement
 from comal.evaluation.audit.quality.information import information
 from comal.evaluation.audit.quality.position import position_bias
 from comal.evaluation.audit.quality.usability import Evidence
@@ -71,6 +72,7 @@ def audit_verdicts(verdicts: Verdicts, people: Verdicts | None = None, seed: int
         advice=end.advice,
         information=known,
         reasons=verdicts.reasons,
+        users=None if verdicts.users is None else user_disagreement(verdicts.users),
     )
 
 

@@ -11,10 +11,11 @@ from comal.evaluation.audit.agreement import Agreement
 from comal.evaluation.audit.length import LengthBias
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.quality.consistency import SelfConsistency
+from comal.evaluation.audit.quality.disagreement import UserDisagreement
 from comal.evaluation.audit.quality.information import Information
 from comal.evaluation.audit.quality.position import PositionBias
 from comal.evaluation.audit.structure import Structure
-from comal.records import from_json, read_plain, to_json
+from comal.records import OMITTED, from_json, read_plain, to_json
 
 Transitivity = Literal["unusable", "too little data", "transitive", "cyclic", "cannot tell", "untested"]
 
@@ -39,6 +40,7 @@ class AuditResult:
         advice: the audit's end, in words.
         information: how much of the verdicts is due to the answers; None where it cannot be measured.
         reasons: why there was no verdict and how often, of a judge that was asked for this audit.
+        users: how much the users of a population disagree; None of other judges.
     """
 
     name: str
@@ -57,6 +59,7 @@ class AuditResult:
     advice: tuple[str, ...]
     information: Information | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
+    users: UserDisagreement | None = field(default=None, metadata=OMITTED)
 
     @property
     def failure_rate(self) -> float | None:

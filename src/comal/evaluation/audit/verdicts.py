@@ -54,6 +54,8 @@ class Verdicts:
             verdicts that are all 0, 1/2 or 1 are draws.
         draws: how many sampled verdicts one probability is the mean of, where they are draws.
         reasons: why there was no verdict and how often, commonest first, of a judge that was asked.
+        users: of a judge that is a population, its users' own verdicts, a rater each; they are in none of the rows.
+        shares: of these raters among the users, where that is what they are.
 
     Raises:
         DataError: no row, or a probability outside [0, 1].
@@ -69,6 +71,8 @@ class Verdicts:
     exact: bool | None = None
     draws: int = 1
     reasons: Mapping[str, int] = field(default_factory=dict)
+    users: Verdicts | None = None
+    shares: tuple[float, ...] = ()
     _columns: dict[str, NDArray[np.generic]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ from comal.pipeline.processes.pool import side_by_side, worker_lock
 from comal.pipeline.run.check import check, refuse_other
 from comal.pipeline.run.door import keep
 from comal.pipeline.run.final_evaluation import comparisons_of
-from comal.pipeline.run.resources import evaluation_field
+from comal.pipeline.run.resources import evaluation_field, several_answers
 from comal.pipeline.run.start import prepare_start, timed
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once
@@ -246,7 +246,9 @@ class Certification:
     ) -> Certificate:
         texts = [p.text for p in prompts]
         settings = canonical(self.plan.settings, self.plan.exploiter)
-        rates = evaluation_field(shared, texts, pool[START]).adversaries(name, pool, candidates)
+        field = evaluation_field(shared, texts, pool[START])
+        rates = field.adversaries(name, pool, candidates)
+        several = several_answers(shared, field, name, pool, candidates)
         labels = [_EXPLOITERS[start].name for start in exploiters]
         trained_ones = {_EXPLOITERS[start].name: _EXPLOITERS[start] for start in exploiters}
         measured = figures({trained_ones.get(who.name, who): values for who, values in rates.items()})
@@ -276,6 +278,7 @@ class Certification:
             examples=tuple(
                 AnsweredPrompt(texts[x], {n: pool[n][x][0] for n in shown}) for x in range(min(EXAMPLES, len(texts)))
             ),
+            several=several,
         )
 
 

@@ -12,7 +12,16 @@ from comal.errors import ConfigError
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.fits import refuse_unsampleable
 from comal.plugins import describe
-from comal.recipes.settings import Count, EvaluationSettings, Recipe, SamplingSettings, Settings, Spec, TrainingSettings
+from comal.recipes.settings import (
+    Count,
+    EvaluationSettings,
+    Recipe,
+    SamplingSettings,
+    Settings,
+    Spec,
+    TrainingSettings,
+    require_draws,
+)
 
 STEPS, EVERY = 40, 8
 
@@ -28,6 +37,7 @@ class CertifySettings(Settings):
         every: steps between looks at the validation prompts, one of which picks the exploiter.
         starts: what exploiters are trained from: the policy itself, the model that alignment starts from. One that
             starts from a collapsed policy under-reports, since it cannot sample what would beat it.
+        answers_shown: how many answers of the policy an exploiter's one is up against; by default the recipe's.
         seed: of everything drawn.
         sampling, training: as in a recipe; the learning rate stays constant unless a final one is given.
         evaluation: sizes of the measurements; `judge` and `every` are given above.
@@ -39,6 +49,7 @@ class CertifySettings(Settings):
     steps: Count = STEPS
     every: Count = EVERY
     starts: tuple[Literal["policy", "start"], ...] = ("policy", "start")
+    answers_shown: Count = 1
     seed: int = 0
     sampling: SamplingSettings
     training: TrainingSettings
@@ -52,11 +63,18 @@ class CertifySettings(Settings):
             raise ValueError("set `judge` and `every` themselves, not `evaluation.judge` or `evaluation.every`")
         if min(self.evaluation.test_prompts, self.evaluation.validation_prompts) < 2:
             raise ValueError("an interval needs two prompts: raise evaluation.test_prompts or .validation_prompts")
+        require_draws(self.answers_shown, self.sampling)
+        if self.answers_shown > self.evaluation.samples:
+            raise ValueError(
+                f"evaluation.samples: an exploiter is measured against {self.answers_shown} answers (`answers_shown`), "
+                f"and there are {self.evaluation.samples}; raise it"
+            )
         return self
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The recipe that an exploiter follows: the policy, prompts and stages of `recipe`, the rest as said here."""
-        own = {name: getattr(self, name) for name in ("judge", "algorithm", "steps", "seed", "sampling", "training")}
+        shared = ("judge", "algorithm", "answers_shown", "steps", "seed", "sampling", "training")
+        own = {name: getattr(self, name) for name in shared}
         evaluation = self.evaluation.model_copy(update={"every": self.every})
         return recipe.model_copy(
             update=own
@@ -73,6 +91,7 @@ def defaults(resolved: ResolvedRecipe) -> dict[str, Any]:
     return {
         "judge": describe(resolved.evaluation_judge),
         "algorithm": {"name": "best_response"} | _step_size(resolved.algorithm),
+        "answers_shown": recipe.answers_shown,
         "seed": recipe.seed,
         "sampling": recipe.sampling.model_dump(mode="json"),
         "training": training,

@@ -9,6 +9,7 @@ from typing import Any
 from comal.algorithms.base import TARGET
 from comal.errors import ConfigError, RunError
 from comal.pipeline.certify.settings import CertifySettings, defaults
+from comal.pipeline.cost.calls import calls_of
 from comal.pipeline.cost.walk import method_cost
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import ResolvedRecipe, method_names, resolve
@@ -52,7 +53,7 @@ def certify_cost(resolved: ResolvedRecipe, validations: int, tests: int) -> dict
         "steps": exploiters * settings.steps,
         "training": training,
         "measuring": measuring,
-        "judge_calls": (training + measuring) * (1 if exploiter.judge.symmetric else 2),
+        "judge_calls": (training + measuring) * calls_of(exploiter.judge),
     }
 
 

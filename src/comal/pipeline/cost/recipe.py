@@ -9,6 +9,7 @@ from typing import Any
 from comal.algorithms.base import PlayOnline
 from comal.judges.base import Judge
 from comal.models.gguf import is_gguf
+from comal.pipeline.cost.calls import calls_of, users_of
 from comal.pipeline.cost.certification import certify_cost, minutes_at_the_pace_of
 from comal.pipeline.cost.memory import WIDTHS, memory
 from comal.pipeline.cost.model_size import ModelSize, known_size
@@ -47,7 +48,6 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
     known_model = known_size(recipe.policy)
     parameters = None if known_model is None else known_model.parameters
     judge = resolved.judge
-    orders = 1 if judge.symmetric else 2
     methods = [method_cost(name, rule, recipe) for name, rule in resolved.methods.items()]
     evaluation = recipe.evaluation
     comparisons = sum(m["comparisons"] for m in methods)
@@ -83,6 +83,7 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
         "name": recipe.name,
         "policy": _policy_line(recipe.policy, parameters),
         "judge": describe(judge)["name"],
+        "answers_shown": recipe.answers_shown,
         "engine": describe(resolved.engine),
         "methods": methods,
         "certify": certify,
@@ -96,7 +97,8 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
             "answers": answers,
             "tokens": answers * recipe.policy.max_new_tokens,
             "comparisons": comparisons,
-            "judge_calls": comparisons * orders,
+            "users": len(users_of(judge)),
+            "judge_calls": comparisons * calls_of(judge),
             "evaluation_comparisons": evaluation_comparisons,
             "judge_spend": {use: cost for use, cost in metered.items() if cost is not None},
             "checkpoints": checkpoints,

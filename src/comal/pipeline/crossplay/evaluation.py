@@ -21,9 +21,13 @@ from comal.errors import ConfigError
 from comal.evaluation.crossplay.alpaca_eval import annotation_rows, leaderboard_csv, matrix_csv, output_rows
 from comal.evaluation.crossplay.crossplay import cross_play
 from comal.evaluation.crossplay.summary import summarise
+from comal.evaluation.exploitability.scoreboard import Field
+from comal.evaluation.exploitability.several import SeveralAnswers, show_several
 from comal.evaluation.intervals import Bootstrap
 from comal.judges.asking.oracle import Oracle
+from comal.judges.asking.users import Users
 from comal.judges.base import Judge
+from comal.judges.population import Population
 from comal.pipeline.crossplay.prompts import find_prompts, warn_of_training
 from comal.pipeline.crossplay.result import Divergence, Drawn, Entrant, EvaluationResult
 from comal.pipeline.crossplay.settings import EvalSettings
@@ -47,7 +51,11 @@ from comal.policies.base import Prompt, derive_seed
 from comal.policies.encoder import PromptFormat
 from comal.policies.engines.base import Sampler
 from comal.policies.engines.outside.running import close_engine
+from comal.resolve import resolve_classifier
 
+USUAL_NUMBERS = (1, 2, 4, 8)
+"""Of answers shown at once to the users of a population."""
+_SHOWN, _CLASSES = "--answers-shown", "--classes"
 BLOCK = 32
 """Prompts a file of samples: what a kill can cost of a policy's sampling."""
 
@@ -98,6 +106,7 @@ class Evaluation:
         if baseline not in names:
             raise ConfigError("--baseline", f"`{baseline}` is not one of the policies: {', '.join(names)}")
         judge.check()
+        _refuse_unshowable(settings, judge)
         notes: list[str] = []
         prompts = find_prompts(settings, sources, notes.append)
         given = settings.sampling
@@ -113,7 +122,7 @@ class Evaluation:
     @property
     def digest(self) -> str:
         """A name for all that the figures depend on."""
-        return _digest([self.settings.model_dump(mode="json"), self.judge.fingerprint()])
+        return _digest([self.settings.plain(), self.judge.fingerprint()])
 
     def run(self, folder: Path, progress: EvalProgress) -> EvaluationResult | None:
         """Do what is left to do in `folder`; returns the content of result.json, to the main process.
@@ -127,7 +136,7 @@ class Evaluation:
             self._answers(EvaluationFolder(folder), progress)
             return None
         own = EvaluationFolder(folder)
-        marker = {"format": FORMAT, "comal": comal.__version__, "settings": self.settings.model_dump(mode="json")}
+        marker = {"format": FORMAT, "comal": comal.__version__, "settings": self.settings.plain()}
         lock = claim(own, marker | {"judge": describe(self.judge)})
         try:
             state().wait_for_everyone()
@@ -157,6 +166,7 @@ class Evaluation:
         )
         progress.stage("computing intervals", 0, 1)
         summary = summarise(play, answers, self.baseline, self.settings.length_control)
+        several = self._several(folder, texts, answers, progress)
         judge = describe(self.judge)
         base = play.policies.index(self.baseline)
         write_json(folder.annotations, annotation_rows(play, answers, str(judge["name"]), base, extra))
@@ -165,7 +175,10 @@ class Evaluation:
         result = EvaluationResult(
             FORMAT,
             judge,
-            {s.name: Entrant(s.origin, summary.policies[s.name], drawn.get(s.name)) for s in self.sources},
+            {
+                s.name: Entrant(s.origin, summary.policies[s.name], drawn.get(s.name), several.get(s.name))
+                for s in self.sources
+            },
             summary.figures,
             _digest(texts),
             (*self.notes, *summary.notes),
@@ -173,6 +186,32 @@ class Evaluation:
         folder.write_result(result.to_json())
         progress.stage("done", 1, 1)
         return result
+
+    def _several(
+        self,
+        folder: EvaluationFolder,
+        texts: list[str],
+        answers: Mapping[str, list[list[str]]],
+        progress: EvalProgress,
+    ) -> dict[str, tuple[SeveralAnswers, ...]]:
+        """What several answers at once of each policy are worth to the users of a population."""
+        if not isinstance(self.judge, Population):
+            return {}
+        users = Users(self.judge, folder.verdicts, self.settings.max_failures, folder.spend)
+        oracle = Oracle(self.judge, folder.verdicts, self.settings.max_failures, spend_path=folder.spend)
+        classify = resolve_classifier(self.settings.classes, _CLASSES)
+        every = [] if classify is None else sorted({classify(a) for g in answers.values() for b in g for a in b})
+        field_ = Field(oracle, texts, (), classify, every, self.settings.seed)
+        found = {}
+        for number, name in enumerate(answers):
+            progress.stage(f"showing several answers of {name}", number, len(answers))
+            there = min(map(len, answers[name]))
+            numbers = self.settings.answers_shown or tuple(k for k in USUAL_NUMBERS if k <= there)
+            try:
+                found[name] = show_several(field_, users, name, answers, {}, numbers)
+            except ValueError as error:
+                raise ConfigError(_SHOWN, f"{error}. Raise --answers, or show fewer") from error
+        return found
 
     def _answers(
         self, folder: EvaluationFolder, progress: EvalProgress
@@ -238,6 +277,21 @@ class Evaluation:
         if self.settings.reference is not None:
             return find_model(self.settings.reference, "--reference")
         return None if model.run is None else find_model(f"{model.run}:start", "--reference")
+
+
+def _refuse_unshowable(settings: EvalSettings, judge: Judge) -> None:
+    """Refuse what is about the users of a population, of a judge that is none; and a classifier that is not there.
+
+    Raises:
+        ConfigError: see above.
+    """
+    given = {_SHOWN: settings.answers_shown, _CLASSES: settings.classes}
+    option = next((option for option, value in given.items() if value), None)
+    if option is not None and not isinstance(judge, Population):
+        raise ConfigError(
+            option, f"is for the users of a `population`, and the judge is `{describe(judge)['name']}`; leave it out"
+        )
+    resolve_classifier(settings.classes, _CLASSES)
 
 
 def _digest(value: Any) -> str:

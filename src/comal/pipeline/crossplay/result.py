@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comal.evaluation.crossplay.figures import CrossPlayFigures, Standing
+from comal.evaluation.exploitability.several import SeveralAnswers
 from comal.evaluation.intervals import Interval
-from comal.records import INLINE, from_json, to_json
+from comal.records import INLINE, OMITTED, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,13 @@ class Entrant:
         source: where it comes from.
         standing: among the others.
         drawn: None where its answers were there already.
+        several: what several of its answers at once are worth to the users of a population; None of other judges.
     """
 
     source: str
     standing: Standing = field(metadata=INLINE)
     drawn: Drawn | None = field(default=None, metadata=INLINE)
+    several: tuple[SeveralAnswers, ...] | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)

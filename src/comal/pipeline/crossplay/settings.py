@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -40,6 +40,10 @@ class EvalSettings(Settings):
         length_control: fit length-controlled win rates.
         max_failures: share of the questions of two policies that may stay without a verdict.
         draws: resamples of the bootstrap.
+        answers_shown: numbers k of answers at once that the users of a population take the best of; by default 1, 2, 4
+            and 8, as far as there are answers.
+        classes: `module:function` that names the class of an answer text, for a population: answers of one class only
+            are adversaries too, and the classes among k answers are counted.
     """
 
     policies: tuple[str, ...]
@@ -54,3 +58,10 @@ class EvalSettings(Settings):
     max_failures: Share = 0.05
     draws: Annotated[int, Field(ge=20)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0
+    answers_shown: tuple[Count, ...] = ()
+    classes: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; what evaluations could not be told at first is there where it is told."""
+        later = {"answers_shown", "classes"}
+        return self.model_dump(mode="json", exclude={name for name in later if not getattr(self, name)})

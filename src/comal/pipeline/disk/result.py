@@ -10,6 +10,7 @@ from typing import Any
 from comal.evaluation.estimates import Estimate
 from comal.evaluation.exploitability.certificate import AnsweredPrompt
 from comal.evaluation.exploitability.scoreboard import PolicyFigures
+from comal.evaluation.exploitability.several import SeveralAnswers
 from comal.judges.asking.oracle import Counts
 from comal.records import INLINE, OMITTED, from_json, read_plain, to_json
 
@@ -26,6 +27,7 @@ class PolicyResult:
         comparisons: judged pairs that training its method took; 0 for a policy that is no method's last.
         worst_case_excess: how much more often its strongest adversary beats it than the first method's last policy is
             beaten by its own, prompt by prompt; None for that policy.
+        several: what several of its answers at once are worth to the users of a population; None of other judges.
     """
 
     figures: PolicyFigures = field(metadata=INLINE)
@@ -34,6 +36,7 @@ class PolicyResult:
     unfinished: float
     comparisons: int
     worst_case_excess: Estimate | None = field(default=None, metadata=OMITTED)
+    several: tuple[SeveralAnswers, ...] | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

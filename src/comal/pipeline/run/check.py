@@ -9,11 +9,13 @@ from typing import Any
 from comal.errors import ComalError, ConfigError, RunError
 from comal.judges.base import Judge
 from comal.judges.kept.file import check_cache
+from comal.judges.population import Population
 from comal.models.quantization import check_quantization
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.disk.provenance import Provenance
 from comal.pipeline.run.dequantised import check_model
 from comal.pipeline.run.resolved import ResolvedRecipe
+from comal.pipeline.run.resources import numbers_shown
 from comal.pipeline.step.fits import (
     refuse_partly_judged,
     refuse_undrawable,
@@ -22,6 +24,7 @@ from comal.pipeline.step.fits import (
     refuse_unsampleable,
 )
 from comal.pipeline.training.trainers import check_arguments
+from comal.plugins import describe
 from comal.policies.engines.base import Engine
 from comal.policies.loading import require_folder
 from comal.records import read
@@ -41,7 +44,10 @@ HARMLESS = frozenset({"processes", "verdict_cache", "sampling.max_failure_rate",
 figure but the last digits of a mean training loss (threads round the policy itself). A judge's own are
 `Judge.harmless`."""
 
-_ADDED = {"policy.long_prompts": "cut", "policy.temperature": 1.0, "sampling.engine.name": "transformers"}
+_ADDED = {
+    "policy.long_prompts": "cut", "policy.temperature": 1.0, "sampling.engine.name": "transformers", "answers_shown": 1,
+    "evaluation.answers_shown": [],
+}  # fmt: skip
 """Settings that older runs do not name, with what they meant."""
 
 
@@ -74,11 +80,59 @@ def check(resolved: ResolvedRecipe) -> None:
         refuse_unplayable(instructions, recipe, name)
         refuse_partly_judged(instructions, recipe, name)
         refuse_undrawable(instructions, resolved.engine, name)
+    if recipe.answers_shown > 1:
+        refuse_pairwise(resolved)
+    refuse_unshowable(resolved)
     if recipe.evaluation.judge is not None:
         resolved.evaluation_judge.check()
     if recipe.verdict_cache != "run":
         check_cache(RunFolder(Path()).verdicts(recipe.verdict_cache))
     _ = resolved.classify
+
+
+def refuse_pairwise(resolved: ResolvedRecipe) -> None:
+    """Refuse what knows comparisons of two answers only, where users are shown several.
+
+    Raises:
+        ConfigError: a judge whose users cannot be asked, or a loss that is trained on labels or on a value of ½.
+    """
+    k, loss = resolved.recipe.answers_shown, resolved.loss
+    who, how = describe(resolved.judge)["name"], describe(loss)["name"]
+    if not isinstance(resolved.judge, Population):
+        raise ConfigError(
+            "judge",
+            f"what a user takes from {k} answers (`answers_shown`) is known of the users of a `population`; "
+            f"`{who}` has one verdict for all. Use `name: population` with the same members, or answers_shown=1",
+        )
+    if not loss.takes_any_payoff:
+        raise ConfigError(
+            "training.loss",
+            f"`{how}` as set here is trained on who wins a comparison of two answers, not on how often an answer is"
+            f" preferred to {k} (`answers_shown`); use `group`, `rebel` or {{name: pair, target: win_rate}}",
+        )
+
+
+def refuse_unshowable(resolved: ResolvedRecipe) -> None:
+    """Refuse an evaluation of several answers at once that there are no users or no answers for.
+
+    Raises:
+        ConfigError: see above.
+    """
+    recipe, judge = resolved.recipe, resolved.evaluation_judge
+    if not isinstance(judge, Population):
+        if recipe.evaluation.answers_shown:
+            raise ConfigError(
+                "evaluation.answers_shown",
+                f"is for the users of a `population`; the judge of the evaluation is `{describe(judge)['name']}`. Name"
+                " one as evaluation.judge, or leave it out",
+            )
+        return
+    if max(numbers_shown(recipe)) > recipe.evaluation.samples:
+        raise ConfigError(
+            "evaluation.samples",
+            f"{recipe.evaluation.samples} answers a prompt cannot show {recipe.answers_shown} (`answers_shown`); raise"
+            " it, or name smaller numbers in evaluation.answers_shown",
+        )
 
 
 def refuse_other(written: Mapping[str, Any], plain: Mapping[str, Any], folder: Path) -> None:

@@ -20,7 +20,7 @@ from comal.pipeline.disk.method_folder import MethodFolder
 from comal.pipeline.disk.progress import FileProgress
 from comal.pipeline.disk.result import PolicyResult, RunResult, step_of
 from comal.pipeline.processes.distributed import on_main, state
-from comal.pipeline.run.resources import evaluation_field
+from comal.pipeline.run.resources import evaluation_field, several_answers
 from comal.pipeline.step.resources import Resources
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.policies.base import derive_seed
@@ -60,6 +60,10 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResul
             scored[name] = score_policy(field, name, pool, candidates)
         circles = cyclic_share(field.oracle, texts, [sorted(set(a)) for a in _joined(pool, [START, *methods])])
         counts = field.oracle.stats.settled()
+    several = {}
+    for name in rows:
+        candidates = {origin: samples[origin].part(count).texts for origin in dict.fromkeys([START, name])}
+        several[name] = several_answers(resources, field, name, pool, candidates) or None
     first = scored[methods[0]].exposed
     policies = {
         name: PolicyResult(
@@ -69,6 +73,7 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResul
             samples[name].unfinished,
             comparisons_of(folder / name) if name in methods else 0,
             None if name == methods[0] else estimate(scored[name].exposed - first, DIFFERENCE),
+            several[name],
         )
         for name in rows
     }

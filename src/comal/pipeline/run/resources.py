@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from comal.evaluation.exploitability.adversaries import Answers
 from comal.evaluation.exploitability.scoreboard import Field
+from comal.evaluation.exploitability.several import SeveralAnswers, show_several
 from comal.judges.asking.oracle import Oracle
+from comal.judges.asking.users import Users
+from comal.judges.population import Population
 from comal.pipeline.data.fit import prompt_format
 from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.processes.distributed import state
@@ -57,9 +62,41 @@ def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
             tolerated = recipe.evaluation.max_failure_rate
         evaluation_oracle = Oracle(resolved.evaluation_judge, verdicts, tolerated, spend_path=spend)
     store = open_store(folder, recipe)
+    numbers = numbers_shown(recipe) if isinstance(resolved.evaluation_judge, Population) else ()
+    users = evaluation_users = None
+    if recipe.answers_shown > 1 and isinstance(resolved.judge, Population):  # `check` lets no other judge through
+        users = Users(resolved.judge, verdicts, recipe.sampling.max_failure_rate, spend)
+    if isinstance(resolved.evaluation_judge, Population):
+        evaluation_users = Users(resolved.evaluation_judge, verdicts, tolerated, spend)
     return Resources(
-        recipe, store, resolved.loss, oracle, evaluation_oracle, resolved.classify, home.prompts(), home.shares_batches
+        recipe,
+        store,
+        resolved.loss,
+        oracle,
+        evaluation_oracle,
+        resolved.classify,
+        home.prompts(),
+        home.shares_batches,
+        users,
+        evaluation_users,
+        numbers,
     )
+
+
+def numbers_shown(recipe: Recipe) -> tuple[int, ...]:
+    """How many answers at once the final evaluation shows to the users of a population."""
+    return tuple(sorted({*recipe.evaluation.answers_shown})) or tuple(sorted({1, recipe.answers_shown}))
+
+
+def several_answers(
+    resources: Resources, field: Field, name: str, pool: Mapping[str, Answers], candidates: Mapping[str, Answers]
+) -> tuple[SeveralAnswers, ...]:
+    """What several answers at once of a policy of the pool are worth; nothing where the judge is no population."""
+    users = resources.evaluation_users
+    if users is None:
+        return ()
+    with users.counted():
+        return show_several(field, users, name, pool, candidates, resources.numbers_shown)
 
 
 def evaluation_field(resources: Resources, prompts: list[str], start: list[list[str]]) -> Field:

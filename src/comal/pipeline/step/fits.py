@@ -111,11 +111,15 @@ def refuse_unfit(instructions: Sequence[Instruction], loss: Loss, pairing: str |
 
 
 def refuse_partly_judged(instructions: Sequence[Instruction], recipe: Recipe, place: str) -> None:
-    """Refuse to judge some pairs only where every reply counts by its exponential.
+    """Refuse to judge some pairs only, or several answers at once, where every reply counts by its exponential.
 
     Raises:
         ConfigError: as said.
     """
+    if recipe.answers_shown > 1 and any(isinstance(step, StackelbergStep) for step in instructions):
+        raise ConfigError(
+            "answers_shown", f"`{place}` looks for the best reply to each answer, not to several; leave it out, for 1"
+        )
     if recipe.sampling.degree is not None and any(isinstance(step, StackelbergStep) for step in instructions):
         raise ConfigError(
             "sampling.comparisons",

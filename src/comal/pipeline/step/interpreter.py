@@ -46,7 +46,7 @@ from comal.pipeline.step.roles import Roles
 from comal.pipeline.step.sampler import label, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
-from comal.pipeline.step.verdicts import Design, Judged, judge_once, target_win_rates
+from comal.pipeline.step.verdicts import Design, Judged, draw_win_rates, judge_once, target_win_rates
 from comal.pipeline.training.sharding import asked_sharding
 from comal.pipeline.training.trainers import Group, OptimizerState, TrainerSetup, train_prox
 from comal.policies.base import Prompt, derive_seed
@@ -84,6 +84,7 @@ class LanguageModelBackend:
         self.recipe = resources.recipe
         self.store = resources.store
         self.oracle = resources.oracle
+        self.users = resources.users
         self.loss = resources.loss
         self.prompts = resources.splits.train
         self.shares_batches = resources.shares_batches
@@ -187,9 +188,15 @@ class LanguageModelBackend:
             if isinstance(step, StackelbergStep):
                 rates = np.stack([rates_against_replies(table, step.follower_tau) for table in judged.tables])
             else:
-                rates = target_win_rates(judged, self_play, self.loss.needs_unbiased_rates)
+                rates = self._rates(judged, self_play, self.loss.needs_unbiased_rates)
             total += weight * rates
         return total
+
+    def _rates(self, judged: Judged, self_play: bool, unbiased: bool = False) -> NDArray[np.float64]:
+        """The payoffs of the game that is played: win rates, or how often an answer is preferred to several."""
+        if self.users is None:
+            return target_win_rates(judged, self_play, unbiased)
+        return draw_win_rates(judged, self.users, self.recipe.answers_shown, self_play, unbiased)
 
     def _design(self, number: int) -> Design | None:
         """Which pairs a proximal step asks about its opponent `number`; None: all."""
@@ -198,10 +205,11 @@ class LanguageModelBackend:
         return None if degree is None else Design(degree, seed)
 
     def _ask(self, path: Path, samples: Samples, opponents: Samples | None, design: Design | None) -> Judged:
-        before = self.oracle.stats
+        asker = self.users or self.oracle
+        before = asker.stats
         with self._stage("judge"):
-            judged = judge_once(path, self.oracle, samples, opponents, design)
-        asked = self.oracle.stats - before
+            judged = judge_once(path, asker, samples, opponents, design)
+        asked = asker.stats - before
         for name in ("judge_calls", "cache_hits"):
             self.journal.metrics[name] = self.journal.metrics.get(name, 0) + getattr(asked, name)
         return judged
@@ -253,7 +261,8 @@ class LanguageModelBackend:
 
     def _self_play_tables(self, folder: StepFolder, step: ProxStep, samples: Samples) -> list[Table | None]:
         """The samples' verdicts on each other, where they are the whole payoff and none that was asked is missing."""
-        if len(step.opponent.terms) > 1 or sampler_of(step) != step.opponent.terms[0][1]:
+        compared = self.users is None  # the label of a pair says nothing of several answers
+        if not compared or len(step.opponent.terms) > 1 or sampler_of(step) != step.opponent.terms[0][1]:
             return [None] * len(samples.prompts)
         judged = judge_once(folder.verdicts(0), self.oracle, samples, None, self._design(0))
         return [
@@ -339,7 +348,7 @@ class LanguageModelBackend:
             design = self._design(update)
             judged = self._ask(folder.verdicts_of_update(update), samples, None, design)
             self.progress.stage("train", self.roles.step)
-            return target_win_rates(judged, self_play=True, unbiased=True)
+            return self._rates(judged, self_play=True, unbiased=True)
 
         rewards, trainer = play_online(
             play,
@@ -372,14 +381,15 @@ class LanguageModelBackend:
         reference = self._sample(folder.reference, only(instruction.reference), prompts)
         # All pairs: noise of an unbiased win rate is a bias of its exponential.
         judged = self._ask(folder.verdicts, reference, policy, None)
-        rates = target_win_rates(judged, self_play=False)
+        rates = self._rates(judged, self_play=False)
         with self._stage("score"):
             logp = score(self._open_role(instruction.policy), policy)
             logp_reference = score(self._open_role(instruction.reference), policy)
         usable = np.isfinite(rates).all(axis=1)
         if not usable.any():
             raise JudgeError("judge", f"no prompt of certificate {index} got a verdict on all of its answers")
-        found = sampled_certificate(logp[usable], logp_reference[usable], rates[usable], instruction.tau)
+        even = 1 / (self.recipe.answers_shown + 1)
+        found = sampled_certificate(logp[usable], logp_reference[usable], rates[usable], instruction.tau, even)
         self.journal.metrics |= {"certificate": found.kl_best_response, "comparisons": self._pairs(instruction)}
         if found.stderr is not None:
             self.journal.metrics["certificate_stderr"] = found.stderr

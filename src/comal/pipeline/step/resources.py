@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comal.judges.asking.oracle import Oracle
+from comal.judges.asking.users import Users
 from comal.losses.base import Loss
 from comal.pipeline.data.prompts import PromptSplits
 from comal.policies.store import PolicyStore
@@ -22,6 +23,9 @@ class Resources:
         loss: the prox loss.
         oracle: the judge trained on.
         evaluation_oracle: the judge of held-out figures.
+        users: of the population trained on, where its users are shown several answers; None: two are compared.
+        evaluation_users: of the population that judges held-out figures; None: another judge does.
+        numbers_shown: how many answers at once they are shown in the final evaluation.
         classify: names an answer's class, where the recipe has classes.
         splits: prompts.
         shares_batches: whether several processes share the batch of an optimiser step.
@@ -35,3 +39,6 @@ class Resources:
     classify: Classifier | None
     splits: PromptSplits
     shares_batches: bool = True
+    users: Users | None = None
+    evaluation_users: Users | None = None
+    numbers_shown: tuple[int, ...] = ()

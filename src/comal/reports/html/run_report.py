@@ -79,6 +79,7 @@ def render(run: RunData) -> str:
         groups=list(GROUPS),
         table=table,
         earlier=any("@" in row.name for row in table),
+        shown_several=[(row.name, row.result.several) for row in table if row.result.several],
         result_plots=result_plots(run),
         step_plots=step_plots(run),
         method_toggles=method_toggles,

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from comal.evaluation.audit.advice import shown
+from comal.evaluation.audit.agreement import Agreement
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.audit.structure import LEVEL, Structure
@@ -36,7 +37,13 @@ def print_audit(result: AuditResult, console: Console | None = None) -> None:
     if rows:
         _two_columns(out, rows)
     if result.agreement:
-        _print_agreement(out, result)
+        _print_agreement(out, result.agreement)
+    if result.users is not None:
+        users, title = result.users, "would rather have the other answer"
+        out.print("[bold]users of the population[/bold]")
+        rows = [(title, f"{_percent(users.minority)} of the users, on {users.pairs:,} pairs")]
+        _two_columns(out, rows)
+        _print_agreement(out, users.agreement)
     if result.structure is not None:
         _print_structure(out, result.structure)
     if result.prompt_cycles is not None:
@@ -110,9 +117,9 @@ def _biases(result: AuditResult) -> list[tuple[str, str]]:
     return rows
 
 
-def _print_agreement(out: Console, result: AuditResult) -> None:
+def _print_agreement(out: Console, agreements: Sequence[Agreement]) -> None:
     out.print("[bold]agreement[/bold]")
-    for one in result.agreement:
+    for one in agreements:
         unjudged = f", {one.unjudged:,} more without verdict" if one.unjudged else ""
         out.print(f"{escape(f'{one.rater} with {one.reference}')}: {one.pairs:,} pairs{unjudged}")
         kappa = "" if one.kappa is None else f", kappa {one.kappa}"

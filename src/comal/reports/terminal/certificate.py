@@ -12,6 +12,7 @@ from comal.evaluation.exploitability.certificate import Certificate
 from comal.pipeline.disk.exploiter_look import ExploiterLook
 from comal.records import read
 from comal.reports.terminal.run import interval
+from comal.reports.terminal.several import several_table
 
 SHOWN = 8
 """Adversaries of each policy in the table; certificate.json has them all."""
@@ -67,4 +68,7 @@ def print_certificates(certificates: Sequence[Certificate]) -> None:
             console.print()
         console.print(certificate_table(certificate))
         console.print()
+        if certificate.several:
+            console.print(several_table({certificate.policy: certificate.several}))
+            console.print()
         console.print(f"{certificate.policy}: {certificate.verdict}", highlight=False, markup=False)

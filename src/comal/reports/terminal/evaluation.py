@@ -9,6 +9,7 @@ from rich.table import Table
 from comal.evaluation.crossplay.figures import Judging
 from comal.evaluation.intervals import Interval
 from comal.pipeline.crossplay.result import EvaluationResult
+from comal.reports.terminal.several import several_table
 
 _WIDEST = 12  # policies; a larger matrix is in matrix.csv
 
@@ -25,6 +26,10 @@ def print_evaluation(result: EvaluationResult) -> None:
     console.print()
     console.print(pair_table(result))
     console.print()
+    several = {name: policy.several for name, policy in result.policies.items() if policy.several}
+    if several:
+        console.print(several_table(several))
+        console.print()
     for line in lines(result):
         console.print(line, markup=False)
 

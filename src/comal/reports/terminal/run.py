@@ -14,6 +14,7 @@ from comal.evaluation.exploitability.adversaries import Kind
 from comal.pipeline.disk.look import Look
 from comal.pipeline.disk.result import PolicyResult, RunResult
 from comal.records import read
+from comal.reports.terminal.several import several_table
 
 _LOOK = (
     ("method", 16),
@@ -118,6 +119,10 @@ def print_result(result: RunResult) -> None:
     """Print the final table with what its columns mean."""
     console = Console(width=max(Console().width, 130)) if not Console().is_terminal else Console()
     console.print(result_table(result, console.width))
+    several = {name: policy.several for name, policy in result.policies.items() if policy.several}
+    if several:
+        console.print()
+        console.print(several_table(several))
     picked = [pick for name, pick in (result.picked or {}).items() if pick != name]
     worst = [policy.figures.worst_case.win_rate for policy in result.policies.values()]
     notes = (

@@ -76,7 +76,10 @@ def _plot(policy: str, certificate: Certificate, number: int) -> LinePlot | None
     ]
     last = max((int(x) for s in series for x, _ in s.points), default=0)
     title = f"Exploiters of {policy}, while they are trained"
-    note = "win rate on validation prompts, 95% intervals"
+    shown = certificate.settings.get("answers_shown", 1)
+    against = "" if shown == 1 else f" against {shown} answers"
+    note = f"win rate on validation prompts{against}, 95% intervals"
+    even = 1 / (shown + 1)
     return line_plot(
-        f"exploiters-{number}", title, series, last, note=note, axis=ValueAxis(shares=True, rule=(0.5, "50%"))
+        f"exploiters-{number}", title, series, last, note=note, axis=ValueAxis(shares=True, rule=(even, f"{even:.0%}"))
     )

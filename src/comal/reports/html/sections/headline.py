@@ -69,6 +69,9 @@ def policy_text(recipe: Mapping[str, Any]) -> str:
 def judge_text(spec: Mapping[str, Any]) -> str:
     """Whose preferences it is aligned to."""
     name = str(spec["name"]).rpartition(":")[2]
+    if name == "population":
+        count = len(spec.get("members") or spec.get("personas") or ())
+        return f"a population of {count} users"
     if isinstance(spec.get("members"), list):
         members = spec["members"]
         kinds = " and ".join(sorted({str(m["name"]).rpartition(":")[2] for m in members}))
@@ -91,6 +94,12 @@ def _how(run: RunData) -> str:
         f"{join([m.name for m in run.methods])} {takes} {run.recipe['steps']} proximal steps from the same starting "
         f"model{_cost(run)}."
     )
+    shown = run.recipe.get("answers_shown", 1)
+    if shown > 1:
+        text += (
+            f" Its users are shown {shown} answers and take the best: what is aimed at is the equilibrium for {shown}, "
+            "and a worst case, which is of one answer, may be above that of a Nash policy."
+        )
     other = run.recipe["evaluation"]["judge"]
     return text if other is None else f"{text} What follows is judged by another judge: {judge_text(other)}."
 
