@@ -27,10 +27,9 @@ import torch
 from comal.pipeline.processes.distributed import prepare_process
 from comal.policies.adapters import LoraConfig, with_adapters
 from side_by_side.random_lm import SHAPES, Shape, make_model, prompts_and_answers
-from side_by_side.trained import Texts, ours, trl
+from side_by_side.trained import K, Texts, ours, trl, whole_groups
 from side_by_side.turns import Work, by_turns, show, show_settings
 
-K = 4
 TRL = "TRL DPO"
 TARGET = "all-linear"
 
@@ -147,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpointing", action="store_true", help="activations computed again, to save memory")
     parser.add_argument("--prompt-tokens", type=int, default=512)
     parser.add_argument("--answer-tokens", type=int, default=512)
-    parser.add_argument("--answers", type=int, default=8, help="of an optimiser step")
+    parser.add_argument("--answers", type=whole_groups, default=8, help="of an optimiser step")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)

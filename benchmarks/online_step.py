@@ -21,9 +21,9 @@ from comal.pipeline.processes.distributed import prepare_process
 from comal.resolve import resolve_judge
 from side_by_side.random_lm import SHAPES, make_model, make_tokenizer, prompts_and_answers, text
 from side_by_side.steps import JUDGE, Steps, recipe_of
+from side_by_side.trained import K, whole_groups
 from side_by_side.turns import Way, by_turns, show, show_settings, table
 
-K = 4
 TRL = "TRL Online DPO"
 
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=int, default=32, help="of a step")
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--answer-tokens", type=int, default=32)
-    parser.add_argument("--answers", type=int, default=16, help="of an optimiser step, of both")
+    parser.add_argument("--answers", type=whole_groups, default=16, help="of an optimiser step, of both")
     parser.add_argument("--drawn", type=int, default=128, help="drawn or scored at once by comal; TRL: as it trains")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(arguments)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -93,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with Parts().watching(LlamaForCausalLM) as parts:
                 steps.take()
             found.append(parts.seconds)
+            told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in sorted(parts.seconds.items()))
+            print(f"step {len(found)}: {told} CPU s", file=sys.stderr, flush=True)
         names = sorted({name for one in found for name in one}, key=lambda name: (name == OUTSIDE, name))
         share = {name: median(one.get(name, 0.0) / sum(one.values()) for one in found) for name in names}
         seconds = {name: median(one.get(name, 0.0) for one in found) for name in names}

@@ -22,12 +22,11 @@ from pathlib import Path
 
 from comal.pipeline.processes.distributed import prepare_process
 from side_by_side.random_lm import SHAPES, make_model, prompts_and_answers
-from side_by_side.trained import ours, trl
+from side_by_side.trained import K, ours, trl, whole_groups
 from side_by_side.turns import show, show_settings, spent_on
 
 TRL = "TRL DPO"
 WAYS = ("comal", "comal, share_prompt", "all logits", "all logits, share_prompt", TRL)
-K = 4
 
 
 def peak() -> int:
@@ -58,7 +57,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Peak memory of a training step against TRL's.")
     parser.add_argument("--vocabulary", type=int, default=150_000)
-    parser.add_argument("--answers", type=int, default=16, help="at once")
+    parser.add_argument("--answers", type=whole_groups, default=16, help="at once")
     parser.add_argument("--tokens", type=int, default=96, help="of a prompt, and of an answer")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--way", choices=WAYS, help="measure this one in this process, and print its figures as JSON")

@@ -23,10 +23,9 @@ from comal.losses.group import Group
 from comal.pipeline.processes.distributed import prepare_process
 from comal.policies.sequences import TokenBatch, completion_log_probs
 from side_by_side.random_lm import PAD, SHAPES, make_model, prompts_and_answers
-from side_by_side.trained import Texts, groups, ours, trl
+from side_by_side.trained import K, Texts, groups, ours, trl, whole_groups
 from side_by_side.turns import by_turns, show, show_settings, table
 
-K = 4
 TRL = "TRL DPO"
 SHARED = {"comal": False, "comal, share_prompt": True}
 
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--shape", choices=SHAPES, default="10M")
     parser.add_argument("--ratios", type=int, nargs="+", default=[1, 4, 8], help="prompt to answer, in tokens")
     parser.add_argument("--answer-tokens", type=int, default=64)
-    parser.add_argument("--answers", type=int, default=8, help="of an optimiser step")
+    parser.add_argument("--answers", type=whole_groups, default=8, help="of an optimiser step")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(arguments)

@@ -6,6 +6,7 @@ before anything is measured, as comal's are. (Its `padding_free` is out of order
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,21 @@ from comal.recipes.settings import TrainingSettings
 from side_by_side.random_lm import PAD, make_tokenizer, text
 from side_by_side.turns import Work
 
+K = 4  # answers to a prompt
+
 Texts = tuple[list[list[int]], list[list[list[int]]]]
 """Prompts and their answers, as of `random_lm.prompts_and_answers`."""
+
+
+def whole_groups(text: str) -> int:
+    """A number of answers on a command line, which whole prompts bring.
+
+    Raises:
+        argparse.ArgumentTypeError: it is another one.
+    """
+    if not text.isdecimal() or not int(text) or int(text) % K:
+        raise argparse.ArgumentTypeError(f"need a multiple of {K}, which a prompt has, got {text}")
+    return int(text)
 
 
 def groups(texts: Texts) -> list[Group]:

@@ -103,3 +103,9 @@ def test_operations_of_training_by_hand(shared: bool, frozen: bool, expected: in
     gpu, lm = module("gpu"), module("side_by_side.random_lm")
     options = argparse.Namespace(prompt_tokens=3, answer_tokens=6, lora=8 if frozen else None)
     assert gpu.operations(lm.Shape(10, 2, 4, 1, 1, 1), 46, options, shared) == expected
+
+
+@pytest.mark.parametrize("given", ["0", "6", "-4", "four", ""])
+def test_answers_that_are_no_whole_groups(given: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"need a multiple of 4, which a prompt has, got {given}"):
+        module("side_by_side.trained").whole_groups(given)
