@@ -15,6 +15,7 @@ import cProfile
 import pstats
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from side_by_side.random_lm import SHAPES
 from side_by_side.steps import Steps, recipe_of
 from side_by_side.turns import show, show_settings
 
-SHOWN = 15
+SHOWN = 30
 
 
 def package_of(file: str) -> str:
@@ -44,13 +45,13 @@ def package_of(file: str) -> str:
 
 def profiled(steps: Steps) -> None:
     """Print a step's own time by package, and comal's functions by what they and those they call take."""
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.process_time)
     profile.runcall(steps.take)
     own: Counter[str] = Counter()
     ours: Counter[str] = Counter()
     for (file, _, function), (_, _, inside, below, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         own[package_of(file)] += inside
-        if "comal" in Path(file).parts:
+        if "comal" in Path(file).parts and not function.startswith("<"):
             ours[f"{package_of(file)} {function}"] += below
     whole = sum(own.values())
     for title, counted in (("own time of", own), ("time in, calls included", ours)):

@@ -50,9 +50,13 @@ def make_model(shape: Shape, dtype: torch.dtype = torch.float32, device: str = "
         eos_token_id=EOS,
     )  # fmt: skip
     torch.manual_seed(0)
-    with torch.device(device):
-        made = model(config)
-    return made.to(dtype)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # a large model is not to be made in float32 first
+    try:
+        with torch.device(device):
+            return model(config)
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def make_tokenizer(words: int = WORDS) -> Any:
