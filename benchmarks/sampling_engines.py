@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )  # fmt: skip
                 sampler = store.sampler(store.initial)
                 ready = spent_on(lambda sampler=sampler: sampler.check(prompts))
-                print(f"{name}: ready after {ready.wall:.1f} s; {sampler.agreement}", flush=True)
+                apart = sampler.check(prompts).sampler.mean
+                print(f"{name}: ready after {ready.wall:.1f} s, {apart:.1e} nats a token from the scorer", flush=True)
                 drawn[name] = Drawn(sampler, prompts, options.samples)
             ways: dict[str, Way] = {name: lambda draw=draw: draw for name, draw in drawn.items()}
             found = by_turns(ways, options.repeats)
