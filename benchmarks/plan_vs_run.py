@@ -1,9 +1,9 @@
 """What `comal plan --calibrate` says that a run takes, and what it takes: three small runs of different kinds.
 
-    python benchmarks/plan_vs_run.py [demo lora long] --folder DIR
+    python benchmarks/plan_vs_run.py [demo lora long] --folder DIR [--steps 2]
 
 Compared are the seconds of processors, of all processes together: those that pass say as much of what else the machine
-does. Minutes each; a run that is there is not run again.
+does. Minutes each, fewer with fewer `--steps`; a run that is there is not run again.
 """
 
 from __future__ import annotations
@@ -122,12 +122,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--folder", type=Path, default=Path("runs/plan-vs-run"))
+    parser.add_argument("--steps", type=int, help="of each run, instead of its own number; a folder is of one number")
     options = parser.parse_args()
     print("| run | calibration took | planned | taken | planned / taken |\n|---|--:|--:|--:|--:|")
     for name in options.cases or CASES:
         folder = options.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         recipe = CASES[name](folder)
+        if options.steps is not None:
+            recipe += ["--set", f"steps={options.steps}", "--set", f"evaluation.every={options.steps}"]
         plan, took = comal("plan", *recipe, "--calibrate", "--json")
         planned = json.loads(plan)["calibration"]["cpu_seconds"]
         _, taken = comal("run", *recipe, "--output-dir", str(folder / "run"))
