@@ -193,8 +193,6 @@ class PolicyStore:
             policy = self._open.pop(str(checkpoint), None)
             self._make_room(0 if alone else self.keep - 1)
             model = self._load_model(str(checkpoint)) if policy is None else policy.model
-            for name in ("forward", "_original_forward"):  # Accelerate's cast, of mixed precision the last time
-                vars(model).pop(name, None)
             self._in_training = weakref.ref(model)
             without_dropout(model)
             return model.train()
