@@ -11,9 +11,11 @@ import torch
 import transformers
 from torch.distributed.tensor import DTensor
 
+import tiny_run
 from comal.errors import ConfigError
 from comal.pipeline.training import sharding, trainers
 from comal.pipeline.training.batches import Batch
+from comal.recipes.load import validate
 from comal.recipes.settings import TrainingSettings
 
 PLACE = "training.arguments"
@@ -81,6 +83,27 @@ def test_settings_of_a_recipe_are_refused_where_the_arguments_are_made(
     with pytest.raises(ConfigError, match=r"training\.arguments"):
         trainers.training_arguments(settings, tmp_path, 0, Batch(1, 1))
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "expected"),
+    [
+        ({}, 2, True),
+        ({}, 1, False),
+        ({"training": {"arguments": {}}}, 2, False),
+        ({"training": {"arguments": {"deepspeed": "settings.json"}}}, 2, False),
+        ({"policy": {"model": "owner/name", "lora": {"r": 2}}}, 2, False),
+    ],
+    ids=["whole models", "alone", "not asked for", "DeepSpeed", "adapters of one model"],
+)
+def test_what_is_trained_in_shards_is_scored_in_shards(
+    tmp_path: Path, changes: dict[str, Any], processes: int, expected: bool
+) -> None:
+    values = tiny_run.values(tmp_path) | {"policy": {"model": "owner/name"}}
+    values["training"] |= {"arguments": {"fsdp": True}}
+    for part, some in changes.items():
+        values[part] |= some
+    assert sharding.scores_in_shards(validate(values), processes) == expected
 
 
 class Shard(DTensor):
