@@ -133,6 +133,25 @@ def test_a_model_in_training_that_is_not_sharded_is_noticed() -> None:
     sharding.require_sharded(SimpleNamespace(args=arguments()), torch.nn.Linear(1, 1))
 
 
+def test_an_engine_of_deepspeed_that_has_parted_nothing_is_noticed() -> None:
+    """Of its third stage, which parts weights; the second parts gradients and moments only."""
+
+    class DeepSpeedEngine(torch.nn.Linear):
+        pass
+
+    def trainer(stage: int) -> Any:
+        config = SimpleNamespace(is_zero3=lambda: stage == 3)
+        return SimpleNamespace(args=arguments(deepspeed="settings.json", hf_deepspeed_config=config))
+
+    engine: Any = DeepSpeedEngine(2, 2)
+    sharding.require_sharded(trainer(2), engine)
+    with pytest.raises(ConfigError, match=r"deepspeed: it was asked for and is not in effect \(DeepSpeedEngine trains"):
+        sharding.require_sharded(trainer(3), engine)
+    for parameter in engine.parameters():
+        parameter.ds_tensor, parameter.ds_numel = torch.zeros(1), parameter.numel()
+    sharding.require_sharded(trainer(3), engine)
+
+
 def test_moments_in_deepspeeds_own_way_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Asked(transformers.TrainingArguments):
         def __post_init__(self) -> None:

@@ -99,7 +99,9 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
         return
     names = {type(module).__name__ for module in model.modules()}
     if asked.kind == "deepspeed":
-        sharded = any("DeepSpeed" in name for name in names)
+        zero = getattr(trainer.args, "hf_deepspeed_config", None)
+        in_parts = zero is None or not zero.is_zero3() or any(_is_part(p) for p in model.parameters())
+        sharded = in_parts and any("DeepSpeed" in name for name in names)
     else:
         sharded = "FullyShardedDataParallel" in names or any(_is_shard(p) for p in model.parameters())
     if not sharded:
@@ -110,6 +112,12 @@ def _is_shard(parameter: Any) -> bool:
     from torch.distributed.tensor import DTensor
 
     return isinstance(parameter, DTensor) and parameter.to_local().numel() < parameter.numel()
+
+
+def _is_part(parameter: Any) -> bool:
+    """Whether ZeRO-3 has left a process a part of a parameter."""
+    part = getattr(parameter, "ds_tensor", None)
+    return part is not None and part.numel() < parameter.ds_numel
 
 
 def is_sharded(trainer: Any) -> bool:

@@ -17,6 +17,7 @@ from accelerate.data_loader import SeedableRandomSampler
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
@@ -444,6 +445,8 @@ def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any
             return trainer.train(None if resume_from is None else str(resume_from))
         finally:
             _end_preparation(trainer.accelerator.unwrap_model(trainer.model))
+            if trainer.is_deepspeed_enabled:  # or Transformers would partition the next model that is only to score
+                unset_hf_deepspeed_config()
 
 
 def _end_preparation(model: Any) -> None:
