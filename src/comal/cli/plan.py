@@ -126,18 +126,24 @@ def _memory(needed: dict[str, int] | None) -> list[tuple[str, str]]:
     if needed is None:
         return [("memory a device", "not known without the model's config")]
     shards = needed["shards"]
-    scorer = f"scorer {size(needed['scorer'])}"
-    drawn = [f"policy {size(needed['weights'])}", scorer, f"keys and values of answers {size(needed['answers'])}"]
+    scorer = [f"scorer {size(needed['scorer'])}"] if needed["scorer"] else []
+    drawn = [
+        f"policy {size(needed['weights'])}",
+        *scorer,
+        f"engine {size(needed['engine'])}"
+        if needed["engine"]
+        else f"keys and values of answers {size(needed['answers'])}",
+    ]
     trained = [
         f"policy {size(needed['weights'] // shards)}",
-        *([scorer] if shards == 1 else []),
+        *(scorer if shards == 1 else []),
         f"gradients and optimiser {size((needed['gradients'] + needed['optimizer']) // shards)}",
         f"activations {size(needed['activations'])}",
     ]
     split = "" if shards == 1 else f", in {shards} shards"
     return [
         ("memory a device, about", f"{size(needed['peak'])} (a local judge's own comes on top)"),
-        ("  sampling and scoring", f"{size(needed['sampling'])} ({', '.join(drawn)})"),
+        ("  sampling and scoring" if scorer else "  sampling", f"{size(needed['sampling'])} ({', '.join(drawn)})"),
         (f"  training{split}", f"{size(needed['training'])} ({', '.join(trained)})"),
     ]
 

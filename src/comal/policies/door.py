@@ -415,10 +415,7 @@ def tolerance_of(dtype: torch.dtype) -> float:
 
 
 def _tolerance(policy: TransformersPolicy) -> float:
-    weights = tolerance_of(next(policy.model.parameters()).dtype)
-    # Accelerate keeps the forward pass that it wraps for mixed precision (`bf16: true`), which rounds as bfloat16 does.
-    mixed = hasattr(policy.model, "_original_forward")
-    return max(weights, TOLERANCE[torch.bfloat16]) if mixed else weights
+    return tolerance_of(next(policy.model.parameters()).dtype)
 
 
 def _without_sharing(policy: TransformersPolicy) -> str:

@@ -82,9 +82,10 @@ def _found_out(model: Any) -> Head | None:
     embedding = model.get_input_embeddings().weight
     tokens = torch.arange(4, device=embedding.device).clamp(max=len(embedding) - 1).unsqueeze(0)
     seen: list[Tensor] = []
+    project = projection.forward
 
     def known(hidden: Tensor) -> Tensor:
-        seen.append(hidden)
+        seen.append(project(hidden))  # within the model's own pass: of one in shards the head is gathered only there
         return torch.tensor(_KNOWN, device=hidden.device).expand(*hidden.shape[:-1], len(_KNOWN))
 
     training = model.training
@@ -97,7 +98,7 @@ def _found_out(model: Any) -> Head | None:
             head = _told_by(made, own.shape[-1])
             if head is None or len(seen) != 1:
                 return None
-            ours = head.tail(projection(seen[0])).float()
+            ours = head.tail(seen[0]).float()
         tolerance = _TOLERANCE.get(next(projection.parameters()).dtype, 5e-2) * float(own.abs().max())
         return head if ours.shape == own.shape and float((ours - own).abs().max()) <= tolerance else None
     except (RuntimeError, IndexError, ValueError, TypeError):  # a model that does more with its logits than we know

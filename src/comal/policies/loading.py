@@ -60,6 +60,23 @@ def load_causal_lm(
     return model
 
 
+def load_in_shards(name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The causal LM of a folder or hub id, of which each process holds a part; all have to call this, and it, together.
+
+    Each process reads the parts that are its own, and gathers a block of the model while it computes it. By the same
+    arithmetic as a whole model's: figures are the same.
+
+    Raises:
+        PolicyError: as of `load_causal_lm`.
+    """
+    from transformers.distributed import DistributedConfig
+
+    everyone = DistributedConfig(fsdp_size=torch.distributed.get_world_size())
+    model = load_causal_lm(name, dtype, revision, trust_remote_code, distributed_config=everyone)
+    model.set_reshard_after_forward(True)  # the head's matrix would stay gathered, for a backward pass to come
+    return model
+
+
 def require_folder(name: str, *instead: str) -> None:
     """Refuse what can only be meant as a folder or file but is none, before a hub is asked for it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ from comal.policies.device import state
 from comal.policies.encoder import PromptFormat
 from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
-from comal.policies.loading import load_causal_lm, load_tokenizer
+from comal.policies.head import head_of
+from comal.policies.loading import load_causal_lm, load_in_shards, load_tokenizer
 from comal.policies.merging import Answered, Base, load_whole, write_merged
 from comal.policies.saved import save_checkpoint
 from comal.policies.sharing import require_shareable
@@ -105,7 +107,7 @@ class PolicyStore:
         self.seed = seed
         self.device = device or torch.device(state().device)
         self.drawing = drawing or Drawing(Transformers())
-        self.keep = keep
+        self.keep = 1 if self.batching.in_shards else keep
         if self.adapter is not None and has_tokenizer(Path(self.adapter)):
             self.tokenizer = load_tokenizer(self.adapter, None, model.trust_remote_code)
         else:
@@ -139,6 +141,27 @@ class PolicyStore:
             self._open[key] = policy
         self._open.move_to_end(key)
         return self._open[key]
+
+    def scorer(self, checkpoint: str | Path) -> TransformersPolicy:
+        """The policy stored at `checkpoint`, to be scored by and then let go of.
+
+        Where policies are scored in shards all processes have to call this together, and no whole model is in memory
+        while this one is.
+
+        Raises:
+            PolicyError: there is no such model.
+        """
+        if not self.batching.in_shards:
+            return self.open(checkpoint)
+        self._open.clear()
+        gc.collect()  # shards and the hooks on them know each other
+        key, source = str(checkpoint), self.model
+        revision = source.revision if key == self.base else None
+        model = load_in_shards(key, getattr(torch, source.dtype), revision, source.trust_remote_code)
+        policy = self.policy_of(model.eval())
+        policy.in_step = True
+        head_of(model)  # by all processes, and not when the first of them comes to need it
+        return policy
 
     def open_mixture(self, weights: Mapping[str | Path, float]) -> TransformersPolicy:
         """The policy that mixes the logits of checkpoints token by token; see `comal.policies.mixture`.
@@ -193,8 +216,6 @@ class PolicyStore:
             policy = self._open.pop(str(checkpoint), None)
             self._make_room(0 if alone else self.keep - 1)
             model = self._load_model(str(checkpoint)) if policy is None else policy.model
-            for name in ("forward", "_original_forward"):  # Accelerate's cast, of mixed precision the last time
-                vars(model).pop(name, None)
             self._in_training = weakref.ref(model)
             without_dropout(model)
             return model.train()

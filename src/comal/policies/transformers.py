@@ -42,10 +42,12 @@ class Batching:
     Attributes:
         score: answers scored at once.
         share_prompt: compute a prompt once for all of its answers.
+        in_shards: score by models of which each process holds a part.
     """
 
     score: int = 64
     share_prompt: bool = False
+    in_shards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class TransformersPolicy:
         self.score_batch = score_batch
         self.adapter = adapter
         self.share_prompt = share_prompt
+        self.in_step = False  # whether all processes have to call the model equally often
         self.mixes = False  # whether logits are replaced on purpose while answers are drawn
         self.agreement: Any = None  # what `comal.policies.door` found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import torch
 from rich.console import Console
 
 import gguf_files
+import outside_engines
 import tiny_models
 import tiny_run
 from comal.cli.display.calibration import duration, show
-from comal.errors import ConfigError
+from comal.errors import ConfigError, PolicyError
 from comal.pipeline.cost.calibration import priced
 from comal.pipeline.cost.clock import Seconds
 from comal.pipeline.cost.measured import Measured, measured
@@ -25,6 +28,7 @@ from comal.pipeline.cost.start import prepare
 from comal.pipeline.cost.unit_cost import UnitCost
 from comal.pipeline.cost.work import UNITS
 from comal.pipeline.run.resolved import ResolvedRecipe, resolve
+from comal.policies.engines.outside.process import EngineProcess
 from comal.policies.loading import load_causal_lm
 from comal.recipes.load import validate
 from command_line import comal, refused
@@ -169,14 +173,6 @@ def test_options_without_effect_are_refused(tmp_path: Path, option: list[str]) -
     refused(comal("plan", path, *option), f"{option[0]}: it does nothing without --calibrate; leave it out")
 
 
-def test_an_engine_that_is_not_measured_is_refused(recipe: ResolvedRecipe, tmp_path: Path) -> None:
-    sampling = recipe.recipe.sampling.model_copy(update={"engine": {"name": "vllm"}})
-    other = resolve(recipe.recipe.model_copy(update={"sampling": sampling}))
-    with pytest.raises(ConfigError, match=r"--calibrate: the engine `vllm` is not measured.*engine=transformers"):
-        measured(other, tmp_path, Ticking(), seconds=0)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("kind", ["gguf", "adapter"])
 def test_a_start_that_a_run_makes_on_disk_is_made_to_be_measured(kind: str, tmp_path: Path) -> None:
     """The untouched adapter changes nothing, so that both are the model that they were made of."""
@@ -198,3 +194,58 @@ def test_a_start_that_a_run_makes_on_disk_is_made_to_be_measured(kind: str, tmp_
     assert weights.keys() == opened.model.state_dict().keys()
     for name, value in opened.model.state_dict().items():
         torch.testing.assert_close(value, weights[name])
+
+
+def on_engine(recipe: ResolvedRecipe, python: str) -> ResolvedRecipe:
+    sampling = recipe.recipe.sampling.model_copy(update={"engine": {"name": "vllm", "python": python}})
+    return resolve(recipe.recipe.model_copy(update={"sampling": sampling}))
+
+
+def test_an_engine_is_started_once_and_draws_what_is_measured(
+    recipe: ResolvedRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    started: list[EngineProcess] = []
+    ask = EngineProcess.ask
+
+    def noted(self: EngineProcess, request: Any, *rest: Any) -> dict[str, Any]:
+        asked.append(request["do"])
+        started.extend([self] if request["do"] == "start" else [])
+        return ask(self, request, *rest)
+
+    monkeypatch.setattr(EngineProcess, "ask", noted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = on_engine(recipe, outside_engines.fake_python(tmp_path))
+    (tmp_path / "calibrate").mkdir()
+    with_engine = measured(other, tmp_path / "calibrate", Ticking(), seconds=0)
+    assert set(with_engine.costs) == set(UNITS) - {"data", "evaluated pair"}
+    assert asked.count("start") == 1, "what it holds was read into the one that runs"
+    # Of the start and of the trained policy: a look at the door, and answers of two sizes with a first call.
+    assert asked.count("draw") >= 2 * (1 + 3)
+    assert asked.count("open") == 1 + 2, "the trained policy, the start again and it again: what a check costs"
+    assert with_engine.costs["checked policy"].unit == SECOND
+    assert with_engine.costs["answer"].at_once == 16
+    (process,) = started
+    assert not process.is_alive
+    assert with_engine.engine_bytes == process.spent.held > 0
+    assert process.spent.cpu > 0
+    assert not list(tmp_path.glob("comal-calibrate-*")), "and its log is gone"
+    figures = priced(other, with_engine, recipe_cost(other.recipe), hour_price=None)
+    assert figures["memory"]["engine"] == with_engine.engine_bytes
+    console = Console(file=io.StringIO(), width=160, highlight=False)
+    show(console, figures)
+    assert "most memory of the engine" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_an_engine_that_fails_while_it_is_measured_leaves_its_log(
+    recipe: ResolvedRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "calibrate").mkdir()
+    broken = on_engine(recipe, outside_engines.fake_python(tmp_path, "memory"))
+    with pytest.raises(PolicyError, match=r"sampling\.engine: vllm cannot open .*lower sampling\.engine"):
+        measured(broken, tmp_path / "calibrate", Ticking(), seconds=0)
+    (log,) = tmp_path.glob("comal-calibrate-*.log")
+    assert "Free memory on device" in log.read_text("utf-8")
+    with pytest.raises(PolicyError, match="has no vLLM; install vLLM there"):
+        measured(on_engine(recipe, sys.executable), tmp_path / "calibrate", Ticking(), seconds=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -148,6 +149,36 @@ def test_plan_shows_the_sum_and_its_parts(tmp_path: Path) -> None:
     assert f"training {needed.training / 2**20:.0f} MiB (policy" in shown
 
 
+def test_an_engine_holds_the_weights_once_more_and_its_cache(tmp_path: Path) -> None:
+    """As large as it is given, or else as the answers need that it draws at once; each accelerator a part."""
+    found = recipe(tmp_path, lora=True)
+    size = known_size(found.policy)
+    assert size is not None
+    plain = memory(found, size)
+    assert (plain.engine, plain.sampling) == (0, plain.static.weights + plain.static.scorer + plain.answers)
+
+    def on(**engine: Any) -> Any:
+        values = found.model_dump(mode="json")
+        values["sampling"]["engine"] = {"name": "vllm"} | engine
+        return validate(values)
+
+    weights = size.parameters * 4
+    for options, engine in (
+        ({}, weights + plain.answers),
+        ({"kv_cache_gib": 0.5}, weights + 2**29),
+        ({"tensor_parallel_size": 2}, weights // 2 + plain.answers // 2),
+        ({"tensor_parallel_size": 2, "kv_cache_gib": 0.5}, weights // 2 + 2**29),
+    ):
+        needed = memory(on(**options), size)
+        assert (needed.engine, needed.answers) == (engine, 0)
+        assert needed.sampling == plain.static.weights + plain.static.scorer + engine
+        assert needed.training == plain.training, "it gives its memory back for that"
+    path = tiny_run.write(tmp_path, on(kv_cache_gib=0.5).model_dump(mode="json"))
+    shown = " ".join(comal("plan", path).stdout.split())
+    assert f"engine {(weights + 2**29) / 2**20:.0f} MiB)" in shown
+    assert json.loads(comal("plan", path, "--json").stdout)["total"]["memory"]["engine"] == weights + 2**29
+
+
 def test_shards_divide_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
     """Two prompts of four answers an optimiser step: of two processes each has one."""
     whole = recipe(tmp_path, lora=False)
@@ -156,12 +187,18 @@ def test_shards_divide_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
     sharded, size = validate(values), known_size(whole.policy)
     assert size is not None
     alone, replica, shard = memory(whole, size), memory(whole, size, 2), memory(sharded, size, 2)
-    assert replica.static == shard.static == alone.static
+    assert replica.static == alone.static
+    assert shard.static == dataclasses.replace(alone.static, scorer=0), "whole models are scored in shards, too"
     assert replica.activations == shard.activations == alone.activations // 2
     trained = alone.static.weights + alone.static.gradients + alone.static.optimizer
     assert shard.training == trained // 2 + shard.activations, "the scorer is gone while shards are trained"
     assert replica.training == trained + alone.static.scorer + replica.activations
-    assert shard.sampling == replica.sampling == alone.sampling
+    assert replica.sampling == alone.sampling
+    assert shard.sampling == alone.sampling - alone.static.scorer, "one whole model draws"
+    adapters = validate(values | {"policy": values["policy"] | {"lora": {"r": 2}}})
+    with_adapters = known_size(adapters.policy)
+    assert with_adapters is not None
+    assert memory(adapters, with_adapters, 2).static.scorer > 0, "of the one model that is there"
     path = tiny_run.write(tmp_path, values)
     found = comal("plan", path, "--processes", "2")
     assert "training, in 2 shards" in " ".join(found.stdout.split())

@@ -17,6 +17,7 @@ import forked
 import tiny_run
 from comal.pipeline.disk.files import read_json, read_table
 
+SUPPORT = Path(forked.__file__).parent
 SMOOTH = {"adam_epsilon": 1e-3}
 """Adam's first steps are signs of gradients, also of those that are nothing but rounding; not with this."""
 
@@ -93,12 +94,16 @@ def test_shards_take_the_steps_of_one_process(alone: Path, tmp_path: Path, part:
     """FSDP2 by gloo: a model in shards, or the run ends with an error (`require_sharded`); its optimiser goes on."""
     path = alone.parent / "recipe.yaml"
     command = tiny_run.command(path, tmp_path / "run", "--set", f"{part}.arguments.fsdp=true")
-    ranks = forked.call_ranks(2, command)
+    ranks = forked.call_ranks(2, [sys.executable, str(SUPPORT / "tell_shards.py"), *command[3:]])
     assert [rank.returncode for rank in ranks] == [0, 0], [rank.stderr[-2000:] for rank in ranks]
     assert_same_run(alone, tmp_path / "run")
     if part == "training":
         shards = sorted((tmp_path / "run" / "comal" / "steps" / "00001" / "optimizer").glob("*.distcp"))
         assert len(shards) == 2, "each process has written its own"
+    # Each of two steps: the policy (the first time also the reference), and the trained one; and in evaluations.
+    scored = [rank.stderr.count("scores with ") for rank in ranks]
+    assert scored[0] == scored[1] == sum(rank.stderr.count("scores with 0.5") for rank in ranks) / 2
+    assert (scored[0] >= 6) == (part == "training")
 
 
 ZERO_3 = {
@@ -110,7 +115,7 @@ ZERO_3 = {
 @pytest.mark.slow
 @pytest.mark.skipif(
     torch.cuda.device_count() < 2 or importlib.util.find_spec("deepspeed") is None,
-    reason="Accelerate heeds DeepSpeed's settings on accelerators only, and here are not two of them with deepspeed",
+    reason="needs deepspeed and two accelerators: on CPUs Accelerate leaves DeepSpeed out, which itself could",
 )
 def test_zero_3_takes_the_steps_of_one_process(tmp_path: Path) -> None:
     """On two GPUs, against one: `require_sharded` ends the run if DeepSpeed is not in effect."""
@@ -173,7 +178,7 @@ def test_torchrun_starts_processes_that_know_of_each_other(alone: Path, tmp_path
     done = forked.call(
         [
             sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port),
-            str(Path(__file__).parents[2] / "support" / "tell_world_size.py"),
+            str(SUPPORT / "tell_world_size.py"),
             *tiny_run.command(alone.parent / "recipe.yaml", tmp_path / "run", "--json")[3:],
         ],
         environment=tiny_run.environment() | {"ACCELERATE_USE_CPU": "true"},

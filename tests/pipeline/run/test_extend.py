@@ -98,6 +98,17 @@ def test_extended_is_uninterrupted(
     assert run(parts, values | {"steps": 8}).ended_after is None, "typed again, there is nothing to extend"
 
 
+def test_mixed_precision_goes_on_from_the_same_figures(tmp_path: Path, base: str) -> None:
+    """What scores in memory after a step is what a process to come reads from the checkpoint."""
+    values = recipe(tmp_path, base)
+    values["training"]["arguments"] = {"bf16": True}
+    run(tmp_path / "whole", values | {"steps": 2})
+    for steps in (1, 2):
+        run(tmp_path / "parts", values | {"steps": steps})
+    assert (tmp_path / "parts/result.json").read_bytes() == (tmp_path / "whole/result.json").read_bytes()
+    assert journal(tmp_path / "parts", "comal") == journal(tmp_path / "whole", "comal")
+
+
 def test_while_it_is_extended_it_is_not_done_and_a_kill_costs_nothing(
     tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,11 @@ import torch
 import transformers
 from torch.distributed.tensor import DTensor
 
+import tiny_run
 from comal.errors import ConfigError
 from comal.pipeline.training import sharding, trainers
 from comal.pipeline.training.batches import Batch
+from comal.recipes.load import validate
 from comal.recipes.settings import TrainingSettings
 
 PLACE = "training.arguments"
@@ -83,6 +85,27 @@ def test_settings_of_a_recipe_are_refused_where_the_arguments_are_made(
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
 
 
+@pytest.mark.parametrize(
+    ("changes", "processes", "expected"),
+    [
+        ({}, 2, True),
+        ({}, 1, False),
+        ({"training": {"arguments": {}}}, 2, False),
+        ({"training": {"arguments": {"deepspeed": "settings.json"}}}, 2, False),
+        ({"policy": {"model": "owner/name", "lora": {"r": 2}}}, 2, False),
+    ],
+    ids=["whole models", "alone", "not asked for", "DeepSpeed", "adapters of one model"],
+)
+def test_what_is_trained_in_shards_is_scored_in_shards(
+    tmp_path: Path, changes: dict[str, Any], processes: int, expected: bool
+) -> None:
+    values = tiny_run.values(tmp_path) | {"policy": {"model": "owner/name"}}
+    values["training"] |= {"arguments": {"fsdp": True}}
+    for part, some in changes.items():
+        values[part] |= some
+    assert sharding.scores_in_shards(validate(values), processes) == expected
+
+
 class Shard(DTensor):
     """One half of a parameter of two."""
 
@@ -108,6 +131,25 @@ def test_a_model_in_training_that_is_not_sharded_is_noticed() -> None:
     with pytest.raises(ConfigError, match=r"fsdp: it was asked for and is not in effect \(Sequential trains\)"):
         sharding.require_sharded(trainer, torch.nn.Sequential(FSDPModule(1, 1)))
     sharding.require_sharded(SimpleNamespace(args=arguments()), torch.nn.Linear(1, 1))
+
+
+def test_an_engine_of_deepspeed_that_has_parted_nothing_is_noticed() -> None:
+    """Of its third stage, which parts weights; the second parts gradients and moments only."""
+
+    class DeepSpeedEngine(torch.nn.Linear):
+        pass
+
+    def trainer(stage: int) -> Any:
+        config = SimpleNamespace(is_zero3=lambda: stage == 3)
+        return SimpleNamespace(args=arguments(deepspeed="settings.json", hf_deepspeed_config=config))
+
+    engine: Any = DeepSpeedEngine(2, 2)
+    sharding.require_sharded(trainer(2), engine)
+    with pytest.raises(ConfigError, match=r"deepspeed: it was asked for and is not in effect \(DeepSpeedEngine trains"):
+        sharding.require_sharded(trainer(3), engine)
+    for parameter in engine.parameters():
+        parameter.ds_tensor, parameter.ds_numel = torch.zeros(1), parameter.numel()
+    sharding.require_sharded(trainer(3), engine)
 
 
 def test_moments_in_deepspeeds_own_way_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

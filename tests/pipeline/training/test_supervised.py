@@ -67,6 +67,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def test_an_adapter_trained_in_mixed_precision_is_merged_as_what_it_is(tmp_path: Path) -> None:
+    """The whole model is held against the adapter's own log-probabilities, and not against bfloat16's."""
+    told = with_lora(tmp_path)
+    assert told.supervised is not None
+    mixed = told.supervised.model_copy(update={"arguments": {"bf16": True}, "epochs": 1.0})
+    make_supervised(tmp_path / "made", pairs_of(told), told.model_copy(update={"supervised": mixed}))
+    assert (tmp_path / "made" / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize("made", [recipe, with_lora], ids=["whole", "lora"])
 @pytest.mark.parametrize("moments", [(1,), (5, 11)], ids=str)
 def test_what_was_killed_goes_on_to_the_same_bytes(

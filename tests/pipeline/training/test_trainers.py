@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ import torch
 import tiny_models
 from comal.errors import ConfigError, RunError
 from comal.losses.group import Group as GroupLoss
+from comal.pipeline.disk.method_folder import MethodFolder
+from comal.pipeline.step.checkpoint import save_step
 from comal.pipeline.training.batches import Batch
 from comal.pipeline.training.trainers import Group, TrainerSetup, check_arguments, train_prox, training_arguments
+from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
 from comal.policies.store import ModelSource, PolicyStore
 from comal.recipes.settings import SupervisedSettings, TrainingSettings
@@ -113,6 +117,46 @@ def test_the_rate_goes_to_its_final_value_in_a_straight_line() -> None:
     assert rates == pytest.approx([8e-4, 6e-4, 4e-4, 2e-4])
     assert settings.for_step(0, 1).learning_rate == 8e-4
     assert TrainingSettings(learning_rate=8e-4).for_step(3, 4).learning_rate == 8e-4
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(2, 4.0, "all-linear")], ids=["whole", "lora"])
+def test_a_policy_trained_in_mixed_precision_scores_as_its_checkpoint_does(
+    base: str, tmp_path: Path, lora: LoraConfig | None
+) -> None:
+    """Or a run that goes on would begin from other figures than one that was not interrupted."""
+    store, folder = PolicyStore(ModelSource(base, lora=lora)), MethodFolder(tmp_path).step("00000")
+    folder.path.mkdir(parents=True)
+    data = groups(store, 4)
+    forward = store.open(store.initial).model.forward
+    model, step, trainer = train(store, tmp_path / "trainer", data, arguments={"bf16": True}, learning_rate=3e-2)
+    assert step.start_gap > 1e-4, "training itself is rounded"
+    assert save_step(trainer, folder, store, keep_optimizer=False)
+    store.adopt(model, folder.checkpoint)
+    assert model.forward == forward
+    answers = [(group.prompt, group.completions) for group in data]
+    in_memory = store.open(folder.checkpoint).score_groups(answers)
+    anchor = store.open(store.initial).score_groups(answers)
+    read_again = PolicyStore(ModelSource(base, lora=lora)).open(folder.checkpoint).score_groups(answers)
+    assert np.array_equal(in_memory, read_again)
+    assert np.array_equal(anchor, [group.policy_logp for group in data])
+    assert np.abs(np.subtract(in_memory, anchor)).max() > 1e-3, "it was trained"
+    assert train(store, tmp_path, data, arguments={"bf16": True})[1].start_gap > 1e-4, "and so is the next training"
+
+
+def test_a_forward_pass_of_a_models_own_is_put_back(opened: PolicyStore, tmp_path: Path) -> None:
+    """Such as that of a quantised model, whose inputs are moved first."""
+    data, model, calls = groups(opened, 8), opened.trainable(opened.initial), []
+
+    @functools.wraps(model.forward)
+    def own(*args: object, **kwargs: object) -> object:
+        calls.append(args)
+        return type(model).forward(model, *args, **kwargs)
+
+    model.forward = own
+    settings = TrainingSettings(prompts_per_batch=8, arguments={"bf16": True})
+    train_prox(model, data, GroupLoss(), 1.0, TrainerSetup(settings, 1, tmp_path), pad=0)
+    assert calls
+    assert model.forward is own
 
 
 def test_the_same_seed_trains_the_same_weights(opened: PolicyStore, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def show(console: Console, found: dict[str, Any]) -> None:
     each = "each of " if memory["processes"] > 1 else ""
     owner = f"{each}{memory['processes']} process" + ("es" if memory["processes"] > 1 else "")
     lines.add_row("most memory held", f"{size(memory['peak'])} ({memory['of']}; {owner})")
+    if memory["engine"] is not None:
+        lines.add_row("most memory of the engine", f"{size(memory['engine'])} (process; beside that)")
     lines.add_row("disk, up to", size(found["disk"]["total"]))
     money = found["money"]
     if money["machine"] is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from comal.judges.base import Judge
-from comal.pipeline.cost.clock import ProcessClock, Seconds
+from comal.pipeline.cost.clock import EngineClock, Seconds
 from comal.pipeline.cost.estimate import Share, seconds_of
 from comal.pipeline.cost.measured import Measured, device, measured
 from comal.pipeline.cost.process_start import process_start
@@ -49,7 +49,7 @@ def calibrate(
     work_of(resolved, Known(pairs=0, validation=0, test=0))  # refuses before anything is measured
     prepare_process(recipe.threads)
     with tempfile.TemporaryDirectory(prefix="comal-calibrate-") as folder:
-        found = measured(resolved, Path(folder), ProcessClock(), ask_judge)
+        found = measured(resolved, Path(folder), EngineClock(), ask_judge)
     started, prepared = process_start(recipe)
     costs = dict(found.costs)
     costs["process"] = UnitCost(costs["process"].unit + started.unit)
@@ -85,7 +85,12 @@ def priced(
         "hours": estimate.wall / 3600,
         "cpu_seconds": estimate.cpu,
         "unmeasured": unmeasured,
-        "memory": {"peak": found.memory.bytes, "of": found.memory.of, "processes": share.processes},
+        "memory": {
+            "peak": found.memory.bytes,
+            "of": found.memory.of,
+            "processes": share.processes,
+            "engine": found.engine_bytes,
+        },
         "disk": _disk(found, tasks, recipe, counted),
         "money": _money(resolved, found, tasks, estimate.wall, hour_price),
     }

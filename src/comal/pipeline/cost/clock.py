@@ -54,6 +54,16 @@ class ProcessClock:
         return Seconds(time.perf_counter(), time.process_time())
 
 
+class EngineClock:
+    """The clock of this process and of its sampling engine, where that is a process of its own."""
+
+    def read(self) -> Seconds:
+        """The time now; an engine's processor time up to its last reply."""
+        from comal.policies.engines.outside.running import spent  # not above: what imports take is measured by a clock
+
+        return ProcessClock().read() + Seconds(cpu=spent().cpu)
+
+
 def taken(clock: Clock, work: Callable[[], object]) -> Seconds:
     """What `work` takes."""
     before = clock.read()

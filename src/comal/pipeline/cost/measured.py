@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,7 +16,6 @@ import numpy as np
 import torch
 
 from comal.algorithms.base import POLICY, ProxStep, against, only
-from comal.errors import ConfigError
 from comal.evaluation.exploitability.adversaries import head_to_head
 from comal.judges.asking.oracle import Oracle
 from comal.judges.base import Judge
@@ -34,11 +37,12 @@ from comal.pipeline.step.verdicts import Design, judge_once
 from comal.pipeline.training.batches import batch_of
 from comal.pipeline.training.supervised import train_supervised, with_own_adapter
 from comal.pipeline.training.trainers import TrainerSetup, train_prox
-from comal.plugins import describe
 from comal.policies import door
 from comal.policies.base import Prompt, derive_seed
-from comal.policies.engines.transformers import TransformersSampler
+from comal.policies.engines.base import Sampler
+from comal.policies.engines.outside.running import close_engine, spent
 from comal.policies.loading import load_causal_lm
+from comal.policies.store import PolicyStore
 from comal.policies.transformers import TransformersPolicy
 from comal.recipes.settings import SupervisedSettings
 
@@ -64,6 +68,7 @@ class Measured:
         optimizer_bytes: of the optimiser's state beside it; 0 where none is kept.
         table_bytes: of a step's other files, for an answer.
         memory: the most that was held at any time, bytes.
+        engine_bytes: the same of an engine that is a process of its own, of the machine's memory; None without one.
     """
 
     costs: Mapping[Unit, UnitCost]
@@ -74,6 +79,7 @@ class Measured:
     optimizer_bytes: int
     table_bytes: float
     memory: Peak
+    engine_bytes: int | None = None
 
 
 def measured(
@@ -89,15 +95,28 @@ def measured(
         seconds: for a stage.
 
     Raises:
-        ComalError: an engine that is a program of its own; as of `prepare`, or whatever stops a run.
+        ComalError: as of `prepare`, or whatever stops a run, such as an engine that is not installed.
     """
-    if resolved.engine.outside:
-        raise ConfigError(
-            "--calibrate",
-            f"the engine `{describe(resolved.engine)['name']}` is not measured, only Transformers' own; add"
-            " --set sampling.engine=transformers for an upper bound",
-        )
-    return _Bench(resolved, folder, clock, seconds, prepare(folder, resolved.recipe)).all(ask_judge)
+    start = prepare(folder, resolved.recipe)
+    with _engine_beside(start.store):
+        return _Bench(resolved, folder, clock, seconds, start).all(ask_judge)
+
+
+@contextlib.contextmanager
+def _engine_beside(store: PolicyStore) -> Iterator[None]:
+    """An engine of a process of its own ends with the measurements; where it fails its log stays, which is named."""
+    if not store.drawing.engine.outside:
+        yield
+        return
+    store.drawing.engine.require()
+    handle, name = tempfile.mkstemp(prefix="comal-calibrate-", suffix=".log")
+    os.close(handle)
+    store.drawing = dataclasses.replace(store.drawing, log=Path(name))
+    try:
+        yield
+    finally:
+        close_engine()
+    Path(name).unlink()
 
 
 @dataclass
@@ -135,13 +154,14 @@ class _Bench:
 
     def _method(self, ask_judge: bool) -> Measured:
         policy, opened = self._opened(self.store.initial)
-        checked = taken(self.clock, lambda: door.once(policy, self.prompts))
-        samples, lengths = self._sampled("start's answer", policy)
+        sampler = self.store.sampler(self.store.initial)
+        checked = taken(self.clock, lambda: sampler.check(self.prompts))  # an engine's start is in it
+        samples, lengths = self._sampled("start's answer", sampler)
         self._scored("answer scored by the start", policy, samples)
         last = self._trained(samples)
         trained = self._again(last.checkpoint)
         self._sampled("answer", trained, samples if lengths.source == "supervised" else None)
-        self._scored("scored answer", trained, samples)
+        self._scored("scored answer", trained.scorer, samples)
         self._judged(samples, ask_judge)
         self._first(opened + checked)
         return Measured(
@@ -153,6 +173,7 @@ class _Bench:
             size_of(last.optimizer) if last.optimizer.exists() else 0,
             2 * self.sizes["drawn"] + self.sizes.get("judged", 0.0),  # targets are about as large as answers
             peak(),
+            spent().held if self.resolved.engine.outside else None,
         )
 
     def _known(self, samples: Samples) -> Known:
@@ -177,7 +198,7 @@ class _Bench:
         spent = taken(self.clock, lambda: found.append(self.store.open(checkpoint)))
         return found[0], spent
 
-    def _again(self, checkpoint: Path) -> TransformersPolicy:
+    def _again(self, checkpoint: Path) -> Sampler:
         """A checkpoint that is read and checked as one that a run comes back to."""
 
         def reopen(_: int) -> None:
@@ -185,26 +206,32 @@ class _Bench:
             self.store.open(checkpoint)
 
         self.costs["opened policy"] = measure(reopen, (1, 1), self.clock, seconds=self.seconds)
-        policy = self.store.open(checkpoint)
+        policies: itertools.cycle[str | Path] = itertools.cycle([checkpoint, self.store.initial])
 
         def check(_: int) -> None:
+            if self.resolved.engine.outside:  # what it holds is known to it: another one has to be read
+                self.store.sampler(next(policies)).check(self.prompts)
+                return
+            policy = self.store.open(checkpoint)
             policy.agreement = None
             door.once(policy, self.prompts)
 
         self.costs["checked policy"] = measure(check, (1, 1), self.clock, seconds=self.seconds)
-        return policy
+        sampler = self.store.sampler(checkpoint)
+        sampler.check(self.prompts)
+        return sampler
 
     # Stages.
 
-    def _sampled(self, unit: Unit, policy: TransformersPolicy, like: Samples | None = None) -> tuple[Samples, Lengths]:
+    def _sampled(self, unit: Unit, sampler: Sampler, like: Samples | None = None) -> tuple[Samples, Lengths]:
         """Measure the drawing of answers; returns what the other stages are given, and how long its answers are.
 
         Args:
             unit: what it is the cost of.
-            policy: draws.
+            sampler: draws.
             like: answers as long as which are drawn; None: as they end themselves, where they do.
         """
-        at_once = max(1, self.recipe.sampling.batch_size // self.K)
+        policy, at_once = sampler.scorer, max(1, self.recipe.sampling.batch_size // self.K)
         whole = min(at_once, self.recipe.sampling.prompts)
         taught = supposed(policy, self.start.pairs, self.prompts, self.K) if self.start.pairs else None
         like = like or taught
@@ -218,7 +245,7 @@ class _Bench:
         def draw(answers: int) -> None:
             some = self.prompts[: max(1, answers // self.K)]
             folder = self._folder()
-            drawn.append(sample_once(folder.samples, TransformersSampler(policy), some, self.K, len(drawn)))
+            drawn.append(sample_once(folder.samples, sampler, some, self.K, len(drawn)))
             self.sizes["drawn"] = size_of(folder.samples) / (len(some) * self.K)
 
         sizes = (max(1, whole // 2) * self.K, whole * self.K)

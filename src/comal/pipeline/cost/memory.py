@@ -10,9 +10,11 @@ policy that scores beside the one that is trained (`comal.policies.store`), ther
     activations                                    of one micro-batch, see below
 
 and while answers are drawn weights, `scorer`, and in place of the last three the keys and values of all answers that
-are drawn at once. Of a model in n shards (`fsdp`, `deepspeed`) weights, gradients and moments are 1/n on each
-accelerator, and the scorer is gone while it trains; what draws and scores is whole on each. Activations of t tokens in
-L layers of width h, with an inner width of i:
+are drawn at once. An engine of its own (`sampling.engine`) holds those instead, and the model's weights once more; it
+is taken to give its memory back while a step trains, as it does on accelerators (on CPUs it stays where it is). Of a
+model in n shards (`fsdp`, `deepspeed`) weights, gradients and moments are 1/n on each accelerator, and the scorer is
+gone while it trains. What draws is whole on each; by FSDP whole models are scored in shards, one at a time, and nothing
+beside them: there `scorer` is 0. Activations of t tokens in L layers of width h, with an inner width of i:
 
     with activation checkpointing      L·t·h·w             every layer's input; one layer at a time is computed again
     one layer                          t·(8·h + 4·i)·w,    times L without checkpointing
@@ -30,9 +32,10 @@ from dataclasses import dataclass, replace
 from comal.models.quantization import bytes_of_linear
 from comal.pipeline.cost.model_size import ModelSize
 from comal.pipeline.training.batches import batch_of
-from comal.pipeline.training.sharding import asked_sharding
+from comal.pipeline.training.sharding import asked_sharding, scores_in_shards
 from comal.policies.head import CHUNK
 from comal.recipes.settings import Recipe
+from comal.resolve import resolve_engine
 
 KEPT, KEPT_ADAPTERS = 1, 2
 """Policies in memory beside the one that is trained: whole models, and adapters of one model."""
@@ -49,7 +52,7 @@ class StaticMemory:
 
     Attributes:
         weights: of the policy that is trained.
-        scorer: of the policies that score beside it.
+        scorer: of the policies that score beside it; 0 where that is done in shards.
         gradients: of what is trained.
         optimizer: its moments.
     """
@@ -72,19 +75,21 @@ class Memory:
     Attributes:
         static: see there; of a model that is not sharded.
         activations: of a micro-batch.
-        answers: keys and values of the answers drawn at once.
+        answers: keys and values of the answers drawn at once, where the scoring model draws them.
+        engine: of an engine with weights of its own, those keys and values included.
         shards: of the model while it trains; 1: it is whole.
     """
 
     static: StaticMemory
     activations: int
     answers: int
+    engine: int = 0
     shards: int = 1
 
     @property
     def sampling(self) -> int:
         """While answers are drawn and scored."""
-        return self.static.weights + self.static.scorer + self.answers
+        return self.static.weights + self.static.scorer + self.answers + self.engine
 
     @property
     def training(self) -> int:
@@ -153,9 +158,14 @@ def memory(recipe: Recipe, model: ModelSize, processes: int = 1) -> Memory:
         embeddings = vocabulary * hidden * (1 if getattr(config, "tie_word_embeddings", False) else 2)
         spared = (model.parameters - embeddings) * (width - bytes_of_linear(policy.quantization_config))
         static = replace(static, weights=static.weights - int(spared))
+    if scores_in_shards(recipe, processes):
+        static = replace(static, scorer=0)
+    answers = drawn * layers * values * width
+    engine = resolve_engine(sampling.engine, "sampling.engine")
     return Memory(
         static,
         activations=hidden_states + logits,
-        answers=drawn * layers * values * width,
+        answers=0 if engine.outside else answers,
+        engine=engine.memory(model.parameters * width, answers),
         shards=processes if sharded else 1,
     )

@@ -182,6 +182,7 @@ def _memory(recipe: Recipe, model: ModelSize, processes: int) -> dict[str, int]:
     return dataclasses.asdict(needed.static) | {
         "activations": needed.activations,
         "answers": needed.answers,
+        "engine": needed.engine,
         "shards": needed.shards,
         "sampling": needed.sampling,
         "training": needed.training,

@@ -14,10 +14,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_chunks(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], size: int, stride: int = 1) -> list[R]:
+def map_chunks(
+    work: Callable[[Sequence[T]], Sequence[R]],
+    items: Sequence[T],
+    size: int,
+    stride: int = 1,
+    *,
+    in_step: bool = False,
+) -> list[R]:
     """`work` on consecutive chunks of `size` items, in turn on every `stride`-th process; all get all results.
 
     Chunks are cut the same way for any number of processes, so a chunk's arithmetic and random draws are too.
+
+    Args:
+        work: gives a result an item.
+        items: what it works on.
+        size: of a chunk.
+        stride: every how many processes there is one that works.
+        in_step: whether all processes work equally often: those that have run out of chunks repeat the last one.
     """
     processes = state()
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
@@ -26,6 +40,8 @@ def map_chunks(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], s
         for c, chunk in enumerate(chunks)
         if c * stride % processes.num_processes == processes.process_index
     }
+    if in_step and chunks and processes.process_index >= len(chunks) % processes.num_processes > 0:
+        work(chunks[-1])
     if processes.num_processes > 1:
         from accelerate.utils import gather_object
 

@@ -47,8 +47,8 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResul
     log_ratios: dict[str, NDArray[np.float64]] = {}
     for name in rows:
         answers = samples[name].part(0, count)
-        logp = score(resources.store.open(checkpoints[name]), answers)
-        log_ratios[name] = (logp - score(resources.store.open(checkpoints[START]), answers)).mean(axis=1)
+        logp = score(resources.store.scorer(checkpoints[name]), answers)
+        log_ratios[name] = (logp - score(resources.store.scorer(checkpoints[START]), answers)).mean(axis=1)
     if not state().is_main_process:
         return None
     field = evaluation_field(resources, texts, samples[START].texts)

@@ -79,8 +79,8 @@ class Method:
             pool["previous"] = Samples.load(self.artifacts.look_samples(max(earlier)), prompts).texts
             assert best is not None
             pool["best"] = Samples.load(self.artifacts.look_samples(best), prompts).texts
-        logp_now = score(self.resources.store.open(self.backend.roles.path(checkpoint)), now)
-        logp_start = score(self.resources.store.open(self.backend.roles.path(INITIAL)), now)
+        logp_now = score(self.resources.store.scorer(self.backend.roles.path(checkpoint)), now)
+        logp_start = score(self.resources.store.scorer(self.backend.roles.path(INITIAL)), now)
 
         def write() -> None:
             field_ = evaluation_field(self.resources, [p.text for p in prompts], start.texts)

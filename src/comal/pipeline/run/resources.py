@@ -16,6 +16,7 @@ from comal.pipeline.disk.layout import HomeFolder
 from comal.pipeline.processes.distributed import state
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.resources import Resources
+from comal.pipeline.training.sharding import scores_in_shards
 from comal.policies.adapters import LoraConfig
 from comal.policies.engines.base import Drawing
 from comal.policies.store import ModelSource, PolicyStore
@@ -44,7 +45,11 @@ def open_store(folder: Path, recipe: Recipe) -> PolicyStore:
         ),
         prompt_format(policy),
         Decoding(sampling.temperature, sampling.top_p, policy.max_new_tokens, sampling.batch_size),
-        Batching(recipe.training.log_prob_batch, recipe.training.share_prompt),
+        Batching(
+            recipe.training.log_prob_batch,
+            recipe.training.share_prompt,
+            scores_in_shards(recipe, state().num_processes),
+        ),
         seed=recipe.seed,
         drawing=Drawing(resolve_engine(sampling.engine, "sampling.engine"), home.engine_log(state().process_index)),
     )

@@ -93,14 +93,15 @@ class LanguageModelBackend:
         self.roles = Roles(folder, resources.store.initial, given)
         self._seconds: dict[str, float] = {}
 
-    def _open(self, weights: Mapping[str, float]) -> TransformersPolicy:
-        return self.store.open_mixture(self._weights(weights))
+    def _scorer(self, weights: Mapping[str, float]) -> TransformersPolicy:
+        paths = self._weights(weights)
+        return self.store.open_mixture(paths) if len(paths) > 1 else self.store.scorer(next(iter(paths)))
 
     def _weights(self, weights: Mapping[str, float]) -> dict[str | Path, float]:
         return {self.roles.path(name): weight for name, weight in weights.items()}
 
-    def _open_role(self, role: Role) -> TransformersPolicy:
-        return self.store.open(self.roles.path(self.roles[role]))
+    def _path(self, role: Role) -> str | Path:
+        return self.roles.path(self.roles[role])
 
     def execute(self, index: int, instruction: Instruction) -> Report:
         """Carry out an instruction; see `comal.engine.Backend`."""
@@ -154,13 +155,13 @@ class LanguageModelBackend:
             with self._stage("score"):
                 start = self.roles[POLICY]
                 by_checkpoint = {
-                    checkpoint: score(self.store.open(self.roles.path(checkpoint)), samples)
+                    checkpoint: score(self.store.scorer(self.roles.path(checkpoint)), samples)
                     for checkpoint in dict.fromkeys([start, *(self.roles[role] for role in roles)])
                 }
                 drawn_by = self.roles.mixture(sampler)
                 sampler_logp = by_checkpoint.get(next(iter(drawn_by))) if len(drawn_by) == 1 else None
                 if sampler_logp is None:
-                    sampler_logp = score(self._open(drawn_by), samples)
+                    sampler_logp = score(self._scorer(drawn_by), samples)
                 columns = {"answer_id": [a for group in samples.answer_ids() for a in group]}
                 columns |= {"win_rate": list(win_rate.ravel()), "policy_logp": list(by_checkpoint[start].ravel())}
                 columns["sampler_logp"] = list(sampler_logp.ravel())
@@ -247,7 +248,7 @@ class LanguageModelBackend:
                 part = Samples(
                     tuple(samples.prompts[i] for i in held_out), tuple(samples.completions[i] for i in held_out)
                 )
-                scored = score(self.store.open(folder.checkpoint), part) if len(held_out) else np.zeros((0, 0))
+                scored = score(self.store.scorer(folder.checkpoint), part) if len(held_out) else np.zeros((0, 0))
                 values = {
                     "loss": trained.loss,
                     "start_gap": trained.start_gap,
@@ -353,7 +354,7 @@ class LanguageModelBackend:
         rewards, trainer = play_online(
             play,
             self.store.policy_of(model),
-            self._open_role(play.reference),
+            self.store.open(self._path(play.reference)),
             prompts,
             judge,
             self.recipe,
@@ -383,8 +384,8 @@ class LanguageModelBackend:
         judged = self._ask(folder.verdicts, reference, policy, None)
         rates = self._rates(judged, self_play=False)
         with self._stage("score"):
-            logp = score(self._open_role(instruction.policy), policy)
-            logp_reference = score(self._open_role(instruction.reference), policy)
+            logp = score(self.store.scorer(self._path(instruction.policy)), policy)
+            logp_reference = score(self.store.scorer(self._path(instruction.reference)), policy)
         usable = np.isfinite(rates).all(axis=1)
         if not usable.any():
             raise JudgeError("judge", f"no prompt of certificate {index} got a verdict on all of its answers")

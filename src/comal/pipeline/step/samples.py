@@ -117,7 +117,9 @@ def score(policy: TransformersPolicy, samples: Samples) -> NDArray[np.float64]:
     # Sorted by length, so that batches need little padding, and before they are shared out among processes.
     order = sorted(range(len(groups)), key=lambda i: (len(groups[i][0]), sum(map(len, groups[i][1])), i))
     size = max(1, policy.score_batch // len(samples.completions[0]))
-    rows = map_chunks(lambda chunk: policy.score_groups([groups[i] for i in chunk]), order, size)
+    rows = map_chunks(
+        lambda chunk: policy.score_groups([groups[i] for i in chunk]), order, size, in_step=policy.in_step
+    )
     logp = np.empty((len(groups), len(samples.completions[0])))
     logp[order] = rows
     return logp

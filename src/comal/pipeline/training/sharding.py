@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import transformers
 
 from comal.errors import ConfigError
 from comal.pipeline.processes.distributed import state
 from comal.policies.device import on_cpu
+from comal.recipes.settings import Recipe
 
 ALONE = "it does nothing without `fsdp`; set that too, or leave this out"
 
@@ -34,6 +36,19 @@ def asked_sharding(arguments: Mapping[str, Any], place: str = "training.argument
         if os.environ.get(variable, "").lower() in ("true", "1", "yes", "on", "y", "t"):
             return Asked(kind, f"{variable} (of `accelerate launch`)", True)
     return None
+
+
+def scores_in_shards(recipe: Recipe, processes: int) -> bool:
+    """Whether so many processes score policies in shards as they train them: whole models by FSDP.
+
+    Adapters are scored by the one model that all of them share, quantised weights as they are, and DeepSpeed's models
+    whole; so are all on CPUs where there are accelerators, since Transformers would put shards on those.
+    """
+    if on_cpu() and torch.accelerator.is_available():
+        return False
+    policy, asked = recipe.policy, asked_sharding(recipe.training.arguments)
+    whole = policy.lora is None and policy.quantization_config is None
+    return whole and asked is not None and asked.kind == "fsdp" and processes > 1
 
 
 def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
@@ -84,7 +99,9 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
         return
     names = {type(module).__name__ for module in model.modules()}
     if asked.kind == "deepspeed":
-        sharded = any("DeepSpeed" in name for name in names)
+        zero = getattr(trainer.args, "hf_deepspeed_config", None)
+        in_parts = zero is None or not zero.is_zero3() or any(_is_part(p) for p in model.parameters())
+        sharded = in_parts and any("DeepSpeed" in name for name in names)
     else:
         sharded = "FullyShardedDataParallel" in names or any(_is_shard(p) for p in model.parameters())
     if not sharded:
@@ -95,6 +112,12 @@ def _is_shard(parameter: Any) -> bool:
     from torch.distributed.tensor import DTensor
 
     return isinstance(parameter, DTensor) and parameter.to_local().numel() < parameter.numel()
+
+
+def _is_part(parameter: Any) -> bool:
+    """Whether ZeRO-3 has left a process a part of a parameter."""
+    part = getattr(parameter, "ds_tensor", None)
+    return part is not None and part.numel() < parameter.ds_numel
 
 
 def is_sharded(trainer: Any) -> bool:

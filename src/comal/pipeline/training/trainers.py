@@ -17,6 +17,7 @@ from accelerate.data_loader import SeedableRandomSampler
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from comal.errors import ConfigError, RunError, near_match
 from comal.losses.base import Loss
@@ -458,7 +459,27 @@ def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
         # TRL and PEFT with Transformers 5.23, likewise.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
-        return trainer.train(None if resume_from is None else str(resume_from))
+        try:
+            return trainer.train(None if resume_from is None else str(resume_from))
+        finally:
+            _end_preparation(trainer.accelerator.unwrap_model(trainer.model))
+            if trainer.is_deepspeed_enabled:  # or Transformers would partition the next model that is only to score
+                unset_hf_deepspeed_config()
+
+
+def _end_preparation(model: Any) -> None:
+    """Take back what Accelerate does to a model for training: its next training would not be prepared again.
+
+    With mixed precision (`bf16: true`) it wraps the forward pass. Left wrapped, a model in memory scores otherwise than
+    what a run that goes on reads from the checkpoint; unwrapped and still marked, it would be trained without.
+    """
+    own = vars(model).pop("_original_forward", None)  # `unwrap_model` would take off Transformers' decorators as well
+    vars(model).pop("_is_accelerate_prepared", None)
+    if own is None:
+        return
+    vars(model).pop("forward", None)
+    if getattr(own, "__func__", None) is not type(model).forward:
+        model.forward = own
 
 
 def finish(trainer: QuietTrainer) -> None:

@@ -113,7 +113,7 @@ class Engine(ABC):
     """Settings of what draws answers: a frozen dataclass in a file of its own.
 
     Attributes:
-        outside: whether it holds weights of its own, which it reads from checkpoints.
+        outside: whether it holds weights of its own, which it reads from checkpoints, and what it draws with them.
         mixes: whether it can draw from a mixture of checkpoints, token by token.
     """
 
@@ -128,6 +128,15 @@ class Engine(ABC):
     def essentials(self) -> dict[str, Any]:
         """The settings without the harmless ones, in JSON types."""
         return {key: value for key, value in describe(self).items() if key not in self.harmless}
+
+    def memory(self, weights: int, answers: int) -> int:  # noqa: ARG002
+        """Bytes that it takes on each of its accelerators while it draws, beside the policy that is scored.
+
+        Args:
+            weights: of the whole model, bytes.
+            answers: keys and values of the answers that are drawn at once, bytes.
+        """
+        return 0
 
     def require(self) -> None:  # noqa: B027 - nothing to do for those that come with comal
         """Raise ComalError if the engine is not installed here, or settings cannot be honoured here."""

@@ -119,6 +119,12 @@ class VLLM(Engine):
         """Where it lies, how much memory it takes, how long one waits for it."""
         return frozenset({"python", "gpu_memory_utilization", "kv_cache_gib", "reload", "start_timeout"})
 
+    def memory(self, weights: int, answers: int) -> int:
+        """Its part of the weights, and the cache that it is given; of a share of the accelerator what answers need."""
+        width = self.tensor_parallel_size
+        cache = answers // width if self.kv_cache_gib is None else int(self.kv_cache_gib * 2**30)
+        return weights // width + cache
+
     def require(self) -> None:
         """The Python is there and has vLLM, and there are as many processes as engines need."""
         python = self._python()

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,23 @@ from comal.policies.engines.base import PLACE
 _TAIL_BYTES, _TAIL_LINES, _LINE = 32_768, 4, 220
 _TO_END = 10.0
 """Seconds that a process may take to end by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What engines have taken so far.
+
+    Attributes:
+        cpu: seconds of processors.
+        held: the most bytes that one of them has held at once.
+    """
+
+    cpu: float = 0.0
+    held: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.cpu + other.cpu, max(self.held, other.held))
+
 
 Hint = Callable[[str], str | None]
 """What to do about a failure, from what was said of it; None where nothing is known to help."""
@@ -48,6 +66,7 @@ class EngineProcess:
     ) -> None:
         self.name = name
         self.log = log or Path(tempfile.mkstemp(prefix=f"comal-{name}-", suffix=".log")[1])
+        self.spent = Spent()
         self._hint = hint
         self._owner = os.getpid()
         self._left = b""
@@ -103,6 +122,7 @@ class EngineProcess:
         if not line:
             raise self._error(doing, self._death())
         reply: dict[str, Any] = json.loads(line)
+        self.spent = Spent(**reply.pop("spent"))
         if "error" in reply:
             self.close()
             raise self._error(doing, reply["error"])

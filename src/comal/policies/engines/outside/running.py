@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from comal.errors import PolicyError
 from comal.policies.base import Drawn
 from comal.policies.engines.base import PLACE
-from comal.policies.engines.outside.process import EngineProcess
+from comal.policies.engines.outside.process import EngineProcess, Spent
 
 if TYPE_CHECKING:
     from comal.policies.door import Agreement
@@ -113,10 +113,17 @@ class RunningEngine:
 
     def close(self) -> None:
         """End the process."""
+        global _ended
         if self._process is not None:
             self._process.close()
+            _ended += self._process.spent
             self._process = None
         self.held = self.agreement = None
+
+    @property
+    def spent(self) -> Spent:
+        """What its process has taken; of one that has ended see `spent`."""
+        return Spent() if self._process is None else self._process.spent
 
     def _can_reload(self, wanted: Held) -> bool:
         """Whether a running engine takes other weights; those of a hub may be a revision that only a start names."""
@@ -146,6 +153,14 @@ class RunningEngine:
 
 _running: dict[object, RunningEngine] = {}
 """By its settings; one at most."""
+
+
+_ended = Spent()
+
+
+def spent() -> Spent:
+    """What all engines of this process have taken, as far as they have said: up to their last reply."""
+    return sum((engine.spent for engine in _running.values()), _ended)
 
 
 def running(settings: object, make: Callable[[], RunningEngine]) -> RunningEngine:

@@ -7,6 +7,8 @@ process that it belongs to. Whatever vLLM prints goes to standard error; standar
     {"do": "open", "weights" | "adapter": PATH | null}  -> {}
     {"do": "draw", "prompts", "seeds", "sampling"}      -> {"answers": [{"tokens", "log_probs"}]}
     {"do": "rest"}                                      -> {}
+
+Every reply says in `spent` what the process has taken so far: seconds of processors, and the most bytes that it held.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import ctypes
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -167,8 +170,14 @@ def main() -> None:
             traceback.print_exc()
             sys.stderr.flush()
             reply = {"error": f"{type(error).__name__}: {error}"}
+        reply["spent"] = _spent()
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+
+def _spent() -> dict[str, Any]:
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"cpu": time.process_time(), "held": held if sys.platform == "darwin" else held * 1024}
 
 
 def _read(requests: queue.Queue[str]) -> None:
