@@ -74,6 +74,7 @@ class Drawer:
     """A stand-in for a policy: answers say which call and prompt they come from."""
 
     agreement = Agreement(1, Gap(0.0, 0.0), None, None, 1e-3)  # looked at before
+    in_step = False
 
     def __init__(self, batch_size: int) -> None:
         self.decoding = type("D", (), {"batch_size": batch_size})()
