@@ -95,6 +95,36 @@ def test_recipes_of_the_paper_have_its_settings(name: str) -> None:
     assert training.prompts_per_batch * training.gradient_accumulation == 32, "on any number of GPUs"
 
 
+@pytest.mark.parametrize("name", PAPER)
+def test_the_memory_of_the_papers_models_is_plans_own(name: str, tmp_path: Path) -> None:
+    """By the published configurations of the recipes' models, without their weights."""
+    _CONFIGS[name].save_pretrained(tmp_path / "model")
+    outcome = comal("plan", name, "--json", "--processes", "8", "--set", f"policy.model={tmp_path / 'model'}")
+    assert outcome.exit_code == 0, outcome.output
+    total = json.loads(outcome.stdout)["total"]
+    gib = {part: f"{count / 2**30:.1f}" for part, count in total["memory"].items()}
+    head = " ".join(recipe_text(name).replace("#", " ").split())
+    assert f"about {gib['peak']} GiB while answers are drawn ({gib['weights']} of the policy" in head
+    assert f"{gib['engine']} of the engine with room for {load_recipe(name).sampling.batch_size} answers" in head
+    assert f"and {gib['training']} while it trains" in head
+
+
+_CONFIGS = {
+    "qwen2-1.5b": transformers.Qwen2Config(
+        vocab_size=151936, hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12,
+        num_key_value_heads=2, tie_word_embeddings=True,
+    ),
+    "llama3-8b": transformers.LlamaConfig(
+        vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=8, tie_word_embeddings=False,
+    ),
+    "qwen2.5-7b": transformers.Qwen2Config(
+        vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+        num_key_value_heads=4, tie_word_embeddings=False,
+    ),
+}  # fmt: skip
+
+
 def test_the_memory_of_a_7b_model_on_one_gpu_is_plans_own(tmp_path: Path) -> None:
     """By the published configuration of the recipe's model, without its weights."""
     config = transformers.Qwen2Config(
@@ -134,7 +164,7 @@ def shrunk(folder: Path, name: str) -> Iterator[dict[str, Any]]:
     }  # fmt: skip
     values["prompts"] = {"train": {"source": str(prompts)}, "held_out": 4}
     values |= {"steps": STEPS, "threads": 1, "verdict_cache": "run"}
-    values["sampling"] |= {"prompts": PROMPTS}
+    values["sampling"] |= {"prompts": PROMPTS, "engine": "transformers"}  # another engine has tests of its own
     values["training"]["arguments"] = {k: v for k, v in values["training"]["arguments"].items() if k != "fsdp"}
     values["evaluation"] |= {"validation_prompts": 2, "test_prompts": 2, "best_of": [2], "pool_size": 0}
     match values["judge"]:
