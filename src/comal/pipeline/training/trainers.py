@@ -26,11 +26,13 @@ from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, 
 from comal.pipeline.training.sharding import (
     ALONE,
     asked_sharding,
+    in_shards,
     is_sharded,
     let_cpus_shard,
     load_optimizer,
     refuse_unsharded,
     require_sharded,
+    restore_shards,
 )
 from comal.policies.device import on_cpu
 from comal.policies.head import head_of
@@ -107,11 +109,14 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
     """Trainer that leaves stdout alone, and whose optimiser can start with a history."""
 
     optimizer_state: OptimizerState | None = None
+    optimized: Sequence[Sequence[Any]] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.remove_callback(transformers.PrinterCallback)  # stdout is for data
         self.add_callback(_History(self))
+        if in_shards(self.model):  # nothing is left to divide, and layers are not found by their classes' names
+            self.accelerator.state.fsdp_plugin.auto_wrap_policy = None
 
     def create_accelerator_and_postprocess(self) -> None:
         """Make the Accelerator, which shards on CPUs too if that is asked for."""
@@ -121,6 +126,7 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the moments of `optimizer_state` and its own learning rate."""
         optimizer = super().create_optimizer(*args, **kwargs)
+        self.optimized = [list(group["params"]) for group in optimizer.param_groups]
         if isinstance(self.optimizer_state, dict):
             rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(self.optimizer_state)
@@ -139,6 +145,7 @@ class _History(transformers.TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Load it."""
+        restore_shards(self.trainer.optimizer, self.trainer.optimized)
         if isinstance(self.trainer.optimizer_state, Path):
             load_optimizer(self.trainer, self.trainer.optimizer_state)
             self.trainer.optimizer_state = None
@@ -426,7 +433,7 @@ def train_prox(
     )
     trainer.optimizer_state = setup.optimizer_state
     if is_sharded(trainer):
-        head_of(unwrapped(model))  # while it is whole
+        head_of(unwrapped(model))  # by all processes, and not when the first of them comes to need it
     result = train_quietly(trainer)
     start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
     return TrainedStep(mean_loss(trainer, float(result.training_loss)), start_gap, int(result.global_step)), trainer
