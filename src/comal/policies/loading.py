@@ -103,6 +103,12 @@ def load_shards_to_train(
     return model
 
 
+def in_equal_shards(model: Any) -> bool:
+    """Whether every process holds as much of each parameter as the others, none of it padding."""
+    processes = torch.distributed.get_world_size()
+    return all(parameter.shape[0] % processes == 0 for parameter in model.parameters())
+
+
 def require_folder(name: str, *instead: str) -> None:
     """Refuse what can only be meant as a folder or file but is none, before a hub is asked for it.
 

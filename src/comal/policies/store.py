@@ -30,7 +30,13 @@ from comal.policies.encoder import PromptFormat
 from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
 from comal.policies.head import head_of
-from comal.policies.loading import load_causal_lm, load_in_shards, load_shards_to_train, load_tokenizer
+from comal.policies.loading import (
+    in_equal_shards,
+    load_causal_lm,
+    load_in_shards,
+    load_shards_to_train,
+    load_tokenizer,
+)
 from comal.policies.merging import Answered, Base, load_whole, write_merged
 from comal.policies.saved import save_checkpoint
 from comal.policies.sharing import require_shareable
@@ -234,7 +240,8 @@ class PolicyStore:
     def trainable_in_shards(self, checkpoint: str | Path, bf16: bool = False) -> Any:
         """As `trainable`, a whole model of which each process holds a part from the start, and nothing else.
 
-        All processes have to call this together. With `bf16` it is trained by mixed precision.
+        All processes have to call this together. With `bf16` it is trained by mixed precision. A model that they cannot
+        share evenly is whole at first.
 
         Raises:
             PolicyError: there is no such model.
@@ -244,6 +251,10 @@ class PolicyStore:
             return self.trainable(checkpoint, alone=True)
         self._in_training = None
         model = load_shards_to_train(*self._alone(key), bf16)
+        if not in_equal_shards(model):  # where FSDP would gather embeddings as they were before they were trained
+            del model
+            gc.collect()
+            return self.trainable(checkpoint, alone=True)
         self._in_training = weakref.ref(model)
         without_dropout(model)
         return model.train()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,16 +114,6 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
         sharded = "FullyShardedDataParallel" in names or in_shards(model)
     if not sharded:
         raise ConfigError(asked.where, f"it was asked for and is not in effect ({type(model).__name__} trains)")
-
-
-def restore_shards(optimizer: Any, optimized: Sequence[Sequence[Any]]) -> None:
-    """Give an optimiser back the parameters that it was made for, where those were shards already.
-
-    Accelerate finds them again by the address of their data, of which a process's empty shards have none.
-    """
-    for group, own in zip(optimizer.param_groups, optimized, strict=False):
-        if any(_is_shard(parameter) for parameter in own):
-            group["params"] = list(own)
 
 
 def in_shards(model: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,6 @@ from comal.pipeline.training.sharding import (
     load_optimizer,
     refuse_unsharded,
     require_sharded,
-    restore_shards,
 )
 from comal.policies.device import on_cpu
 from comal.policies.head import head_of
@@ -109,7 +109,6 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
     """Trainer that leaves stdout alone, and whose optimiser can start with a history."""
 
     optimizer_state: OptimizerState | None = None
-    optimized: Sequence[Sequence[Any]] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -121,12 +120,14 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
     def create_accelerator_and_postprocess(self) -> None:
         """Make the Accelerator, which shards on CPUs too if that is asked for."""
         let_cpus_shard(self.args)
+        launched = "ACCELERATE_USE_FSDP" in os.environ
         super().create_accelerator_and_postprocess()
+        if not launched:  # this training's `fsdp`, which Accelerate would make that of whatever is trained next
+            os.environ.pop("ACCELERATE_USE_FSDP", None)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the moments of `optimizer_state` and its own learning rate."""
         optimizer = super().create_optimizer(*args, **kwargs)
-        self.optimized = [list(group["params"]) for group in optimizer.param_groups]
         if isinstance(self.optimizer_state, dict):
             rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(self.optimizer_state)
@@ -145,7 +146,6 @@ class _History(transformers.TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Load it."""
-        restore_shards(self.trainer.optimizer, self.trainer.optimized)
         if isinstance(self.trainer.optimizer_state, Path):
             load_optimizer(self.trainer, self.trainer.optimizer_state)
             self.trainer.optimizer_state = None
