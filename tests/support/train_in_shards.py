@@ -65,7 +65,7 @@ class Held(TorchDispatchMode):
         self.add(found.nbytes)
         return found
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = function(*args, **(kwargs or {}))
         for tensor in [] if self.reading else tree_leaves(found):
             if type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.device.type == "cpu":

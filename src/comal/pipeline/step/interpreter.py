@@ -295,7 +295,7 @@ class LanguageModelBackend:
             return None
         return optimizer_state(self.roles.folder_of(self.roles[POLICY]), self._sharded)
 
-    def _trainable(self, start: str) -> Any:
+    def _trainable(self, start: str | Path) -> Any:
         arguments = self.recipe.training.arguments
         if self.store.batching.in_shards and begins_in_shards(arguments):
             return self.store.trainable_in_shards(start, bool(arguments.get("bf16")))
