@@ -103,10 +103,16 @@ def load_shards_to_train(
     return model
 
 
-def in_equal_shards(model: Any) -> bool:
-    """Whether every process holds as much of each parameter as the others, none of it padding."""
+def well_divided(model: Any) -> bool:
+    """Whether shards are those of blocks, and every process holds as much of each parameter as the others.
+
+    Of some architectures Transformers knows no blocks, and would gather the whole at once.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
     processes = torch.distributed.get_world_size()
-    return all(parameter.shape[0] % processes == 0 for parameter in model.parameters())
+    in_blocks = any(isinstance(module, FSDPModule) for module in model.modules() if module is not model)
+    return in_blocks and all(parameter.shape[0] % processes == 0 for parameter in model.parameters())
 
 
 def require_folder(name: str, *instead: str) -> None:

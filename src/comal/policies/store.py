@@ -31,11 +31,11 @@ from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
 from comal.policies.head import head_of
 from comal.policies.loading import (
-    in_equal_shards,
     load_causal_lm,
     load_in_shards,
     load_shards_to_train,
     load_tokenizer,
+    well_divided,
 )
 from comal.policies.merging import Answered, Base, load_whole, write_merged
 from comal.policies.saved import save_checkpoint
@@ -241,7 +241,7 @@ class PolicyStore:
         """As `trainable`, a whole model of which each process holds a part from the start, and nothing else.
 
         All processes have to call this together. With `bf16` it is trained by mixed precision. A model that they cannot
-        share evenly is whole at first.
+        share evenly, block by block, is whole at first.
 
         Raises:
             PolicyError: there is no such model.
@@ -251,7 +251,7 @@ class PolicyStore:
             return self.trainable(checkpoint, alone=True)
         self._in_training = None
         model = load_shards_to_train(*self._alone(key), bf16)
-        if not in_equal_shards(model):  # where FSDP would gather embeddings as they were before they were trained
+        if not well_divided(model):  # of uneven shards FSDP would gather what was before they were trained
             del model
             gc.collect()
             return self.trainable(checkpoint, alone=True)
