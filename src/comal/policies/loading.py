@@ -60,21 +60,59 @@ def load_causal_lm(
     return model
 
 
-def load_in_shards(name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+def load_in_shards(
+    name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False, bf16: bool = False
+) -> Any:
     """The causal LM of a folder or hub id, of which each process holds a part; all have to call this, and it, together.
 
     Each process reads the parts that are its own, and gathers a block of the model while it computes it. By the same
     arithmetic as a whole model's: figures are the same.
+
+    Args:
+        name: folder or hub id.
+        dtype: of the weights.
+        revision: of the hub.
+        trust_remote_code: run the model's own code.
+        bf16: gather them in bfloat16, and compute in it.
 
     Raises:
         PolicyError: as of `load_causal_lm`.
     """
     from transformers.distributed import DistributedConfig
 
-    everyone = DistributedConfig(fsdp_size=torch.distributed.get_world_size())
+    everyone = DistributedConfig(fsdp_size=torch.distributed.get_world_size(), fsdp_mixed_precision=bf16)
     model = load_causal_lm(name, dtype, revision, trust_remote_code, distributed_config=everyone)
     model.set_reshard_after_forward(True)  # the head's matrix would stay gathered, for a backward pass to come
     return model
+
+
+def load_shards_to_train(
+    name: str, dtype: torch.dtype, revision: str | None = None, trust_remote_code: bool = False, bf16: bool = False
+) -> Any:
+    """As `load_in_shards`, for a Trainer with `fsdp` to train: Accelerate takes the shards for its own.
+
+    With `bf16` they are in float32, as those are that Accelerate makes.
+
+    Raises:
+        PolicyError: as of `load_causal_lm`.
+    """
+    model = load_in_shards(name, torch.float32 if bf16 else dtype, revision, trust_remote_code, bf16)
+    # By these the Trainer would leave Accelerate out, and saving would wait for processes that do not take part.
+    model._is_distributed_loading_by_transformers = False
+    del model.config.distributed_config
+    return model
+
+
+def well_divided(model: Any) -> bool:
+    """Whether shards are those of blocks, and every process holds as much of each parameter as the others.
+
+    Of some architectures Transformers knows no blocks, and would gather the whole at once.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    processes = torch.distributed.get_world_size()
+    in_blocks = any(isinstance(module, FSDPModule) for module in model.modules() if module is not model)
+    return in_blocks and all(parameter.shape[0] % processes == 0 for parameter in model.parameters())
 
 
 def require_folder(name: str, *instead: str) -> None:

@@ -30,7 +30,13 @@ from comal.policies.encoder import PromptFormat
 from comal.policies.engines.base import Drawing, Opening, Sampler
 from comal.policies.engines.transformers import Transformers
 from comal.policies.head import head_of
-from comal.policies.loading import load_causal_lm, load_in_shards, load_tokenizer
+from comal.policies.loading import (
+    load_causal_lm,
+    load_in_shards,
+    load_shards_to_train,
+    load_tokenizer,
+    well_divided,
+)
 from comal.policies.merging import Answered, Base, load_whole, write_merged
 from comal.policies.saved import save_checkpoint
 from comal.policies.sharing import require_shareable
@@ -153,15 +159,19 @@ class PolicyStore:
         """
         if not self.batching.in_shards:
             return self.open(checkpoint)
-        self._open.clear()
-        gc.collect()  # shards and the hooks on them know each other
-        key, source = str(checkpoint), self.model
-        revision = source.revision if key == self.base else None
-        model = load_in_shards(key, getattr(torch, source.dtype), revision, source.trust_remote_code)
+        model = load_in_shards(*self._alone(str(checkpoint)))
         policy = self.policy_of(model.eval())
         policy.in_step = True
         head_of(model)  # by all processes, and not when the first of them comes to need it
         return policy
+
+    def _alone(self, key: str) -> tuple[str, torch.dtype, str | None, bool]:
+        """What is loaded in shards, with nothing else in memory."""
+        self._open.clear()
+        gc.collect()  # shards and the hooks on them know each other
+        source = self.model
+        revision = source.revision if key == self.base else None
+        return key, getattr(torch, source.dtype), revision, source.trust_remote_code
 
     def open_mixture(self, weights: Mapping[str | Path, float]) -> TransformersPolicy:
         """The policy that mixes the logits of checkpoints token by token; see `comal.policies.mixture`.
@@ -226,6 +236,28 @@ class PolicyStore:
         set_trained(host, state, str(checkpoint))
         host.set_adapter(TRAINED)
         return host.train()
+
+    def trainable_in_shards(self, checkpoint: str | Path, bf16: bool = False) -> Any:
+        """As `trainable`, a whole model of which each process holds a part from the start, and nothing else.
+
+        All processes have to call this together. With `bf16` it is trained by mixed precision. A model that they cannot
+        share evenly, block by block, is whole at first.
+
+        Raises:
+            PolicyError: there is no such model.
+        """
+        key = str(checkpoint)
+        if is_adapter(key):  # it is merged first, which is done with a whole model
+            return self.trainable(checkpoint, alone=True)
+        self._in_training = None
+        model = load_shards_to_train(*self._alone(key), bf16)
+        if not well_divided(model):  # of uneven shards FSDP would gather what was before they were trained
+            del model
+            gc.collect()
+            return self.trainable(checkpoint, alone=True)
+        self._in_training = weakref.ref(model)
+        without_dropout(model)
+        return model.train()
 
     def save(self, model: Any, folder: Path, state_dict: dict[str, Any] | None = None) -> None:
         """Write a trained model (or its adapter) and tokenizer as a standard checkpoint.

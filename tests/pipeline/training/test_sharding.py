@@ -106,6 +106,24 @@ def test_what_is_trained_in_shards_is_scored_in_shards(
     assert sharding.scores_in_shards(validate(values), processes) == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"fsdp": True}, True),
+        ({"fsdp": True, "bf16": True, "activation_checkpointing": True, "fsdp_config": {}}, True),
+        ({"fsdp": True, "fsdp_config": {"cpu_offload": True}}, False),
+        ({"fsdp": True, "fp16": True}, False),
+        ({"fsdp": "full_shard offload"}, False),
+        ({"deepspeed": "settings.json"}, False),
+        ({}, False),
+    ],
+)
+def test_a_setting_that_only_accelerates_own_division_heeds_has_it_divide(
+    arguments: dict[str, Any], expected: bool
+) -> None:
+    assert sharding.begins_in_shards(arguments) == expected
+
+
 class Shard(DTensor):
     """One half of a parameter of two."""
 

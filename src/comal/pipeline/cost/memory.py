@@ -14,7 +14,9 @@ are drawn at once. An engine of its own (`sampling.engine`) holds those instead,
 is taken to give its memory back while a step trains, as it does on accelerators (on CPUs it stays where it is). Of a
 model in n shards (`fsdp`, `deepspeed`) weights, gradients and moments are 1/n on each accelerator, and the scorer is
 gone while it trains. What draws is whole on each; by FSDP whole models are scored in shards, one at a time, and nothing
-beside them: there `scorer` is 0. Activations of t tokens in L layers of width h, with an inner width of i:
+beside them: there `scorer` is 0, and training begins from shards as well (by exception from a whole model, which is
+there before gradients and moments are: no more than what draws). Activations of t tokens in L layers of width h, with
+an inner width of i:
 
     with activation checkpointing      L·t·h·w             every layer's input; one layer at a time is computed again
     one layer                          t·(8·h + 4·i)·w,    times L without checkpointing

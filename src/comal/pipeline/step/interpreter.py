@@ -47,7 +47,7 @@ from comal.pipeline.step.sampler import label, sampler_of
 from comal.pipeline.step.samples import Samples, sample_once, score
 from comal.pipeline.step.targets import Targets, training_groups
 from comal.pipeline.step.verdicts import Design, Judged, draw_win_rates, judge_once, target_win_rates
-from comal.pipeline.training.sharding import asked_sharding
+from comal.pipeline.training.sharding import asked_sharding, begins_in_shards
 from comal.pipeline.training.trainers import Group, OptimizerState, TrainerSetup, train_prox
 from comal.policies.base import Prompt, derive_seed
 from comal.policies.transformers import TransformersPolicy
@@ -228,8 +228,8 @@ class LanguageModelBackend:
         if not folder.is_trained:
             with self._stage("train"):
                 start = self.roles.path(self.roles[POLICY])
-                pad = self.store.open(start).pad_token
-                model = self.store.trainable(start, alone=self._sharded)
+                model = self._trainable(start)
+                pad = self.store.policy_of(model).pad_token
                 trained, trainer = train_prox(
                     model,
                     self._groups(folder, step, samples, targets, trained_on),
@@ -294,6 +294,12 @@ class LanguageModelBackend:
         if not self.recipe.training.keep_optimizer or self.roles[POLICY] == INITIAL:
             return None
         return optimizer_state(self.roles.folder_of(self.roles[POLICY]), self._sharded)
+
+    def _trainable(self, start: str | Path) -> Any:
+        arguments = self.recipe.training.arguments
+        if self.store.batching.in_shards and begins_in_shards(arguments):
+            return self.store.trainable_in_shards(start, bool(arguments.get("bf16")))
+        return self.store.trainable(start, alone=self._sharded)
 
     @property
     def _sharded(self) -> bool:

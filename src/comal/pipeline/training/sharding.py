@@ -51,6 +51,14 @@ def scores_in_shards(recipe: Recipe, processes: int) -> bool:
     return whole and asked is not None and asked.kind == "fsdp" and processes > 1
 
 
+def begins_in_shards(arguments: Mapping[str, Any]) -> bool:
+    """Whether whole models are read in shards to be trained in them, rather than divided once they are there.
+
+    Not with settings that only Accelerate's own division of a model heeds.
+    """
+    return arguments.get("fsdp") is True and not arguments.get("fsdp_config") and not arguments.get("fp16")
+
+
 def refuse_unsharded(arguments: transformers.TrainingArguments, place: str) -> None:
     """Refuse sharding that would not be in effect: the Trainer would train unsharded, and say nothing.
 
@@ -103,9 +111,14 @@ def require_sharded(trainer: transformers.Trainer, model: Any) -> None:
         in_parts = zero is None or not zero.is_zero3() or any(_is_part(p) for p in model.parameters())
         sharded = in_parts and any("DeepSpeed" in name for name in names)
     else:
-        sharded = "FullyShardedDataParallel" in names or any(_is_shard(p) for p in model.parameters())
+        sharded = "FullyShardedDataParallel" in names or in_shards(model)
     if not sharded:
         raise ConfigError(asked.where, f"it was asked for and is not in effect ({type(model).__name__} trains)")
+
+
+def in_shards(model: Any) -> bool:
+    """Whether this process holds parts of a model's parameters, by FSDP2."""
+    return any(_is_shard(parameter) for parameter in model.parameters())
 
 
 def _is_shard(parameter: Any) -> bool:

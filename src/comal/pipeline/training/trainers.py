@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch, Rows, 
 from comal.pipeline.training.sharding import (
     ALONE,
     asked_sharding,
+    in_shards,
     is_sharded,
     let_cpus_shard,
     load_optimizer,
@@ -112,11 +114,16 @@ class QuietTrainer(transformers.Trainer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.remove_callback(transformers.PrinterCallback)  # stdout is for data
         self.add_callback(_History(self))
+        if in_shards(self.model):  # nothing is left to divide, and layers are not found by their classes' names
+            self.accelerator.state.fsdp_plugin.auto_wrap_policy = None
 
     def create_accelerator_and_postprocess(self) -> None:
         """Make the Accelerator, which shards on CPUs too if that is asked for."""
         let_cpus_shard(self.args)
+        launched = "ACCELERATE_USE_FSDP" in os.environ
         super().create_accelerator_and_postprocess()
+        if not launched:  # this training's `fsdp`, which Accelerate would make that of whatever is trained next
+            os.environ.pop("ACCELERATE_USE_FSDP", None)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the moments of `optimizer_state` and its own learning rate."""
@@ -426,7 +433,7 @@ def train_prox(
     )
     trainer.optimizer_state = setup.optimizer_state
     if is_sharded(trainer):
-        head_of(unwrapped(model))  # while it is whole
+        head_of(unwrapped(model))  # by all processes, and not when the first of them comes to need it
     result = train_quietly(trainer)
     start_gap = float(over_processes(trainer, trainer.start_gap or 0.0).max())
     return TrainedStep(mean_loss(trainer, float(result.training_loss)), start_gap, int(result.global_step)), trainer
