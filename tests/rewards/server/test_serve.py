@@ -81,7 +81,9 @@ def test_an_ended_server_loses_no_paid_verdict_and_pays_for_none_twice(ended_by,
         times = Counter(str(body["messages"]) for body in judged.requests)
         assert len(times) == PRESENTATIONS
         assert len(judged.requests) <= PRESENTATIONS + twice
-        assert spent == len(judged.requests), "the budget counts what was paid before the end"
+        # A call is booked before it is sent: SIGKILL may come between the two.
+        booked = spent - len(judged.requests)
+        assert 0 <= booked <= twice, "the budget counts what was paid before the end"
 
 
 def _ask(client, question):
