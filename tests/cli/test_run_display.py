@@ -44,6 +44,19 @@ def test_no_line_of_progress_falls_between_the_rows_of_a_table(tmp_path: Path, m
     assert kinds.count("HEADING") == 2
 
 
+def test_the_clock_goes_on_while_the_last_evaluation_is_made(tmp_path: Path, monkeypatch) -> None:
+    done = RunState((MethodState("m", 9, "", True, ()),), True, False, "final evaluation")
+    monkeypatch.setattr("comal.cli.display.run.read_state", lambda *_: done)
+    shown = io.StringIO()
+    display = RunDisplay(tmp_path, ["m"], 9, lambda _: "", lambda *_: "")
+    display.console = display._progress.live.console = Console(file=shown, force_terminal=True, width=120)
+    with display:
+        display._update()
+        (task,) = display._progress.tasks
+        assert not task.finished
+    assert "9/9 steps" in shown.getvalue()
+
+
 def test_a_run_says_first_what_it_will_do_and_how_to_stop(tmp_path: Path) -> None:
     """Both streams in one file: the announcement, then progress and the table, then the result."""
     recipe = tiny_run.write(tmp_path, tiny_run.values(tmp_path / "data"))

@@ -53,7 +53,7 @@ class RunDisplay:
         # What is being done goes last: of all columns it alone gives way when the terminal is narrow.
         self._progress = Progress(
             BarColumn(bar_width=30 if self.console.width >= 100 else 10, table_column=Column(no_wrap=True)),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps", table_column=Column(no_wrap=True)),
+            TextColumn("{task.completed:.0f}/{task.fields[steps]} steps", table_column=Column(no_wrap=True)),
             TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left", table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True, elapsed_when_finished=False, table_column=Column(no_wrap=True)),
@@ -67,7 +67,9 @@ class RunDisplay:
 
     def __enter__(self) -> RunDisplay:
         state = read_state(self.folder, self.methods, self.steps)
-        self._task = self._progress.add_task("starting", total=self.steps * len(self.methods), completed=state.steps)
+        steps = self.steps * len(self.methods)
+        # The evaluation after the last step is one more: a bar at its end shows a time that stands still.
+        self._task = self._progress.add_task("starting", total=steps + 1, completed=state.steps, steps=steps)
         for method in state.methods:
             self._shown |= set(method.looks)
         if state.steps:
