@@ -57,6 +57,12 @@ class Estimate:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def known_mean(values: Floats, default: float = math.nan) -> float:
+    """The mean of the values there are; `default` where there is none."""
+    kept = values[np.isfinite(values)]
+    return float(kept.mean()) if kept.size else default
+
+
 def estimate(values: ArrayLike, bounds: Bounds | None, level: float = 0.95) -> Estimate:
     """The mean of per-prompt values, NaN where a prompt has none.
 

@@ -12,7 +12,7 @@ A member without a verdict abstains: the rest decide. When all abstain there is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
@@ -74,12 +74,7 @@ class Committee(Judge):
         if not comparisons:
             return
         spoken = [ask_what_is_not_kept(member, comparisons, records) for member in self.members]
-        verdicts = self._aggregated([[verdict.probability for verdict in verdicts] for verdicts in spoken])
-        reasons = [next((v.reason for v in said if v.reason is not None), None) for said in zip(*spoken, strict=True)]
-        yield [
-            Verdict(comparison, p, reason if p is None else None)
-            for comparison, p, reason in zip(comparisons, verdicts, reasons, strict=True)
-        ]
+        yield combined(comparisons, spoken, self._aggregated)
 
     def _aggregated(self, spoken: Sequence[Sequence[float | None]]) -> list[float | None]:
         # (members, comparisons); None becomes NaN
@@ -110,6 +105,20 @@ class Committee(Judge):
         """The settings, with all that the members' verdicts depend on."""
         # `describe` alone would miss what members add to their own identity.
         return Judge.identity(self) | {"members": [member.identity() for member in self.members]}
+
+
+def combined(
+    comparisons: Sequence[Comparison],
+    spoken: Sequence[Sequence[Verdict]],
+    aggregate: Callable[[Sequence[Sequence[float | None]]], list[float | None]],
+) -> list[Verdict]:
+    """One verdict a comparison of several judges', with the first reason of theirs where there is none."""
+    found = aggregate([[verdict.probability for verdict in verdicts] for verdicts in spoken])
+    reasons = [next((v.reason for v in said if v.reason is not None), None) for said in zip(*spoken, strict=True)]
+    return [
+        Verdict(comparison, p, reason if p is None else None)
+        for comparison, p, reason in zip(comparisons, found, reasons, strict=True)
+    ]
 
 
 def majority(p_MN: NDArray[np.float64], present_MN: NDArray[np.bool_], weights: Sequence[float]) -> NDArray[np.float64]:

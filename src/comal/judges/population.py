@@ -30,7 +30,7 @@ from comal.errors import JudgeError
 from comal.judges.asking.keeping import ask_what_is_not_kept
 from comal.judges.asking.users import decided
 from comal.judges.base import NO_RECORDS, Comparison, Judge, Records, Spend, Verdict
-from comal.judges.committee import Committee
+from comal.judges.committee import Committee, combined
 from comal.judges.words.templates import READY
 from comal.plugins import describe
 
@@ -135,12 +135,7 @@ class Population(Judge):
         if not comparisons:
             return
         spoken = [_ask_user(user, comparisons, records) for user in self.users]
-        means = self._mean([[verdict.probability for verdict in verdicts] for verdicts in spoken])
-        reasons = [next((v.reason for v in said if v.reason is not None), None) for said in zip(*spoken, strict=True)]
-        yield [
-            Verdict(comparison, p, reason if p is None else None)
-            for comparison, p, reason in zip(comparisons, means, reasons, strict=True)
-        ]
+        yield combined(comparisons, spoken, self._mean)
 
     def _mean(self, spoken: Sequence[Sequence[float | None]]) -> list[float | None]:
         p_UN = np.array(spoken, dtype=float)  # None becomes NaN, and a mean with it none

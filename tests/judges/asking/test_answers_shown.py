@@ -12,6 +12,9 @@ K = 5
 POPULATION = PopulationGame(  # strict users, users with ties, and one to whom all is the same
     np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [3.0, 3.0, 3.0]]), np.array([0.4, 0.3, 0.2, 0.1])
 )
+NOISY = PopulationGame(
+    np.array([[2.0, 1.0, 0.0], [0.0, 1.5, 1.0], [1.0, 1.0, 1.0]]), np.array([0.5, 0.3, 0.2]), np.array([0.7, 1.3, 1.0])
+)
 POLICY = np.array([0.5, 0.3, 0.2])
 
 
@@ -21,17 +24,28 @@ def verdicts(samples):
     return 0.5 * (1 + np.sign(shown[:, :, None] - shown[:, None, :]))
 
 
+def noisy_verdicts(samples):
+    """Luce's users: odds of two answers are the ratio of exp(utility / temperature)."""
+    shown = NOISY.utilities[:, list(samples)] / NOISY.temperature[:, None]
+    return 1 / (1 + np.exp(shown[:, None, :] - shown[:, :, None]))
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_over_all_tuples_of_samples_the_mean_is_the_exact_rate(k):
-    """E[ŵ_k(y_1) | y_1 = y] is w_k(y), over all 3^4 tuples of the other samples."""
-    exact = POPULATION.win_rates(POLICY, k)
+@pytest.mark.parametrize(("population", "said"), [(POPULATION, verdicts), (NOISY, noisy_verdicts)])
+def test_over_all_tuples_of_samples_the_mean_is_the_exact_rate(population, said, k):
+    """E[ŵ_k(y_1) | y_1 = y] is w_k(y), over all 3^4 tuples of the other samples; of one tuple the mean is 1/(k + 1).
+
+    Of noisy users the exact rate is Plackett and Luce's, by quadrature.
+    """
+    exact = population.win_rates(POLICY, k)
     for answer in range(3):
         mean = sum(
             math.prod(POLICY[y] for y in others)
-            * win_rates_against_draws(verdicts((answer, *others)), k, POPULATION.weights)[0]
+            * win_rates_against_draws(said((answer, *others)), k, population.weights)[0]
             for others in itertools.product(range(3), repeat=K - 1)
         )
         assert mean == pytest.approx(exact[answer], abs=1e-12)
+    assert win_rates_against_draws(said((0, 2, 1, 1, 0)), k).mean() == pytest.approx(1 / (k + 1))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
@@ -92,31 +106,6 @@ def test_no_verdict_is_no_rate_for_its_two_answers():
 def test_what_makes_no_rate_is_refused(tables, k, weights, message):
     with pytest.raises(ValueError, match=message):
         win_rates_against_draws(tables, k, weights)
-
-
-NOISY = PopulationGame(
-    np.array([[2.0, 1.0, 0.0], [0.0, 1.5, 1.0], [1.0, 1.0, 1.0]]), np.array([0.5, 0.3, 0.2]), np.array([0.7, 1.3, 1.0])
-)
-
-
-def noisy_verdicts(samples):
-    """Luce's users: odds of two answers are the ratio of exp(utility / temperature)."""
-    shown = NOISY.utilities[:, list(samples)] / NOISY.temperature[:, None]
-    return 1 / (1 + np.exp(shown[:, None, :] - shown[:, :, None]))
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_of_users_with_luces_noise_it_is_unbiased_too(k):
-    """The exact rate is Plackett and Luce's, by quadrature; the mean is over all 3^4 tuples of the other samples."""
-    exact = NOISY.win_rates(POLICY, k)
-    for answer in range(3):
-        mean = sum(
-            math.prod(POLICY[y] for y in others)
-            * win_rates_against_draws(noisy_verdicts((answer, *others)), k, NOISY.weights)[0]
-            for others in itertools.product(range(3), repeat=K - 1)
-        )
-        assert mean == pytest.approx(exact[answer], abs=1e-12)
-    assert win_rates_against_draws(noisy_verdicts((0, 2, 1, 1, 0)), k).mean() == pytest.approx(1 / (k + 1))
 
 
 def test_rankings_are_the_limit_of_noise_that_vanishes():

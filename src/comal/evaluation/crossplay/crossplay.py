@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comal.errors import DataError
-from comal.evaluation.estimates import DIFFERENCE, SHARE, mean_interval, pooled_interval
+from comal.evaluation.estimates import DIFFERENCE, SHARE, known_mean, mean_interval, pooled_interval
 from comal.evaluation.exploitability.adversaries import Answers
 from comal.evaluation.intervals import Bootstrap, Floats, Interval, wilson
 from comal.games.game import PreferenceGame
@@ -190,7 +190,7 @@ def from_tables(
     n = len(policies)
     rates = np.full((len(prompts), n, n), 0.5)
     for (i, j), group in tables.items():
-        rates[:, i, j] = [_mean(table) for table in group]
+        rates[:, i, j] = [known_mean(table) for table in group]
         rates[:, j, i] = 1 - rates[:, i, j]
     given = {pair: tuple(group) for pair, group in tables.items()}
     return from_rates(CrossPlayParts(tuple(policies), tuple(prompts), rates, given), bootstrap, stats)
@@ -244,8 +244,3 @@ def _ends(rates: Floats, level: float) -> tuple[Floats, Floats]:
             low[i, j], high[i, j] = mean_interval(known, SHARE, level) if len(known) > 1 else (np.nan, np.nan)
             low[j, i], high[j, i] = 1 - high[i, j], 1 - low[i, j]
     return low, high
-
-
-def _mean(table: Table) -> float:
-    kept = table[np.isfinite(table)]
-    return float(kept.mean()) if kept.size else float("nan")

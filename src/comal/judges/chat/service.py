@@ -41,7 +41,6 @@ class ChatService(OpenJudge):
         self._asker = asker
         self._concurrency = concurrency
         self._pool = concurrent.futures.ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
-        self._room = threading.Semaphore(concurrency)
         self._lock = threading.Lock()
         self._sessions: set[ChatSession] = set()
         self._stopped = False
@@ -56,7 +55,7 @@ class ChatService(OpenJudge):
         asked = list(dict.fromkeys(comparisons))
         session = ChatSession(self._line)
         asker = self._asker(session)
-        held = _Held(self._room)
+        held = _Held(self._line, session, self._concurrency)
 
         def ask(comparison: Comparison) -> Verdict:
             held.take()
@@ -96,28 +95,30 @@ class ChatService(OpenJudge):
 
 
 class _Held:
-    """The room that the questions of one caller take up."""
+    """What the questions of one caller hold of the room that all callers share."""
 
-    def __init__(self, room: threading.Semaphore) -> None:
-        self._room = room
-        self._lock = threading.Lock()
+    def __init__(self, line: ChatLine, session: ChatSession, most: int) -> None:
+        self._line = line
+        self._session = session
+        self._most = most
         self._count = 0
 
     def take(self) -> None:
-        """Wait for room for a question."""
-        self._room.acquire()
-        with self._lock:
+        """Wait for room for a question; not where it will not be sent: who holds the room may wait for its end."""
+        line = self._line
+        with line.changed:
+            while line.held >= self._most and not self._session.stopping:
+                line.changed.wait()
+            line.held += 1
             self._count += 1
 
     def give(self, count: int) -> None:
         """Its verdicts were taken."""
-        with self._lock:
+        with self._line.changed:
             self._count -= count
-        self._room.release(count)
+            self._line.held -= count
+            self._line.changed.notify_all()
 
     def give_all(self) -> None:
         """Nobody will take what there still is."""
-        with self._lock:
-            count, self._count = self._count, 0
-        if count:
-            self._room.release(count)
+        self.give(self._count)

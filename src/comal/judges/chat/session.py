@@ -64,6 +64,7 @@ class ChatLine:
         endpoint: in words, for errors.
         changed: guards, and tells of, what follows.
         open: questions with a reservation.
+        held: questions in flight, or answered and not yet taken.
         quiet_until: on the monotonic clock: one thread's Retry-After holds for all.
         failures_in_row: questions without a reply since the last that had one.
         answered: whether any question had one.
@@ -77,6 +78,7 @@ class ChatLine:
     endpoint: str
     changed: threading.Condition = field(default_factory=threading.Condition)
     open: int = 0
+    held: int = 0
     quiet_until: float = 0.0
     failures_in_row: int = 0
     answered: bool = False
@@ -106,6 +108,11 @@ class ChatSession:
     def endpoint(self) -> str:
         """In words."""
         return self._line.endpoint
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Send nothing new, wake whoever waits."""

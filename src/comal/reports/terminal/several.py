@@ -42,7 +42,5 @@ def several_table(policies: Mapping[str, Sequence[SeveralAnswers]]) -> Table:
 
 
 def interval(estimate: Estimate | None) -> str:
-    """`0.520 [0.480, 0.560]`, or a dash."""
-    if estimate is None:
-        return "–"
-    return f"{estimate.mean:.3f} \\[{estimate.low:.3f}, {estimate.high:.3f}]"
+    """The mean and its interval, or a dash."""
+    return "–" if estimate is None else escape(str(estimate))
