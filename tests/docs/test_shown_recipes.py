@@ -73,8 +73,9 @@ def test_a_recipe_that_is_shown_moves_its_policy(tmp_path: Path, place: str) -> 
     steps = prox(entries)
     assert len(steps) == shown_recipe.STEPS
     noise = max(m["start_gap"] for m in steps) ** 2 / 2
-    # Of bfloat16, every step's gap is there; a smaller second step may lie within it.
-    assert max(m["kl_moved"] for m in steps) > 2 * noise, "steps move beyond rounding"
+    moved = [m["kl_moved"] > 2 * noise for m in steps]
+    # In bfloat16 every step rounds, and a smaller second one may lie within that.
+    assert any(moved) if recipe.training.arguments.get("bf16") else all(moved), "steps move beyond rounding"
     assert standstill(entries, recipe.steps) is None
 
 
