@@ -50,7 +50,7 @@ def main() -> None:
                 "fixed to regularised": (fixed, regularised), "fixed to Nash": (fixed, nash),
                 "moving to Nash": (moving, nash), "moving to regularised": (moving, regularised),
             }  # fmt: skip
-            told = {name: round(float(np.mean(games.distances(*pair))), 4) for name, pair in pairs.items()}
+            told = {name: round(float(np.mean(one_token.total_variations(*pair))), 4) for name, pair in pairs.items()}
             print(json.dumps({"seed": seed} | told), flush=True)
 
 

@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def mean(found: list[np.ndarray], targets: list[np.ndarray]) -> float:
-    return float(np.mean(games.distances(found, targets)))
+    return float(np.mean(one_token.total_variations(found, targets)))
 
 
 def test_a_reference_that_moves_leads_to_nash_and_a_fixed_one_to_the_regularised_game(tmp_path: Path) -> None:

@@ -97,6 +97,11 @@ def policies(folder: Path) -> list[np.ndarray]:
     return found
 
 
+def total_variations(found: list[np.ndarray], targets: list[np.ndarray]) -> np.ndarray:
+    """Of each game's policy to its target; what a policy gives to no answer of its game counts as missed."""
+    return np.array([0.5 * (np.abs(p - t).sum() + 1 - p.sum()) for p, t in zip(found, targets, strict=True)])
+
+
 def _skewed(n: int) -> np.ndarray:
     weights = 0.7 ** np.arange(n)
     return weights / weights.sum()

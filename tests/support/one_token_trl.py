@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import root
 
 import one_token
 from comal.games import PreferenceGame, nash_policy
+from comal.games.newton import solve_regularised
 from comal.judges.matrix import Matrix
 from comal.rewards import GroupWinRate
 from comal.rewards.trl import TRLWinRate
@@ -73,23 +73,8 @@ def equilibria(start: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return [nash_policy(PreferenceGame(P)) for P in games], regularised
 
 
-def distances(found: list[np.ndarray], targets: list[np.ndarray]) -> list[float]:
-    """Total variation, game by game; what a policy gives to no answer of its game counts as missed."""
-    return [float(0.5 * (np.abs(p - q).sum() + 1 - p.sum())) for p, q in zip(found, targets, strict=True)]
-
-
 def _regularised_nash(P: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The fixed point of log pi = log reference + P pi / tau, normalised."""
-
-    def residual(logits: np.ndarray) -> np.ndarray:
-        best = np.log(reference) + P @ _softmax(logits) / TAU
-        return (logits - logits.mean()) - (best - best.mean())
-
-    solved = root(residual, np.log(reference), tol=1e-12)
-    assert solved.success
-    return _softmax(solved.x)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    pi = np.exp(logits - logits.max())
-    return np.asarray(pi / pi.sum())
+    log_reference = np.log(reference)[None]
+    found = solve_regularised(PreferenceGame(P).A[None], log_reference, log_reference, np.array([TAU]), accept=1e-12)
+    assert found.solved.all()
+    return np.asarray(np.exp(found.log_policy[0]))

@@ -10,7 +10,7 @@ import sys
 import deepspeed  # noqa: F401 - before what is changed of it
 
 from comal.cli import main
-from comal.pipeline.training import trainers
+from comal.pipeline.training import arguments, trainers
 
 sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None
 create, require = trainers.QuietTrainer.create_accelerator_and_postprocess, trainers.require_sharded
@@ -30,7 +30,7 @@ def told(trainer, model):
         print(f"trains {part:.2f} of it", file=sys.stderr)
 
 
-trainers.refuse_unsharded = lambda *_: None
+arguments.refuse_unsharded = lambda *_: None
 trainers.QuietTrainer.create_accelerator_and_postprocess = with_deepspeed
 trainers.require_sharded = told
 main()

@@ -169,6 +169,10 @@ class PolicyStore:
         """What is loaded in shards, with nothing else in memory."""
         self._open.clear()
         gc.collect()  # shards and the hooks on them know each other
+        return self._read_as(key)
+
+    def _read_as(self, key: str) -> tuple[str, torch.dtype, str | None, bool]:
+        """By what a checkpoint is read: name, dtype, revision of the hub, and whether its own code may run."""
         source = self.model
         revision = source.revision if key == self.base else None
         return key, getattr(torch, source.dtype), revision, source.trust_remote_code
@@ -275,10 +279,7 @@ class PolicyStore:
         Raises:
             PolicyError: what lies there afterwards is not what was trained.
         """
-        source = self.model
-        dtype = getattr(torch, source.dtype)
-        base = Base(self.base, dtype, source.revision, source.trust_remote_code)
-        write_merged(folder, adapter, base, self.encoder, answered)
+        write_merged(folder, adapter, Base(*self._read_as(self.base)), self.encoder, answered)
 
     def adopt(self, model: Any, checkpoint: str | Path) -> None:
         """Keep a just trained whole model in memory under the name of its checkpoint, sparing the reload."""
@@ -342,13 +343,9 @@ class PolicyStore:
         return self.policy_of(adapted_by(model, key), TRAINED)
 
     def _load_model(self, key: str) -> Any:
-        revision = self.model.revision if key == self.base else None
-        dtype = getattr(torch, self.model.dtype)
-        trust = self.model.trust_remote_code
         if self.model.quantization is not None:
-            options = loading_options(self.model.quantization, self.device)
-            return load_causal_lm(key, dtype, revision, trust, **options)
-        return load_whole(key, dtype, revision, trust).to(self.device)
+            return load_causal_lm(*self._read_as(key), **loading_options(self.model.quantization, self.device))
+        return load_whole(*self._read_as(key)).to(self.device)
 
     def _lora_host(self) -> Any:
         if self._host is None:

@@ -15,7 +15,7 @@ from comal.pipeline.run.run import Run
 from comal.pipeline.training.supervised import make_supervised
 from comal.plugins import ALGORITHMS
 from comal.recipes.load import validate
-from one_token import games, policies, recipe
+from one_token import games, policies, recipe, total_variations
 
 INPO = {"name": "inpo", "eta": 2.0, "tau": 0.2}
 COMAL = {"name": "comal", "inner": INPO, "inner_steps": 8, "update": "copy"}
@@ -40,12 +40,6 @@ def distances(folder: Path, start: Path, algorithm: dict[str, Any], **changes: A
     return total_variations(final_policies(folder, start, algorithm, **changes), targets)
 
 
-def total_variations(found: list[np.ndarray], targets: list[np.ndarray]) -> np.ndarray:
-    """Of each game's policy to its target; what a policy gives to no answer of the game counts."""
-    assert all(p.sum() > 0.95 for p in found), "almost all mass should stay on the listed answers"
-    return np.array([0.5 * (np.abs(p - t).sum() + 1 - p.sum()) for p, t in zip(found, targets, strict=True)])
-
-
 def final_policies(folder: Path, start: Path, algorithm: dict[str, Any], **changes: Any) -> list[np.ndarray]:
     """What a run from `start` ends with, a policy a game."""
     values = recipe(folder / "data", algorithm, policy={"model": str(start), "max_new_tokens": 1}, **changes)
@@ -55,7 +49,9 @@ def final_policies(folder: Path, start: Path, algorithm: dict[str, Any], **chang
         run.execute()
     method = folder / "run" / str(algorithm["name"])
     final = read_json(method / "final.json")["checkpoint"]
-    return policies(method / "steps" / final / "checkpoint")
+    found = policies(method / "steps" / final / "checkpoint")
+    assert all(p.sum() > 0.95 for p in found), "almost all mass should stay on the listed answers"
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from torch.distributed.tensor import DTensor
 
 import tiny_run
 from comal.errors import ConfigError
-from comal.pipeline.training import sharding, trainers
+from comal.pipeline.training import sharding
+from comal.pipeline.training.arguments import training_arguments
 from comal.pipeline.training.batches import Batch
 from comal.recipes.load import validate
 from comal.recipes.settings import TrainingSettings
@@ -81,7 +82,7 @@ def test_settings_of_a_recipe_are_refused_where_the_arguments_are_made(
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
     settings = TrainingSettings(arguments={"fsdp": True})
     with pytest.raises(ConfigError, match=r"training\.arguments"):
-        trainers.training_arguments(settings, tmp_path, 0, Batch(1, 1))
+        training_arguments(settings, tmp_path, 0, Batch(1, 1))
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
 
 
@@ -176,7 +177,7 @@ def test_moments_in_deepspeeds_own_way_are_not_kept(tmp_path: Path, monkeypatch:
             super().__post_init__()
             self.deepspeed = "a file"
 
-    monkeypatch.setattr(trainers, "refuse_unsharded", lambda *_: None)
+    monkeypatch.setattr("comal.pipeline.training.arguments.refuse_unsharded", lambda *_: None)
     settings = TrainingSettings(keep_optimizer=True)
     with pytest.raises(ConfigError, match=r"training.keep_optimizer: DeepSpeed keeps"):
-        trainers.training_arguments(settings, tmp_path, 0, Batch(1, 1), Asked)
+        training_arguments(settings, tmp_path, 0, Batch(1, 1), Asked)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import numpy as np
@@ -195,8 +194,8 @@ class _Bench:
 
     def _opened(self, checkpoint: str | Path) -> tuple[TransformersPolicy, Seconds]:
         found: list[TransformersPolicy] = []
-        spent = taken(self.clock, lambda: found.append(self.store.open(checkpoint)))
-        return found[0], spent
+        seconds = taken(self.clock, lambda: found.append(self.store.open(checkpoint)))
+        return found[0], seconds
 
     def _again(self, checkpoint: Path) -> Sampler:
         """A checkpoint that is read and checked as one that a run comes back to."""
@@ -206,7 +205,7 @@ class _Bench:
             self.store.open(checkpoint)
 
         self.costs["opened policy"] = measure(reopen, (1, 1), self.clock, seconds=self.seconds)
-        policies: itertools.cycle[str | Path] = itertools.cycle([checkpoint, self.store.initial])
+        policies: cycle[str | Path] = cycle([checkpoint, self.store.initial])
 
         def check(_: int) -> None:
             if self.resolved.engine.outside:  # what it holds is known to it: another one has to be read
@@ -255,8 +254,8 @@ class _Bench:
             return taught, Lengths.of(taught, "supervised")
         own = max(drawn, key=lambda samples: len(samples.prompts))
         self.distinct = min(self.distinct, len(own.prompts))
-        count = len(self.prompts)
-        given = Samples(tuple(cycled(own.prompts, count)), tuple(cycled(own.completions, count)))
+        needed = len(self.prompts)
+        given = Samples(tuple(cycled(own.prompts, needed)), tuple(cycled(own.completions, needed)))
         return given, Lengths.of(own, "drawn")
 
     def _scored(self, unit: Unit, policy: TransformersPolicy, samples: Samples) -> None:

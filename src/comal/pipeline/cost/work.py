@@ -16,7 +16,7 @@ from comal.errors import ConfigError
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import ResolvedRecipe
 from comal.pipeline.step.program import InstructionCost, walk
-from comal.pipeline.training.trainers import KEPT_PARTS
+from comal.pipeline.training.arguments import KEPT_PARTS
 from comal.recipes.settings import Recipe
 
 Stage = Literal["start", "supervised", "sample", "judge", "score", "train", "look", "final evaluation"]

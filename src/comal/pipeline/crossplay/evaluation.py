@@ -5,7 +5,6 @@ What an evaluation leaves is in `comal.pipeline.disk.evaluation_folder`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ from comal.judges.asking.users import Users
 from comal.judges.base import Judge
 from comal.judges.population import Population
 from comal.pipeline.crossplay.prompts import find_prompts, warn_of_training
-from comal.pipeline.crossplay.result import Divergence, Drawn, Entrant, EvaluationResult
+from comal.pipeline.crossplay.result import Divergence, Drawn, Entrant, EvaluationResult, digest_of
 from comal.pipeline.crossplay.settings import EvalSettings
 from comal.pipeline.crossplay.sources import (
     Model,
@@ -41,7 +40,7 @@ from comal.pipeline.crossplay.sources import (
 )
 from comal.pipeline.disk.claim import claim
 from comal.pipeline.disk.evaluation_folder import EvaluationFolder, SamplesFolder
-from comal.pipeline.disk.files import atomic_path, read_json, write_json
+from comal.pipeline.disk.files import read_json, write_json, write_text
 from comal.pipeline.disk.work_folder import FORMAT
 from comal.pipeline.processes.distributed import on_main, state
 from comal.pipeline.run.door import keep
@@ -122,7 +121,7 @@ class Evaluation:
     @property
     def digest(self) -> str:
         """A name for all that the figures depend on."""
-        return _digest([self.settings.plain(), self.judge.fingerprint()])
+        return digest_of([self.settings.plain(), self.judge.fingerprint()])
 
     def run(self, folder: Path, progress: EvalProgress) -> EvaluationResult | None:
         """Do what is left to do in `folder`; returns the content of result.json, to the main process.
@@ -170,8 +169,8 @@ class Evaluation:
         judge = describe(self.judge)
         base = play.policies.index(self.baseline)
         write_json(folder.annotations, annotation_rows(play, answers, str(judge["name"]), base, extra))
-        _write_text(folder.leaderboard, leaderboard_csv(summary.leaderboard))
-        _write_text(folder.matrix, matrix_csv(play))
+        write_text(folder.leaderboard, leaderboard_csv(summary.leaderboard))
+        write_text(folder.matrix, matrix_csv(play))
         result = EvaluationResult(
             FORMAT,
             judge,
@@ -180,7 +179,7 @@ class Evaluation:
                 for s in self.sources
             },
             summary.figures,
-            _digest(texts),
+            digest_of(texts),
             (*self.notes, *summary.notes),
         )
         folder.write_result(result.to_json())
@@ -232,7 +231,7 @@ class Evaluation:
     def _sample(self, folder: EvaluationFolder, model: Model, progress: EvalProgress) -> tuple[Samples, SamplesFolder]:
         given = self.settings.sampling
         depends_on = [model.identity(), given.model_dump(), self.settings.seed, [p.id for p in self.prompts]]
-        place = folder.samples(f"{_slug(model.name)}-{_digest(depends_on)}")
+        place = folder.samples(f"{_slug(model.name)}-{digest_of(depends_on)}")
         sampler: Sampler | None = None
         completions: list[Any] = []
         for start in range(0, len(self.prompts), BLOCK):
@@ -252,7 +251,7 @@ class Evaluation:
         reference = self._reference(model)
         if reference is None:
             return None
-        path = place.kl(_digest(reference.identity()))
+        path = place.kl(digest_of(reference.identity()))
         if not path.is_file():
             store, other = self.stores.store(model), self.stores.store(reference)
             decoding = store.decoding
@@ -294,18 +293,9 @@ def _refuse_unshowable(settings: EvalSettings, judge: Judge) -> None:
     resolve_classifier(settings.classes, _CLASSES)
 
 
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def _slug(name: str) -> str:
     """A file name; names that would collide are told apart by a digest."""
     plain = re.sub(r"[^\w.@+-]", "_", name).lstrip(".") or "policy"
     # File systems take 255 bytes, of which a temporary name and an ending need some.
     short = plain.encode()[:150].decode(errors="ignore")
-    return short if short == name else f"{short}-{_digest(name)[:6]}"
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    return short if short == name else f"{short}-{digest_of(name)[:6]}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,9 @@ from comal.evaluation.crossplay.alpaca_eval import matrix_csv
 from comal.evaluation.crossplay.summary import summarise
 from comal.evaluation.intervals import Bootstrap
 from comal.evaluation.ready import joined, play_of, without_people
-from comal.pipeline.crossplay.result import Entrant, EvaluationResult
+from comal.pipeline.crossplay.result import Entrant, EvaluationResult, digest_of
 from comal.pipeline.disk.evaluation_folder import EvaluationFolder
-from comal.pipeline.disk.files import atomic_path
+from comal.pipeline.disk.files import write_text
 from comal.pipeline.disk.work_folder import FORMAT
 
 
@@ -74,13 +72,12 @@ class ReadyVerdicts:
         summary = summarise(play, None, baseline or play.policies[0], with_length_control=False)
         source = ", ".join(map(str, self.paths))
         raters = verdicts.raters[0] if len(verdicts.raters) == 1 else f"{len(verdicts.raters)} raters"
-        digest = hashlib.sha256(json.dumps(play.prompts).encode()).hexdigest()[:12]
         result = EvaluationResult(
             FORMAT,
             {"name": raters},
             {name: Entrant(source, standing) for name, standing in summary.policies.items()},
             summary.figures,
-            digest,
+            digest_of(play.prompts),
             summary.notes,
         )
         return result, matrix_csv(play)
@@ -104,6 +101,5 @@ def write_ready(folder: Path, result: EvaluationResult, matrix: str) -> Evaluati
     own = EvaluationFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     own.write_result(result.to_json())
-    with atomic_path(own.matrix) as temporary:
-        temporary.write_text(matrix, encoding="utf-8")
+    write_text(own.matrix, matrix)
     return own

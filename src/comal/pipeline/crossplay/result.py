@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,3 +87,8 @@ class EvaluationResult:
         """
         result: EvaluationResult = from_json(cls, plain, place)
         return result
+
+
+def digest_of(value: Any) -> str:
+    """A short name for JSON's values, the same for equal ones."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -87,13 +87,8 @@ def export_run(
         rows, left_out = _write_lines(out.rows, (prompt_row(p, written) for p in train)), Counter[str]()
     else:
         pairs = JudgedPairs(run, methods)
-        if target == "parquet":
-            rows = _write_parquet(out.pairs, map(table_row, pairs))
-        else:
-            rows = _write_lines(out.rows, _preferences(pairs, pairs.left_out, str(folder), target, written, min_margin))
         left_out = pairs.left_out
-    if target == "llamafactory":
-        write_json(out.dataset_info, dataset_info(recipe.name, out.rows.name, written))
+        rows = _write_pairs(out, pairs, left_out, folder, recipe.name, target, written, min_margin)
     judge = resolve_judge(recipe.judge, "judge")
     drawn = {"sampling": recipe.sampling.model_dump(mode="json"), "algorithm": recipe.algorithm, "seed": recipe.seed}
     card = _Card(recipe.name, judge.fingerprint(), judge.identity(), ["Drawn by:", "", *_block(drawn)])
@@ -132,12 +127,7 @@ def export_kept(
     out = ExportFolder(output)
     kept = KeptPairs(path, of.fingerprint, Counter())
     pairs = (JudgedPair(Prompt.of_text(k.prompt), k.first, k.second, k.probability) for k in kept)
-    if target == "parquet":
-        rows = _write_parquet(out.pairs, map(table_row, pairs))
-    else:
-        rows = _write_lines(out.rows, _preferences(pairs, kept.left_out, str(path), target, written, min_margin))
-    if target == "llamafactory":
-        write_json(out.dataset_info, dataset_info(path.stem, out.rows.name, written))
+    rows = _write_pairs(out, pairs, kept.left_out, path, path.stem, target, written, min_margin)
     shown = "Prompts are what the judge was shown: one text, of several turns a transcript, without a system prompt."
     _write_card(out, _Card(path.stem, of.fingerprint, of.description or {}, [shown]), target, rows, kept.left_out)
     return Exported(output, rows, dict(kept.left_out))
@@ -155,10 +145,29 @@ def _one_judge(path: Path, judge: str | None) -> JudgeStats:
     return found[0]
 
 
+def _write_pairs(
+    out: ExportFolder,
+    pairs: Iterable[JudgedPair],
+    left_out: Counter[str],
+    source: Path,
+    name: str,
+    target: Format,
+    written: Written,
+    min_margin: float,
+) -> int:
+    """Write pairs in a format of pairs, under a data set's `name` where it has names; returns how many."""
+    if target == "parquet":
+        return _write_parquet(out.pairs, map(table_row, pairs))
+    rows = _write_lines(out.rows, _preferences(pairs, left_out, source, target, written, min_margin))
+    if target == "llamafactory":
+        write_json(out.dataset_info, dataset_info(name, out.rows.name, written))
+    return rows
+
+
 def _preferences(
     pairs: Iterable[JudgedPair],
     left_out: Counter[str],
-    place: str,
+    source: Path,
     target: Format,
     written: Written,
     min_margin: float,
@@ -174,7 +183,7 @@ def _preferences(
             yield preference_row(pair, target, written)
     if not found:  # here, where nothing has been written for good
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in left_out.items())
-        raise RunError(place, f"no pair is left ({reasons}); lower --min-margin, or have more judged")
+        raise RunError(str(source), f"no pair is left ({reasons}); lower --min-margin, or have more judged")
 
 
 def _outputs(run: RunFolder, target: Format, out: ExportFolder) -> int:

@@ -23,7 +23,7 @@ from comal.pipeline.step.fits import (
     refuse_unplayable,
     refuse_unsampleable,
 )
-from comal.pipeline.training.trainers import check_arguments
+from comal.pipeline.training.arguments import check_arguments
 from comal.plugins import describe
 from comal.policies.engines.base import Engine
 from comal.policies.loading import require_folder

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from comal.evaluation.estimates import DIFFERENCE, estimate
 from comal.evaluation.exploitability.adversaries import cyclic_share
@@ -44,11 +43,14 @@ def evaluate(folder: Path, resources: Resources, methods: list[str]) -> RunResul
     count = recipe.evaluation.samples
     rows = list(dict.fromkeys([START, *(row for name, pick in picked.items() for row in (name, pick))]))
     samples = _answers(folder, resources, checkpoints, rows)
-    log_ratios: dict[str, NDArray[np.float64]] = {}
-    for name in rows:
-        answers = samples[name].part(0, count)
-        logp = score(resources.store.scorer(checkpoints[name]), answers)
-        log_ratios[name] = (logp - score(resources.store.scorer(checkpoints[START]), answers)).mean(axis=1)
+    answers = {name: samples[name].part(0, count) for name in rows}
+    start = resources.store.scorer(checkpoints[START])
+    under_start = {name: score(start, answers[name]) for name in rows}
+    del start  # of a model in shards nothing is left beside the next one
+    own = {START: under_start[START]}
+    for name in rows[1:]:
+        own[name] = score(resources.store.scorer(checkpoints[name]), answers[name])
+    log_ratios = {name: (own[name] - under_start[name]).mean(axis=1) for name in rows}
     if not state().is_main_process:
         return None
     field = evaluation_field(resources, texts, samples[START].texts)

@@ -67,7 +67,6 @@ def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
             tolerated = recipe.evaluation.max_failure_rate
         evaluation_oracle = Oracle(resolved.evaluation_judge, verdicts, tolerated, spend_path=spend)
     store = open_store(folder, recipe)
-    numbers = numbers_shown(recipe) if isinstance(resolved.evaluation_judge, Population) else ()
     users = evaluation_users = None
     if recipe.answers_shown > 1 and isinstance(resolved.judge, Population):  # `check` lets no other judge through
         users = Users(resolved.judge, verdicts, recipe.sampling.max_failure_rate, spend)
@@ -84,13 +83,12 @@ def open_resources(folder: Path, resolved: ResolvedRecipe) -> Resources:
         home.shares_batches,
         users,
         evaluation_users,
-        numbers,
     )
 
 
 def numbers_shown(recipe: Recipe) -> tuple[int, ...]:
     """How many answers at once the final evaluation shows to the users of a population."""
-    return tuple(sorted({*recipe.evaluation.answers_shown})) or tuple(sorted({1, recipe.answers_shown}))
+    return tuple(sorted(set(recipe.evaluation.answers_shown) or {1, recipe.answers_shown}))
 
 
 def several_answers(
@@ -101,7 +99,7 @@ def several_answers(
     if users is None:
         return ()
     with users.counted():
-        return show_several(field, users, name, pool, candidates, resources.numbers_shown)
+        return show_several(field, users, name, pool, candidates, numbers_shown(resources.recipe))
 
 
 def evaluation_field(resources: Resources, prompts: list[str], start: list[list[str]]) -> Field:

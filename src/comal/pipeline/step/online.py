@@ -32,8 +32,9 @@ from comal.pipeline.processes.distributed import state
 from comal.pipeline.step.fits import prompts_per_micro_step
 from comal.pipeline.step.online_rewards import online_rewards
 from comal.pipeline.step.samples import Samples, score
+from comal.pipeline.training.arguments import training_arguments
 from comal.pipeline.training.batches import Batch
-from comal.pipeline.training.trainers import QuietTrainer, TrainerSetup, train_quietly, training_arguments
+from comal.pipeline.training.trainers import QuietTrainer, TrainerSetup, train_quietly
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptEncoder
 from comal.policies.transformers import TransformersPolicy

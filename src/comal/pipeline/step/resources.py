@@ -25,7 +25,6 @@ class Resources:
         evaluation_oracle: the judge of held-out figures.
         users: of the population trained on, where its users are shown several answers; None: two are compared.
         evaluation_users: of the population that judges held-out figures; None: another judge does.
-        numbers_shown: how many answers at once they are shown in the final evaluation.
         classify: names an answer's class, where the recipe has classes.
         splits: prompts.
         shares_batches: whether several processes share the batch of an optimiser step.
@@ -41,4 +40,3 @@ class Resources:
     shares_batches: bool = True
     users: Users | None = None
     evaluation_users: Users | None = None
-    numbers_shown: tuple[int, ...] = ()

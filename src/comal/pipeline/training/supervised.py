@@ -18,10 +18,11 @@ from comal.pipeline.disk.files import atomic_path
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.processes.distributed import on_main
 from comal.pipeline.processes.garbage import young_garbage_only
+from comal.pipeline.training.arguments import training_arguments
 from comal.pipeline.training.batches import batch_here
 from comal.pipeline.training.sharding import asked_sharding, gathered, is_sharded
 from comal.pipeline.training.supervised_state import MarkWhole, fingerprint, last_checkpoint
-from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly, training_arguments
+from comal.pipeline.training.trainers import SupervisedTrainer, train_quietly
 from comal.policies.adapters import TRAINED, LoraConfig, with_adapters
 from comal.policies.base import derive_seed
 from comal.policies.encoder import PromptEncoder
