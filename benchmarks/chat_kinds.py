@@ -7,17 +7,10 @@ python benchmarks/chat_kinds.py policy.temperature=1 policy.system_prompt="Keep 
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter, defaultdict
-from pathlib import Path
 
-from comal.pipeline.disk.layout import DequantisedFolder
-from comal.pipeline.processes.distributed import prepare_process
-from comal.pipeline.run.dequantised import make_dequantised
+from chat_start import untrained
 from comal.policies.base import Prompt
-from comal.policies.encoder import PromptFormat
-from comal.policies.store import PolicyStore
-from comal.policies.transformers import Batching, Decoding
 from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
@@ -26,19 +19,10 @@ SAMPLES, SEED, EVERY = 4, 1, 3
 
 def main() -> None:
     recipe = load_recipe("chat", sys.argv[1:])
-    prepare_process(recipe.threads)
     topics = [topic for topic in TOPICS if split_of(topic) == "validation"][::EVERY]
     asked = [(form, form.format(topic=topic)) for forms in TASKS.values() for form in forms for topic in topics]
-    with tempfile.TemporaryDirectory() as place:
-        made = DequantisedFolder(Path(place, "model"))
-        make_dequantised(made, recipe.policy)
-        store = PolicyStore(
-            made.path,
-            PromptFormat(recipe.policy.chat_template, recipe.policy.system_prompt, recipe.policy.max_prompt_tokens),
-            Decoding(max_new_tokens=recipe.policy.max_new_tokens, batch_size=96),
-            Batching(share_prompt=True),
-        )
-        answers = store.open(store.initial).sample([Prompt.of_text(text) for _, text in asked], SAMPLES, SEED)
+    with untrained(recipe) as policy:
+        answers = policy.sample([Prompt.of_text(text) for _, text in asked], SAMPLES, SEED)
     shares: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for (form, _), group in zip(asked, answers, strict=True):
         for answer in group:
