@@ -7,11 +7,21 @@ python benchmarks/chat_kinds.py policy.temperature=1 policy.system_prompt="Keep 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from chat_start import untrained
+from comal.pipeline.disk.layout import DequantisedFolder
+from comal.pipeline.processes.distributed import prepare_process
+from comal.pipeline.run.dequantised import make_dequantised
 from comal.policies.base import Prompt
+from comal.policies.encoder import PromptFormat
+from comal.policies.store import PolicyStore
+from comal.policies.transformers import Batching, Decoding, TransformersPolicy
 from comal.recipes.load import load_recipe
+from comal.recipes.settings import Recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
 SAMPLES, SEED, EVERY = 4, 1, 3
@@ -31,6 +41,22 @@ def main() -> None:
     for form, counts in shares.items():
         row = "  ".join(f"{kind} {counts[kind] / counts.total():.2f}" for kind in ("brief", "list", "prose"))
         print(f"{form:<45} {row}  of {counts.total()}")
+
+
+@contextmanager
+def untrained(recipe: Recipe) -> Iterator[TransformersPolicy]:
+    """A recipe's model of a GGUF file, made anew in a folder that goes again."""
+    prepare_process(recipe.threads)
+    with tempfile.TemporaryDirectory() as place:
+        made = DequantisedFolder(Path(place, "model"))
+        make_dequantised(made, recipe.policy)
+        store = PolicyStore(
+            made.path,
+            PromptFormat(recipe.policy.chat_template, recipe.policy.system_prompt, recipe.policy.max_prompt_tokens),
+            Decoding(max_new_tokens=recipe.policy.max_new_tokens, batch_size=96),
+            Batching(share_prompt=True),
+        )
+        yield store.open(store.initial)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 import peft
 import torch
 
-from chat_start import untrained
+from chat_kinds import untrained
 from comal.policies.base import Prompt
 from comal.policies.loading import load_causal_lm
 from comal.policies.transformers import TransformersPolicy
