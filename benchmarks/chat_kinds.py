@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from comal.pipeline.disk.layout import DequantisedFolder
@@ -17,8 +19,9 @@ from comal.pipeline.run.dequantised import make_dequantised
 from comal.policies.base import Prompt
 from comal.policies.encoder import PromptFormat
 from comal.policies.store import PolicyStore
-from comal.policies.transformers import Batching, Decoding
+from comal.policies.transformers import Batching, Decoding, TransformersPolicy
 from comal.recipes.load import load_recipe
+from comal.recipes.settings import Recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
 SAMPLES, SEED, EVERY = 4, 1, 3
@@ -26,9 +29,24 @@ SAMPLES, SEED, EVERY = 4, 1, 3
 
 def main() -> None:
     recipe = load_recipe("chat", sys.argv[1:])
-    prepare_process(recipe.threads)
     topics = [topic for topic in TOPICS if split_of(topic) == "validation"][::EVERY]
     asked = [(form, form.format(topic=topic)) for forms in TASKS.values() for form in forms for topic in topics]
+    with untrained(recipe) as policy:
+        answers = policy.sample([Prompt.of_text(text) for _, text in asked], SAMPLES, SEED)
+    shares: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (form, _), group in zip(asked, answers, strict=True):
+        for answer in group:
+            shares["all"][kind_of(answer.text)] += 1
+            shares[form][kind_of(answer.text)] += 1
+    for form, counts in shares.items():
+        row = "  ".join(f"{kind} {counts[kind] / counts.total():.2f}" for kind in ("brief", "list", "prose"))
+        print(f"{form:<45} {row}  of {counts.total()}")
+
+
+@contextmanager
+def untrained(recipe: Recipe) -> Iterator[TransformersPolicy]:
+    """A recipe's model of a GGUF file, made anew in a folder that goes again."""
+    prepare_process(recipe.threads)
     with tempfile.TemporaryDirectory() as place:
         made = DequantisedFolder(Path(place, "model"))
         make_dequantised(made, recipe.policy)
@@ -38,15 +56,7 @@ def main() -> None:
             Decoding(max_new_tokens=recipe.policy.max_new_tokens, batch_size=96),
             Batching(share_prompt=True),
         )
-        answers = store.open(store.initial).sample([Prompt.of_text(text) for _, text in asked], SAMPLES, SEED)
-    shares: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for (form, _), group in zip(asked, answers, strict=True):
-        for answer in group:
-            shares["all"][kind_of(answer.text)] += 1
-            shares[form][kind_of(answer.text)] += 1
-    for form, counts in shares.items():
-        row = "  ".join(f"{kind} {counts[kind] / counts.total():.2f}" for kind in ("brief", "list", "prose"))
-        print(f"{form:<45} {row}  of {counts.total()}")
+        yield store.open(store.initial)
 
 
 if __name__ == "__main__":

@@ -13,22 +13,16 @@ be well above 1: below it a step moves the policy, but hardly the kinds.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import peft
 import torch
 
-from comal.pipeline.disk.layout import DequantisedFolder
-from comal.pipeline.processes.distributed import prepare_process
-from comal.pipeline.run.dequantised import make_dequantised
+from chat_kinds import untrained
 from comal.policies.base import Prompt
-from comal.policies.encoder import PromptFormat
 from comal.policies.loading import load_causal_lm
-from comal.policies.store import PolicyStore
-from comal.policies.transformers import Batching, Decoding, TransformersPolicy
+from comal.policies.transformers import TransformersPolicy
 from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
@@ -38,20 +32,10 @@ TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 4
 def main() -> None:
     tasks = (sys.argv[1] if sys.argv[1:] else "advice,ideas").split(",")
     recipe = load_recipe("chat", [])
-    prepare_process(recipe.threads)
     forms = [form for task in tasks for form in TASKS[task]]
     topics = [topic for topic in TOPICS if split_of(topic) == "train"][::12][:TOPICS_ASKED]
     asked = [(form, topic) for form in forms for topic in topics]
-    with tempfile.TemporaryDirectory() as place:
-        made = DequantisedFolder(Path(place, "model"))
-        make_dequantised(made, recipe.policy)
-        store = PolicyStore(
-            made.path,
-            PromptFormat(recipe.policy.chat_template, recipe.policy.system_prompt, recipe.policy.max_prompt_tokens),
-            Decoding(max_new_tokens=recipe.policy.max_new_tokens, batch_size=96),
-            Batching(share_prompt=True),
-        )
-        policy = store.open(store.initial)
+    with untrained(recipe) as policy:
         prompts = [Prompt.of_text(form.format(topic=topic)) for form, topic in asked]
         groups = policy.sample(prompts, SAMPLES, SEED)
         answers = [(number, answer) for number, group in enumerate(groups) for answer in group]

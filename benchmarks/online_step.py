@@ -18,9 +18,10 @@ from typing import Any
 
 from comal.judges.base import Comparison, Judge
 from comal.pipeline.processes.distributed import prepare_process
+from comal.recipes.load import load_recipe
 from comal.resolve import resolve_judge
 from side_by_side.random_lm import SHAPES, make_model, make_tokenizer, prompts_and_answers, text
-from side_by_side.steps import JUDGE, Steps, recipe_of
+from side_by_side.steps import Steps, recipe_of
 from side_by_side.trained import K, whole_groups
 from side_by_side.turns import Way, by_turns, show, show_settings, table
 
@@ -57,10 +58,11 @@ def trl_trainer(options: argparse.Namespace, output: Path) -> Any:
         lr_scheduler_type="constant", save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
         dataloader_pin_memory=False,
     )  # fmt: skip
+    judge = resolve_judge(load_recipe("docstrings").judge, "judge")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
         trainer = OnlineDPOTrainer(
-            model=make_model(SHAPES[options.shape]), reward_funcs=Preferred(resolve_judge(JUDGE, "judge")), args=config,
+            model=make_model(SHAPES[options.shape]), reward_funcs=Preferred(judge), args=config,
             train_dataset=Dataset.from_dict({"prompt": prompts * (K // 2)}),
             processing_class=make_tokenizer(SHAPES[options.shape].vocabulary),
         )  # fmt: skip

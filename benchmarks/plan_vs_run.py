@@ -19,17 +19,10 @@ from typing import Any
 
 import yaml
 
+from comal.recipes.load import load_recipe
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-RANKINGS = (
-    ("command", "label", "description"),
-    ("label", "description", "command"),
-    ("description", "command", "label"),
-)
-JUDGE = {
-    "name": "committee",
-    "members": [{"name": "docstring_style", "ranking": list(ranking), "sharpness": 2.5} for ranking in RANKINGS],
-}
 NOUNS = "file queue thread socket record table cursor buffer token header parser stream window matrix vector signal"
 VERBS = "open close read write find load save send make drop join split sort merge count check"
 
@@ -103,7 +96,10 @@ CASES = {"demo": demo, "lora": lora, "long": long}
 
 def written(folder: Path, **values: Any) -> list[str]:
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(values | {"judge": JUDGE, "threads": 1}, sort_keys=False), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump(values | {"judge": load_recipe("docstrings").judge, "threads": 1}, sort_keys=False),
+        encoding="utf-8",
+    )
     return [str(path)]
 
 

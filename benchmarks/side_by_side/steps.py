@@ -16,20 +16,10 @@ from comal.pipeline.run.resolved import resolve
 from comal.pipeline.run.resources import open_resources
 from comal.pipeline.run.start import prepare_start
 from comal.pipeline.step.interpreter import LanguageModelBackend
-from comal.recipes.load import validate
+from comal.recipes.load import load_recipe, validate
 from comal.recipes.settings import Recipe
 from side_by_side.random_lm import Shape, prompts_and_answers, save, text
 
-RANKINGS = (
-    ("command", "label", "description"),
-    ("label", "description", "command"),
-    ("description", "command", "label"),
-)
-JUDGE = {
-    "name": "committee",
-    "members": [{"name": "docstring_style", "ranking": list(ranking), "sharpness": 2.5} for ranking in RANKINGS],
-}
-"""Costs next to nothing, so that a step is all sampling, scoring and training."""
 HELD_OUT = 2  # prompts, which a recipe has to have
 
 
@@ -43,7 +33,7 @@ def write_prompts(folder: Path, count: int, tokens: int) -> Path:
 
 
 def recipe_of(folder: Path, shape: Shape, tokens: tuple[int, int], **parts: Any) -> Recipe:
-    """A recipe of INPO on a random model.
+    """A recipe of INPO on a random model, whose judge costs next to nothing: a step is sampling, scoring, training.
 
     Args:
         folder: for the model and the prompts.
@@ -53,7 +43,8 @@ def recipe_of(folder: Path, shape: Shape, tokens: tuple[int, int], **parts: Any)
     """
     prompts = str(write_prompts(folder, 2 * parts["sampling"]["prompts"] + 2 * HELD_OUT, tokens[0]))
     values: dict[str, Any] = {
-        "name": "benchmark", "judge": JUDGE, "algorithm": {"name": "inpo", "eta": 2.0, "tau": 0.2}, "steps": 1000,
+        "name": "benchmark", "judge": load_recipe("docstrings").judge, "steps": 1000,
+        "algorithm": {"name": "inpo", "eta": 2.0, "tau": 0.2},
         "policy": {
             "model": save(shape, folder / "model"), "max_prompt_tokens": tokens[0] + 8, "max_new_tokens": tokens[1],
         },

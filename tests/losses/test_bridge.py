@@ -17,6 +17,7 @@ from comal.losses.group import Group
 from comal.losses.pair import Pair
 from comal.plugins import ALGORITHMS
 from random_games import random_policy, random_table
+from softmax_minimum import minimise
 
 VALUES = {"eta": 0.7, "tau": 0.4, "period": 2, "reverse_tau": 0.4, "forward_tau": 0.2, "follower_tau": 0.3}
 REPORT = Report(0.1, 0.1, 0.05, 0.5, 0.1, 1)
@@ -45,23 +46,6 @@ def first_prox_steps(rule, count=6):
 
 def log_mix(mix, policies):
     return sum(weight * np.log(policies[role]) for role, weight in mix.weights.items())
-
-
-def minimise(loss_of_logp, n):
-    """Log-probabilities of the softmax policy over n answers that minimises a loss, by L-BFGS in float64."""
-    logits = torch.zeros(n, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [logits], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-16, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        optimiser.zero_grad()
-        loss = loss_of_logp(logits.log_softmax(0))
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    return logits.log_softmax(0).detach().exp().numpy()
 
 
 def exact_step(step, P, policies):

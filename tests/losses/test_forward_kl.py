@@ -11,24 +11,9 @@ from comal.judges.asking.tables import win_rates
 from comal.losses.forward_kl import LARGEST, with_forward_kl
 from comal.losses.group import Group
 from random_games import random_policy, random_table
+from softmax_minimum import minimise
 
 ETA, FORWARD = 0.8, 0.4
-
-
-def minimise(loss_of_logp, n):
-    logits = torch.zeros(n, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [logits], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-16, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        optimiser.zero_grad()
-        loss = loss_of_logp(logits.log_softmax(0))
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    return logits.log_softmax(0).detach().exp().numpy()
 
 
 @pytest.mark.parametrize("K", [2, 3])

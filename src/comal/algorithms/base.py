@@ -345,6 +345,15 @@ class SelfPlay(Algorithm):
         require_positive(eta=self.eta)
 
 
+def magnetic(eta: float, tau: float) -> tuple[Mix, float]:
+    """Anchor and step size of  argmax_pi  eta (<pi, w> - tau KL(pi || reference)) - KL(pi || policy).
+
+    Divided by 1 + eta tau this is a proximal step, however large eta is.
+    """
+    whole = 1 + eta * tau
+    return Mix({REFERENCE: eta * tau / whole, POLICY: 1 / whole}), eta / whole
+
+
 def require_positive(**values: float) -> None:
     """Raise ValueError unless every value and its inverse are finite and above 0."""
     for name, value in values.items():

@@ -19,10 +19,10 @@ from comal.algorithms.base import (
     REFERENCE,
     Algorithm,
     Copy,
-    Mix,
     Program,
     ProxStep,
     against,
+    magnetic,
     require_positive,
 )
 
@@ -51,9 +51,8 @@ class MPO(Algorithm):
 
     def program(self) -> Program:
         """`period` prox steps, then the magnet moves."""
-        whole = 1 + self.eta * self.tau
-        anchor = Mix({REFERENCE: self.eta * self.tau / whole, POLICY: 1 / whole})
+        anchor, step = magnetic(self.eta, self.tau)
         while True:
             for _ in range(self.period):
-                yield ProxStep(anchor, against(POLICY), self.eta / whole)
+                yield ProxStep(anchor, against(POLICY), step)
             yield Copy(POLICY, REFERENCE)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comal.algorithms.base import POLICY, REFERENCE, Mix, Program, ProxStep, Regularised, against, require_positive
+from comal.algorithms.base import POLICY, Program, ProxStep, Regularised, against, magnetic, require_positive
 
 HALF = "half"
 
@@ -39,8 +39,7 @@ class NashMirrorProx(Regularised):
 
     def program(self) -> Program:
         """To "half" against the policy, then from the policy against "half"."""
-        whole = 1 + self.eta * self.tau
-        anchor = Mix({REFERENCE: self.eta * self.tau / whole, POLICY: 1 / whole})
+        anchor, step = magnetic(self.eta, self.tau)
         while True:
-            yield ProxStep(anchor, against(POLICY), self.eta / whole, out=HALF)
-            yield ProxStep(anchor, against(HALF), self.eta / whole)
+            yield ProxStep(anchor, against(POLICY), step, out=HALF)
+            yield ProxStep(anchor, against(HALF), step)

@@ -13,6 +13,7 @@ from comal.algorithms.mpo import MPO
 from comal.algorithms.variants.rspo import RSPO
 from comal.games import ExactBackend, PreferenceGame, kl, named_game, solve
 from random_games import games, random_policy, random_table
+from walks import walk
 
 PAPER, START = named_game("paper"), np.array([0.2, 0.5, 0.3])
 seeds = st.integers(0, 2**32 - 1)
@@ -32,17 +33,6 @@ def nash(game, reference, reverse, forward):
         x = root(residual, x, args=(weight,), tol=1e-13).x
     assert np.abs(residual(x, 1.0)).max() < 1e-9
     return x - np.logaddexp.reduce(x)
-
-
-def walk(game, rule, start, count):
-    """Log-policies after every step, the start first."""
-    backend = ExactBackend(game, start)
-    program = rule.program()
-    instruction, found = next(program), [backend.log_policy()[0]]
-    for index in range(count):
-        instruction = program.send(backend.execute(index, instruction))
-        found.append(backend.log_policy()[0])
-    return found
 
 
 @quick

@@ -10,22 +10,13 @@ from scipy.special import rel_entr
 
 from comal.algorithms.variants.slhf import SLHF
 from comal.errors import ConfigError
-from comal.games import ExactBackend, PreferenceGame, Sampling, kl, named_game, run_sampled, solve
+from comal.games import PreferenceGame, Sampling, kl, named_game, run_sampled, solve
 from comal.games.steps.stackelberg import follower
 from random_games import games, random_policy, random_table
+from walks import walk
 
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=25)
-
-
-def walk(game, rule, start, count):
-    backend = ExactBackend(game, start)
-    program = rule.program()
-    instruction, found = next(program), [backend.log_policy()[0]]
-    for index in range(count):
-        instruction = program.send(backend.execute(index, instruction))
-        found.append(backend.log_policy()[0])
-    return found
 
 
 def descend_ascend(P, reference, tau, follower_tau, steps=4000, rate=0.02, faster=5):

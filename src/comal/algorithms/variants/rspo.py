@@ -37,13 +37,12 @@ from math import isfinite
 
 from comal.algorithms.base import (
     POLICY,
-    REFERENCE,
     Algorithm,
     ForwardKLStep,
-    Mix,
     Program,
     ProxStep,
     against,
+    magnetic,
     require_positive,
 )
 
@@ -76,9 +75,8 @@ class RSPO(Algorithm):
 
     def program(self) -> Program:
         """One step a turn, anchored between the policy and the fixed reference."""
-        whole = 1 + self.eta * self.reverse_tau
-        anchor = Mix({REFERENCE: self.eta * self.reverse_tau / whole, POLICY: 1 / whole})
-        step, forward = self.eta / whole, self.eta * self.forward_tau / whole
+        anchor, step = magnetic(self.eta, self.reverse_tau)
+        forward = step * self.forward_tau
         while True:
             if forward:
                 yield ForwardKLStep(anchor, against(POLICY), step, forward=forward)

@@ -30,13 +30,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comal.algorithms.base import (
-    POLICY,
     REFERENCE,
     Algorithm,
-    Mix,
     Program,
     StackelbergStep,
     against,
+    magnetic,
     require_positive,
 )
 
@@ -63,7 +62,6 @@ class SLHF(Algorithm):
 
     def program(self) -> Program:
         """One step a turn against replies near the reference."""
-        whole = 1 + self.eta * self.tau
-        anchor = Mix({REFERENCE: self.eta * self.tau / whole, POLICY: 1 / whole})
+        anchor, step = magnetic(self.eta, self.tau)
         while True:
-            yield StackelbergStep(anchor, against(REFERENCE), self.eta / whole, follower_tau=self.follower_tau)
+            yield StackelbergStep(anchor, against(REFERENCE), step, follower_tau=self.follower_tau)

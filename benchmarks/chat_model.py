@@ -1,0 +1,68 @@
+"""The recipe `chat` without a language model: its methods on the three kinds of answers, where steps arrive by a share.
+
+python benchmarks/chat_model.py                      # seconds; the figures of docs/results-chat.md
+
+Of a step that would take log pi to (1 - eta tau) log pi + eta tau log ref + eta w only the share s of the way is gone:
+the step of eta s. Without noise, and with one policy for all prompts, so that nothing is lost between them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from comal.games import PreferenceGame, solve
+from comal.judges.base import Comparison
+from comal.plugins import ALGORITHMS
+from comal.recipes.load import load_recipe
+from comal.recipes.settings import Recipe
+from comal.resolve import resolve_judge
+
+KINDS = {
+    "brief": "Water them less. That is all there is to say about it",
+    "list": "Here is what helps:\n\n1. Light\n2. Water",
+    "prose": "People who keep plants find sooner or later that most of them die of too much water, not of thirst.",
+}
+STARTS = {"first setting": (0.25, 0.23, 0.52), "the recipe's": (0.36, 0.20, 0.43)}
+"""Shares of the kinds that the untrained model gives, as docs/results-chat.md has them."""
+SHARES, MOVES = (0.2, 0.3, 0.6, 1.0), (4, 6, 9, None)
+
+
+def main() -> None:
+    recipe = load_recipe("chat")
+    print(f"What the strongest adversary wins after {recipe.steps} steps, by the share of a step that arrives\n")
+    print("| start | share | " + " | ".join(f"moved every {m}" if m else "fixed reference" for m in MOVES) + " |")
+    print(" | ".join(["| ---", "---", *("---" for _ in MOVES)]) + " |")
+    for name, start in STARTS.items():
+        for share in SHARES:
+            won = [f"{adversary(recipe, start, share, every):.3f}" for every in MOVES]
+            print(" | ".join([f"| {name}", f"{share:g}", *won]) + " |")
+
+
+def game_of(recipe: Recipe) -> PreferenceGame:
+    """The three kinds before the recipe's readers."""
+    judge = resolve_judge(recipe.judge, "judge")
+    P = [judge.compare([Comparison("", first, second) for second in KINDS.values()]) for first in KINDS.values()]
+    return PreferenceGame(np.array(P, dtype=np.float64), tuple(KINDS))
+
+
+def adversary(recipe: Recipe, start: tuple[float, ...], share: float, every: int | None) -> float:
+    """What the strongest adversary of the last policy wins.
+
+    Args:
+        recipe: the recipe `chat`.
+        start: shares of the kinds, of any sum.
+        share: of a step that arrives.
+        every: steps between two moves of the reference; None: it never moves.
+    """
+    inner = recipe.algorithm["inner"]
+    shorter = inner | {"eta": share * inner["eta"]}
+    method = shorter if every is None else recipe.algorithm | {"inner": shorter, "inner_steps": every}
+    game = game_of(recipe)
+    first = np.array(start) / sum(start)
+    rule = ALGORITHMS.build(method, "algorithm")
+    # A step is a product, and to look at the start is one more.
+    return 0.5 + solve(game, rule, gap=0.0, max_products=recipe.steps + 1, start=first).duality_gap / 2
+
+
+if __name__ == "__main__":
+    main()
