@@ -54,9 +54,10 @@ def judges(trained_on: Any) -> dict[str, Any]:
     The fourth wants something short, then prose, so that two of the three majorities among kinds become ties.
     """
     readers = trained_on["members"]
-    brief, lists = (rule["pattern"] for rule in readers[0]["rules"])
+    said, brief, lists = (rule["pattern"] for rule in readers[0]["rules"])
     fourth = copy.deepcopy(readers[0])
     fourth["rules"] = [
+        {"measure": "contains", "pattern": said},
         {"measure": "contains", "pattern": brief},
         {"measure": "contains", "pattern": lists, "prefer": "less"},
     ]

@@ -1,7 +1,8 @@
-"""How much an answer teaches about other answers of its kind, before anything is trained: by gradients of the adapter.
+"""How much an answer teaches about other answers of its kind, before it is aligned: by gradients of the adapter.
 
-python benchmarks/chat_signal.py                     # the recipe's two tasks; five minutes on one core
-python benchmarks/chat_signal.py advice,tips,help,plan,mistakes,needs,basics,ideas
+python benchmarks/chat_signal.py runs/chat           # the model that the run begins with; five minutes on one core
+python benchmarks/chat_signal.py                     # the untrained one, on the recipe's two tasks
+python benchmarks/chat_signal.py --tasks advice,tips,help,plan,mistakes,needs,basics,ideas
 
 A step raises the log-probability of the answers that won. Of two answers y, z the product of gradients
 <d log pi(y), d log pi(z)> says how much raising one raises the other. Its mean over answers of one kind, less that over
@@ -12,14 +13,15 @@ be well above 1: below it a step moves the policy, but hardly the kinds.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import peft
 import torch
 
-from chat_kinds import untrained
+from chat_kinds import start_of
 from comal.policies.base import Prompt
 from comal.policies.loading import load_causal_lm
 from comal.policies.transformers import TransformersPolicy
@@ -30,12 +32,16 @@ TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 4
 
 
 def main() -> None:
-    tasks = (sys.argv[1] if sys.argv[1:] else "advice,ideas").split(",")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?", help="a run's folder; without one the untrained model is asked")
+    parser.add_argument("--tasks", default="advice,ideas")
+    asked_for = parser.parse_args()
+    tasks = asked_for.tasks.split(",")
     recipe = load_recipe("chat", [])
     forms = [form for task in tasks for form in TASKS[task]]
     topics = [topic for topic in TOPICS if split_of(topic) == "train"][::12][:TOPICS_ASKED]
     asked = [(form, topic) for form in forms for topic in topics]
-    with untrained(recipe) as policy:
+    with start_of(recipe, asked_for.run) as policy:
         prompts = [Prompt.of_text(form.format(topic=topic)) for form, topic in asked]
         groups = policy.sample(prompts, SAMPLES, SEED)
         answers = [(number, answer) for number, group in enumerate(groups) for answer in group]

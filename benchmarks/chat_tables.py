@@ -23,7 +23,7 @@ from comal.pipeline.run.resolved import method_names
 from comal.records import read
 from comal.tasks.everyday import kind_of
 
-KINDS = ("brief", "list", "prose")
+KINDS = ("brief", "list", "prose", "nothing")
 
 
 def main() -> None:

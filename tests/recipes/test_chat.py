@@ -44,7 +44,7 @@ def test_the_patterns_of_the_readers_are_those_of_the_classes() -> None:
     assert {kind: everyday.kind_of(text) for kind, text in ANSWERS.items()} == {kind: kind for kind in ANSWERS}
     members = load_recipe("chat").judge["members"]
     patterns = {rule["pattern"] for member in members for rule in member["rules"]}
-    assert patterns == {everyday.BRIEF, everyday.LIST}
+    assert patterns == {everyday.SAID, everyday.BRIEF, everyday.LIST}
 
 
 def test_each_reader_is_transitive_and_their_majority_goes_round() -> None:
@@ -107,8 +107,8 @@ def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     assert total["prompts_available"] == len(asked()["train"])
     assert total["unknown"] == []
     parameters = inspect(str(file), lambda problem: PolicyError("", problem)).parameters
-    # The model that is made of the file, and the merged one at the end, beside the adapters.
-    assert total["disk_bytes"] == 2 * 4 * parameters + total["checkpoints"] * (4 * parameters // 50)
+    # The model that is made of the file, the supervised one, and the merged one at the end, beside the adapters.
+    assert total["disk_bytes"] == 3 * 4 * parameters + total["checkpoints"] * (4 * parameters // 50)
     folder = tmp_path / "run"
     ran = comal("run", "chat", "--output-dir", str(folder), *changes)
     assert ran.exit_code == 0, ran.output
@@ -118,7 +118,10 @@ def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     assert checks(folder)[0].startswith("The model was made of tiny.gguf: llama, ")
     assert f"the model in {file}, to a committee of 3 judges" in run.report.read_text("utf-8")
     adapter = read_json(run.adapter / "adapter_config.json")
-    assert Path(adapter["base_model_name_or_path"]) == run.dequantised.path
+    assert Path(adapter["base_model_name_or_path"]) == run.supervised.path
+    whole = [run.dequantised.path, run.supervised.path, run.model]
+    weights = [(path / "model.safetensors").stat().st_size for path in whole]
+    assert sum(weights) == pytest.approx(3 * 4 * parameters, rel=0.05)
     # The same command finds all done, and makes nothing anew.
     made = run.dequantised.summary.stat().st_mtime_ns
     again = comal("run", "chat", "--output-dir", str(folder), *changes)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from comal.errors import DataError
-from comal.pipeline.data.prompts import load_prompts, split_prompts
+from comal.pipeline.data.prompts import load_pairs, load_prompts, split_prompts
 from comal.recipes.settings import DataSource, PromptSettings
 from comal.tasks.everyday import BRIEF_WORDS, HELD_OUT, TASKS, TOPICS, instructions, kind_of, split_of
 
@@ -33,6 +33,21 @@ def test_prompts_of_a_run_are_those_of_the_splits() -> None:
     splits = split_prompts(PromptSettings(**sources), seed=0)
     for split in ("train", "validation", "test"):
         assert {p.text for p in getattr(splits, split)} == {i.prompt for i in PROMPTS if i.split == split}
+
+
+def test_answers_to_imitate_are_of_the_training_prompts_and_of_every_kind() -> None:
+    source = DataSource(source="task:everyday?tasks=advice,ideas", split="supervised")
+    pairs = load_pairs(source, "supervised.data", 0)
+    trained_on = {i.prompt for i in PROMPTS if i.task in ("advice", "ideas") and i.split == "train"}
+    asked = [pair.prompt.text for pair in pairs]
+    assert len(set(asked)) == len(asked) > len(trained_on) * 0.75
+    assert set(asked) <= trained_on
+    shares = {kind: count / len(pairs) for kind, count in Counter(kind_of(pair.answer) for pair in pairs).items()}
+    assert set(shares) == {"brief", "list", "prose"}
+    assert min(shares.values()) > 0.15
+    assert len({pair.answer for pair in pairs}) > 0.95 * len(pairs)
+    some = load_pairs(DataSource(source="task:everyday?tasks=ideas", split="supervised"), "supervised.data", 0)
+    assert {p.prompt.text for p in some} == {i.prompt for i in PROMPTS if i.task == "ideas"} & set(asked)
 
 
 def test_some_tasks_only() -> None:
@@ -66,23 +81,27 @@ SHORT = " ".join(["word"] * BRIEF_WORDS) + "."
     ("answer", "kind"),
     [
         (SHORT, "brief"),
-        (f"{SHORT} {LONG}", "brief"),
-        (f"{SHORT}\n\nAnd so on", "brief"),
-        ('"Really?" he asked, and went on and on with words until nobody listened', "prose"),
+        (SHORT[:-1], "brief"),
+        (f"Do it.\n\n{SHORT[: -len(' word' * 2) - 1]}", "brief"),
         (LONG, "prose"),
         (LONG[:-1], "prose"),
-        (SHORT[:-1], "prose"),  # cut off before its end
-        ("It costs 3.50 a kilo", "prose"),
-        ("", "prose"),
+        (f"{SHORT} {LONG}", "prose"),
+        (f"{SHORT}\n\nAnd so on", "prose"),
+        ("It costs 3.50 a kilo", "brief"),
+        ("", "nothing"),
+        ("Two words", "nothing"),
+        ("Now three words", "brief"),
+        ("1. Fold", "nothing"),
+        ("1. Fold shirts", "list"),
         ("Here are some:\n\n1. Fold the shirts", "list"),
         (f"{SHORT}\n- one", "list"),
         (f"{LONG}\n  * one", "list"),
-        ("12) twelve", "list"),
+        ("12) twelve of them", "list"),
         ("• a bullet", "list"),
-        ("1.", "brief"),  # an item of nothing
-        ("-5 degrees", "prose"),
+        ("Nothing to list:\n1.", "brief"),  # an item of nothing
+        ("-5 degrees outside", "brief"),
         ("1984. A year", "brief"),
-        ("2.5 litres", "prose"),
+        ("2.5 litres of milk", "brief"),
         ("A dash - like this - is no list.", "brief"),
     ],
 )

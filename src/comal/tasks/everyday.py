@@ -10,36 +10,47 @@ a question that has only one kind of answer would say nothing about an alignment
 
 A *topic* is in one split only, with all its tasks and forms: what a policy learned about one is of no use in another.
 
-The kind of an answer is told by what survives a limit of forty tokens, which cuts nearly every answer of a small chat
-model:
+The kind of an answer is told by how it is written, whatever it says:
 
+    nothing  fewer than `FEWEST_WORDS` words, of whatever sort
     list     some line begins as an item does: a bullet, or a number of one or two digits with a full stop or bracket
-    brief    no list, and its first sentence has at most `BRIEF_WORDS` words: it comes to the point
+    brief    no list, and at most `BRIEF_WORDS` words in all
     prose    any other
+
+The split `supervised` has answers too. They are what SmolLM2-135M-Instruct (Apache-2.0) itself said of the topics of
+the training prompts when asked for one kind or another, made whole short answers by a rule: the source repository's
+`benchmarks/chat_answers.py` makes the file anew.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from importlib import resources
 from typing import Final, Literal
 
-Split = Literal["train", "validation", "test"]
-Kind = Literal["list", "brief", "prose"]
+Split = Literal["train", "validation", "test", "supervised"]
+Kind = Literal["nothing", "list", "brief", "prose"]
 
 HELD_OUT: Final[Mapping[Split, int]] = {"validation": 10, "test": 30}
 """How many topics are held out for each."""
 
-BRIEF_WORDS: Final = 12
-"""Most words of a brief answer's first sentence."""
+BRIEF_WORDS: Final = 14
+"""Most words of a brief answer."""
 
+FEWEST_WORDS: Final = 3
+"""Fewest words that say anything."""
+
+SAID: Final = rf"\S+(\s+\S+){{{FEWEST_WORDS - 1}}}"
+"""At least `FEWEST_WORDS` words."""
 LIST: Final = r"(?m)^\s*([-*•]|\d{1,2}[.)])\s+\S"
 """A line that is an item of a list."""
-BRIEF: Final = rf"(?m)\A(?![\s\S]*^\s*([-*•]|\d{{1,2}}[.)])\s+\S)\S+(\s+\S+){{0,{BRIEF_WORDS - 1}}}(?<=[.!?])(\s|\Z)"
-"""A first sentence of at most `BRIEF_WORDS` words, in an answer without such a line."""
+BRIEF: Final = rf"(?m)\A(?![\s\S]*^\s*([-*•]|\d{{1,2}}[.)])\s+\S)\S+(\s+\S+){{0,{BRIEF_WORDS - 1}}}\Z"
+"""At most `BRIEF_WORDS` words, and no such line."""
 
 TOPICS: Final = (
     "airing a damp flat",
@@ -244,6 +255,14 @@ def instructions(tasks: Collection[str] = tuple(TASKS)) -> list[Instruction]:
     ]
 
 
+def supervised(tasks: Collection[str] = tuple(TASKS)) -> list[tuple[str, str]]:
+    """Training prompts of some tasks, of all if none are named, each with an answer to imitate."""
+    wanted = {i.prompt for i in instructions(tasks) if i.split == "train"}
+    lines = resources.files("comal.tasks").joinpath("everyday_answers.jsonl").read_text("utf-8").splitlines()
+    pairs = [(row["prompt"], row["answer"]) for row in map(json.loads, lines)]
+    return [(prompt, answer) for prompt, answer in pairs if prompt in wanted]
+
+
 def split_of(topic: str) -> Split:
     """The split of one of `TOPICS`: by the rank of its hash, so that no order of the list decides."""
     rank = _ranks()[topic]
@@ -267,13 +286,16 @@ def kind_of(answer: str) -> Kind:
     """The kind of an answer; see the module's docstring for the rule.
 
     >>> [kind_of(text) for text in ("1. Fold the shirts.", "Fold the shirts.", "")]
-    ['list', 'brief', 'prose']
+    ['list', 'brief', 'nothing']
     """
     text = answer.strip()
+    if not _SAID.search(text):
+        return "nothing"
     if _LIST.search(text):
         return "list"
     return "brief" if _BRIEF.search(text) else "prose"
 
 
+_SAID: Final = re.compile(SAID)
 _LIST: Final = re.compile(LIST)
 _BRIEF: Final = re.compile(BRIEF)

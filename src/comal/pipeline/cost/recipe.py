@@ -76,6 +76,8 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
     whole = None if parameters is None else parameters * WIDTHS[recipe.policy.dtype]
     adapted = recipe.policy.lora is not None
     merged_start = recipe.supervised is None and recipe.policy.model is not None and is_adapter(recipe.policy.model)
+    # Among the checkpoints the start counts as an adapter where adapters are trained, but a supervised one is whole.
+    supervised = adapted and recipe.supervised is not None
     short = None if _plays_online(resolved) else too_short(recipe)
     checkpoints = looks + 3 * len(methods) + 1
     dequantised = recipe.policy.model is not None and is_gguf(recipe.policy.model)
@@ -104,7 +106,8 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
             "checkpoints": checkpoints,
             "disk_bytes": None
             if whole is None
-            else (whole // 50 if adapted else whole) * checkpoints + whole * (adapted + merged_start + dequantised),
+            else (whole // 50 if adapted else whole) * checkpoints
+            + whole * (adapted + merged_start + supervised + dequantised),
             "memory": None if known_model is None else _memory(recipe, known_model, processes),
             "unknown": unknown,
             "warnings": [] if short is None else [short],

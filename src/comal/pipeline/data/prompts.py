@@ -267,7 +267,7 @@ def _task_rows(task: str, split: str, place: str) -> list[Any]:
 
 
 def _everyday_rows(split: str, options: str, place: str) -> list[Any]:
-    from comal.tasks.everyday import TASKS, Split, instructions
+    from comal.tasks.everyday import TASKS, Split, instructions, supervised
 
     [named] = _task_options(options, {"tasks": ",".join(TASKS)}, place)
     tasks = [task.strip() for task in named.split(",")]
@@ -276,6 +276,8 @@ def _everyday_rows(split: str, options: str, place: str) -> list[Any]:
             raise DataError(place, f"tasks: `{task}` is none of {', '.join(TASKS)}.{near_match(task, TASKS)}")
     if split not in get_args(Split):
         raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
+    if split == "supervised":
+        return [{"prompt": prompt, "answer": answer} for prompt, answer in supervised(tasks)]
     return [{"prompt": i.prompt} for i in instructions(tasks) if i.split == split]
 
 

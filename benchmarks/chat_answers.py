@@ -1,0 +1,140 @@
+"""The answers that the recipe `chat` begins with: the untrained model's own, of the three kinds, whole and short.
+
+python benchmarks/chat_answers.py         # ten minutes on one core; writes src/comal/tasks/everyday_answers.jsonl
+
+Untrained, the model rambles: its answers run into any limit, and hardly anything that it learns about one kind of them
+is of use for another prompt's (benchmarks/chat_signal.py). So it is asked about the topics of the training prompts
+once more in words that call for a kind, and what it says is made a whole short answer to the plain instruction:
+
+    brief    the first sentence, if it has four words or more, and is brief
+    list     two to four items, numbered anew if they were numbered, without their explanations
+    prose    as many sentences as the limit allows, if they have 18 words or more
+
+No word is anybody else's. Apologies and what a language model says of itself are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from chat_kinds import untrained
+from comal.policies.base import Prompt
+from comal.recipes.load import load_recipe
+from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
+
+FILE = Path("src/comal/tasks/everyday_answers.jsonl")
+FORMS = tuple(form for task in ("advice", "ideas") for form in TASKS[task])
+ASKED = (
+    ("brief", "Answer in one short sentence: what is the most important advice on {topic}?", 6),
+    ("list", "List a few short tips for {topic}.", 8),
+    ("prose", "Give me some advice on {topic}.", 3),
+    ("prose", "Give me ideas for {topic}.", 3),
+)
+"""Which kind a question is to bring, the question, and how often it is asked."""
+SHARES = {"list": 0.25, "brief": 0.17}
+"""Of the pairs; the rest is prose."""
+LONGEST, TEMPERATURE, SEED = 39, 0.75, 0
+"""Tokens of an answer, to which its end comes; over the recipe's own temperature; of the draw."""
+
+MARK = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
+ABOUT_ITSELF = re.compile(r"(?i)\bas an ai\b|language model|i'm sorry")
+FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, LONGEST_ITEM = 18, 4, 11
+
+Count = Callable[[str], int]
+
+
+def main() -> None:
+    recipe = load_recipe("chat", [f"policy.temperature={TEMPERATURE * 0.8}", "policy.max_new_tokens=56"])
+    topics = [topic for topic in TOPICS if split_of(topic) == "train"]
+    found: dict[tuple[str, str], list[str]] = {}
+    with untrained(recipe) as policy:
+
+        def tokens(text: str) -> int:
+            return len(policy.encode_answer(text))
+
+        for number, (kind, form, times) in enumerate(ASKED):
+            groups = policy.sample([Prompt.of_text(form.format(topic=t)) for t in topics], times, SEED + number)
+            for topic, group in zip(topics, groups, strict=True):
+                made = (MADE[kind](answer.text, tokens) for answer in group)
+                kept = [text for text in made if text is not None and kind_of(text) == kind]
+                found[kind, topic] = list(dict.fromkeys([*found.get((kind, topic), []), *kept]))
+            print(f"{kind}: {sum(map(bool, found.values()))} of {len(found)} cells have one", file=sys.stderr)
+    rows = list(pairs(found))
+    FILE.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    kinds = [kind_of(row["answer"]) for row in rows]
+    print({kind: kinds.count(kind) for kind in ("brief", "list", "prose")}, "pairs in", FILE, file=sys.stderr)
+
+
+def pairs(found: dict[tuple[str, str], list[str]]) -> Iterator[dict[str, str]]:
+    """Instructions with an answer each, in the order of the instructions; scarce kinds choose their places first."""
+    asked = [(topic, form) for topic in TOPICS if split_of(topic) == "train" for form in FORMS]
+    places = sorted(asked, key=lambda place: blake2b("|".join(place).encode(), digest_size=8).digest())
+    left = {cell: list(texts) for cell, texts in found.items()}
+    chosen: dict[tuple[str, str], str] = {}
+    for kind, share in SHARES.items():
+        wanted = round(share * len(asked))
+        for most in (1, 2, 3):  # to a topic
+            for topic, form in places:
+                mine = [f for t, f in chosen if t == topic and kind_of(chosen[t, f]) == kind]
+                if wanted and (topic, form) not in chosen and len(mine) < most and left[kind, topic]:
+                    chosen[topic, form] = left[kind, topic].pop(0)
+                    wanted -= 1
+    for topic, form in places:
+        if (topic, form) not in chosen and left["prose", topic]:
+            chosen[topic, form] = left["prose", topic].pop(0)
+    for topic, form in asked:
+        if (topic, form) in chosen:
+            yield {"prompt": form.format(topic=topic), "answer": chosen[topic, form]}
+
+
+def brief(said: str, tokens: Count) -> str | None:
+    """The first sentence."""
+    first = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
+    if first is None or not first[0][0].isupper() or len(first[0].split()) < FEWEST_BRIEF_WORDS:
+        return None
+    return first[0] if tokens(first[0]) <= LONGEST else None
+
+
+def a_list(said: str, tokens: Count) -> str | None:
+    """Its first distinct short items."""
+    lines = said.strip().split("\n")
+    items = [line for line in lines[: None if said.rstrip().endswith((".", "!", "?")) else -1] if MARK.match(line)]
+    numbered = bool(items) and items[0].strip()[0].isdigit()
+    rows: list[str] = []
+    openings: set[tuple[str, ...]] = set()
+    for item in items:
+        text = MARK.sub("", item, count=1).replace("*", "").strip()
+        if len(text.split()) > LONGEST_ITEM - 2:
+            text = re.split(r"(?<=\w)[:.!?](?=\s)|\s[-–]\s", text)[0]
+        text = text.rstrip(".:;,!")
+        opening = tuple(text.lower().split()[:3])
+        if not 2 <= len(text.split()) <= LONGEST_ITEM or not text[0].isupper() or opening in openings:
+            continue
+        row = f"{len(rows) + 1}. {text}" if numbered else f"- {text}"
+        if len(rows) < 4 and tokens("\n".join([*rows, row])) <= LONGEST:
+            rows.append(row)
+            openings.add(opening)
+    return "\n".join(rows) if len(rows) > 1 else None
+
+
+def prose(said: str, tokens: Count) -> str | None:
+    """The sentences that the limit has room for."""
+    if any(MARK.match(line) for line in said.split("\n")) or ABOUT_ITSELF.search(said):
+        return None
+    text = " ".join(said.replace("*", "").split())
+    ends = [text[: end.end()] for end in re.finditer(r"[.!?](?=\s|$)", text)]
+    fitting = [whole for whole in ends if tokens(whole) <= LONGEST]
+    long_enough = bool(fitting) and len(fitting[-1].split()) >= FEWEST_PROSE_WORDS and text[0].isupper()
+    return fitting[-1] if long_enough else None
+
+
+MADE: dict[str, Callable[[str, Count], Any]] = {"brief": brief, "list": a_list, "prose": prose}
+
+if __name__ == "__main__":
+    main()
