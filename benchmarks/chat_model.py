@@ -8,6 +8,8 @@ the step of eta s. Without noise, and with one policy for all prompts, so that n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from comal.games import PreferenceGame, solve
@@ -22,20 +24,42 @@ KINDS = {
     "list": "Here is what helps:\n\n1. Light\n2. Water",
     "prose": "People who keep plants find sooner or later that most of them die of too much water, not of thirst.",
 }
-STARTS = {"first setting": (0.25, 0.23, 0.52), "the recipe's": (0.36, 0.20, 0.43)}
-"""Shares of the kinds that the untrained model gives, as docs/results-chat.md has them."""
-SHARES, MOVES = (0.2, 0.3, 0.6, 1.0), (4, 6, 9, None)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was run: the shares of the kinds that it began with, of any sum, and the steps."""
+
+    start: tuple[float, float, float]
+    eta: float
+    tau: float
+    steps: int
+
+
+SETTINGS = {
+    "16 forms": Setting((0.25, 0.23, 0.52), 5.0, 0.15, 36),
+    "4 forms": Setting((0.36, 0.20, 0.43), 5.0, 0.15, 36),
+    "supervised": Setting((0.16, 0.14, 0.70), 4.5, 0.2, 30),
+}
+"""As docs/results-chat.md has them; the last one is the recipe's."""
+SHARES, MOVES = (0.2, 0.3, 0.45, 0.6, 1.0), (4, 6, 9, None)
 
 
 def main() -> None:
     recipe = load_recipe("chat")
-    print(f"What the strongest adversary wins after {recipe.steps} steps, by the share of a step that arrives\n")
-    print("| start | share | " + " | ".join(f"moved every {m}" if m else "fixed reference" for m in MOVES) + " |")
-    print(" | ".join(["| ---", "---", *("---" for _ in MOVES)]) + " |")
-    for name, start in STARTS.items():
+    game = game_of(recipe)
+    print("What the strongest adversary wins at the start and in the end, by the share of a step that arrives\n")
+    print(
+        "| setting | start | share | "
+        + " | ".join(f"moved every {m}" if m else "fixed reference" for m in MOVES)
+        + " |"
+    )
+    print(" | ".join(["| ---", "---", "---", *("---" for _ in MOVES)]) + " |")
+    for name, setting in SETTINGS.items():
+        first = np.array(setting.start) / sum(setting.start)
         for share in SHARES:
-            won = [f"{adversary(recipe, start, share, every):.3f}" for every in MOVES]
-            print(" | ".join([f"| {name}", f"{share:g}", *won]) + " |")
+            won = [f"{adversary(game, setting, share, every):.3f}" for every in MOVES]
+            print(" | ".join([f"| {name}", f"{(game.P @ first).max():.3f}", f"{share:g}", *won]) + " |")
 
 
 def game_of(recipe: Recipe) -> PreferenceGame:
@@ -45,23 +69,21 @@ def game_of(recipe: Recipe) -> PreferenceGame:
     return PreferenceGame(np.array(P, dtype=np.float64), tuple(KINDS))
 
 
-def adversary(recipe: Recipe, start: tuple[float, ...], share: float, every: int | None) -> float:
+def adversary(game: PreferenceGame, setting: Setting, share: float, every: int | None) -> float:
     """What the strongest adversary of the last policy wins.
 
     Args:
-        recipe: the recipe `chat`.
-        start: shares of the kinds, of any sum.
+        game: of the kinds.
+        setting: where it begins, and its steps.
         share: of a step that arrives.
         every: steps between two moves of the reference; None: it never moves.
     """
-    inner = recipe.algorithm["inner"]
-    shorter = inner | {"eta": share * inner["eta"]}
-    method = shorter if every is None else recipe.algorithm | {"inner": shorter, "inner_steps": every}
-    game = game_of(recipe)
-    first = np.array(start) / sum(start)
+    inner = {"name": "inpo", "eta": share * setting.eta, "tau": setting.tau}
+    method = inner if every is None else {"name": "comal", "inner": inner, "inner_steps": every, "update": "copy"}
+    first = np.array(setting.start) / sum(setting.start)
     rule = ALGORITHMS.build(method, "algorithm")
     # A step is a product, and to look at the start is one more.
-    return 0.5 + solve(game, rule, gap=0.0, max_products=recipe.steps + 1, start=first).duality_gap / 2
+    return 0.5 + solve(game, rule, gap=0.0, max_products=setting.steps + 1, start=first).duality_gap / 2
 
 
 if __name__ == "__main__":
