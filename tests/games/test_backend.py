@@ -196,3 +196,37 @@ def test_both_roles_start_as_the_initial_policy():
     backend = ExactBackend(named_game("paper"), start)
     for role in (POLICY, REFERENCE):
         np.testing.assert_allclose(np.exp(backend.log_policy(role)[0]), start)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
+def test_a_share_of_a_step_is_a_share(share):
+    with pytest.raises(GameError, match="need a share above 0, and 1 at most"):
+        ExactBackend(named_game("paper"), arrives=share)
+
+
+@pytest.mark.parametrize("out", [POLICY, "half"])
+def test_a_part_of_a_step_lies_between_the_policy_and_all_of_it(out):
+    start, step = np.array([0.2, 0.5, 0.3]), ProxStep(only(REFERENCE), against(POLICY), 0.7, out)
+    part = ExactBackend(named_game("paper"), start, arrives=0.25)
+    part.execute(0, ProxStep(only(POLICY), against(POLICY), 0.4))
+    before = part.log_policy()[0]
+    asked = ExactBackend(named_game("paper"), start)
+    asked.execute(0, ProxStep(only(POLICY), against(POLICY), 0.4))
+    first = np.log(start)
+    # A quarter of the first step, from the start; then a quarter of the way from there to what the second one asks.
+    assert before == pytest.approx(_normal(0.75 * first + 0.25 * asked.log_policy()[0]))
+    payoff = named_game("paper").P @ np.exp(before)
+    part.execute(1, step)
+    assert part.log_policy(out)[0] == pytest.approx(_normal(0.75 * before + 0.25 * _normal(first + 0.7 * payoff)))
+
+
+def test_answers_that_are_out_stay_out_of_a_part_of_a_step():
+    backend = ExactBackend(named_game("paper"), np.array([0.4, 0.6, 0.0]), arrives=0.5)
+    backend.execute(0, STEP)
+    [policy] = backend.policies()
+    assert policy[2] == 0.0
+    assert policy.sum() == pytest.approx(1.0)
+
+
+def _normal(x):
+    return x - np.logaddexp.reduce(x)

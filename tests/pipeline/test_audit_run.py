@@ -76,6 +76,35 @@ def test_two_answers_are_asked_about_where_no_prompt_has_more(folder):
     assert len(run_answers(folder).prompts) == 8
 
 
+def test_of_the_start_it_says_what_the_run_could_show(folder):
+    samples(folder / "comal" / "steps" / "00000" / "samples.parquet", *[[*STYLES, STYLES[0]]] * 20)
+    shown = comal("audit", str(folder))
+    found = read_audit(folder / "audit.json").foresight
+    assert found.classes == ("command", "description", "label")
+    assert found.class_shares == pytest.approx([0.5, 0.25, 0.25])
+    recipe = load_recipe("docstrings")
+    assert [one.method for one in found.methods] == ["comal", *recipe.baselines]
+    assert found.steps == recipe.steps
+    halves = {one.method: one.ends[1].win_rate for one in found.methods}
+    assert 0.5 < halves["comal"] < halves["fixed-reference"] < halves["self-play"]
+    lines = shown.stdout.splitlines()
+    assert f"strongest class against it  wins {found.start:.3f}" in lines
+    [row] = [line.split() for line in lines if line.startswith("comal ")]
+    assert row == ["comal", *(f"{end.win_rate:.3f}" for end in found.methods[0].ends)]
+
+
+def test_policies_that_were_trained_say_nothing_of_it_nor_does_a_recipe_without_classes(folder):
+    for name in ("start", "comal"):
+        samples(folder / "evaluation" / f"{name}.parquet", *[list(STYLES)] * 20)
+    write_json(folder / "result.json", {})
+    assert audit_run(folder).foresight is None
+    (folder / "result.json").unlink()
+    samples(folder / "comal" / "steps" / "00000" / "samples.parquet", *[list(STYLES)] * 20)
+    plain = resolve(load_recipe("docstrings", ["evaluation.classes=null"])).canonical()
+    write_json(folder / "run.json", {"format": 1, "recipe": plain})
+    assert audit_run(folder).foresight is None
+
+
 def test_another_judge_may_be_asked(folder):
     samples(folder / "comal" / "steps" / "00000" / "samples.parquet", *[list(STYLES)] * 60)
     one = JUDGES.build({"name": "docstring_style", "ranking": ["command", "label", "description"]}, "judge")

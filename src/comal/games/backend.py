@@ -82,12 +82,19 @@ class ExactBackend:
         game: one game or a batch; a population plays the game of as many answers as it is shown.
         start: the initial policy, (n,) or (B, n); uniform unless given.
         target: the policy that a best response is sought to, where it is not the initial one.
+        arrives: the share of every proximal step that is taken, as of one that training fits only in part: the policy
+            goes so much of the way, in log-probabilities, from what it is to what the step asks.
 
     Raises:
-        GameError: a start or target that is not a policy over the game's answers.
+        GameError: a start or target that is not a policy over the game's answers; no share above 0 and up to 1.
     """
 
-    def __init__(self, game: Game, start: Floats | None = None, target: Floats | None = None) -> None:
+    def __init__(
+        self, game: Game, start: Floats | None = None, target: Floats | None = None, arrives: float = 1.0
+    ) -> None:
+        if not 0 < arrives <= 1:
+            raise GameError("arrives", f"need a share above 0, and 1 at most, got {arrives}")
+        self._arrives = arrives
         self._payoffs = payoffs_of(game)
         count = game.batch or 1
         log_start = _log_policy(start, game, "start")
@@ -193,9 +200,9 @@ class ExactBackend:
             opponent = sum(weight * np.exp(self._mix(mix)) for weight, mix in step.opponent.terms)
             self.products += 1
             scores = bradley_terry_scores(self._table(step).A + 0.5, np.asarray(opponent))
-            return self._write(step.out, log_normalise(anchor + step.eta * scores))
+            return self._arrive(step, log_normalise(anchor + step.eta * scores))
         if isinstance(step, StackelbergStep):
-            return self._write(step.out, log_normalise(anchor + step.eta * self._worth_against_replies(step)))
+            return self._arrive(step, log_normalise(anchor + step.eta * self._worth_against_replies(step)))
         payoff = self._payoff_of(step.opponent)
         if isinstance(step, FixedPartitionStep):
             log_p = fixed_partition_step(anchor, step.eta * payoff)
@@ -203,7 +210,17 @@ class ExactBackend:
             log_p = forward_kl_step(anchor, step.eta * payoff, self._role(step.covered).log_p, step.forward)
         else:
             log_p = log_normalise(anchor + step.eta * payoff)
-        return self._write(step.out, log_p)
+        return self._arrive(step, log_p)
+
+    def _arrive(self, step: ProxStep, asked: Floats) -> Report:
+        """Write what of a step arrives; whatever policy it is for, training begins at the current one."""
+        if self._arrives == 1:
+            return self._write(step.out, asked)
+        now = self._role(POLICY).log_p
+        absent = np.isneginf(asked) | np.isneginf(now)
+        with np.errstate(invalid="ignore"):
+            part = (1 - self._arrives) * now + self._arrives * asked
+        return self._write(step.out, log_normalise(np.where(absent, -np.inf, part)))
 
     def _certify(self, instruction: Certify) -> Report:
         policy = self._role(instruction.policy)

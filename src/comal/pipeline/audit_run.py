@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from comal.errors import RunError
 from comal.evaluation.audit.asking import AnswerSets, Asking, Progress, ask
 from comal.evaluation.audit.audit import audit_verdicts
+from comal.evaluation.audit.foresight import Foresight, foresee
 from comal.evaluation.audit.result import AuditResult
+from comal.evaluation.audit.verdicts import Verdicts
 from comal.judges.base import Judge
 from comal.pipeline.disk.files import read_table, write_json
 from comal.pipeline.disk.layout import RunFolder
-from comal.resolve import resolve_judge
+from comal.pipeline.run.resolved import resolve
+from comal.recipes.settings import Recipe
+from comal.resolve import resolve_classifier, resolve_judge
 
 PROMPTS = 100
 ANSWERS = 2
@@ -84,9 +89,19 @@ def audit_run(
     # Money is counted in the run's folder wherever verdicts are kept: the judge's budget is the run's.
     verdicts = ask(asked, sets, how, kept, run.spend, progress)
     result = audit_verdicts(verdicts, seed=recipe.seed if seed is None else seed)
+    result = replace(result, foresight=_foresight(recipe, sets, verdicts))
     if judge is None:
         write_json(run.audit, result.to_json())
     return result
+
+
+def _foresight(recipe: Recipe, sets: AnswerSets, verdicts: Verdicts) -> Foresight | None:
+    """Of the classes of the start's answers; users who are shown several answers play another game."""
+    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
+    if classify is None or sets.systems or recipe.answers_shown > 1:
+        return None
+    classes = [[None if text is None else classify(text) for text in group] for group in sets.texts]
+    return foresee(verdicts, classes, resolve(recipe).methods, recipe.steps)
 
 
 def _of_policies(folder: Path, files: list[Path], prompts: int, answers: int) -> AnswerSets:

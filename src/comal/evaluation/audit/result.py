@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comal.evaluation.audit.agreement import Agreement
+from comal.evaluation.audit.foresight import Foresight
 from comal.evaluation.audit.length import LengthBias
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.quality.consistency import SelfConsistency
@@ -41,6 +42,8 @@ class AuditResult:
         information: how much of the verdicts is due to the answers; None where it cannot be measured.
         reasons: why there was no verdict and how often, of a judge that was asked for this audit.
         users: how much the users of a population disagree; None of other judges.
+        foresight: what a run's methods would make of the game among the classes of its start's answers; None where no
+            such answers were audited, or the recipe names no classes.
     """
 
     name: str
@@ -60,6 +63,7 @@ class AuditResult:
     information: Information | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     users: UserDisagreement | None = field(default=None, metadata=OMITTED)
+    foresight: Foresight | None = field(default=None, metadata=OMITTED)
 
     @property
     def failure_rate(self) -> float | None:

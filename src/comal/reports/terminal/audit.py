@@ -10,6 +10,7 @@ from rich.table import Table
 
 from comal.evaluation.audit.advice import shown
 from comal.evaluation.audit.agreement import Agreement
+from comal.evaluation.audit.foresight import SHARES, Foresight
 from comal.evaluation.audit.prompt_cycles import PromptCycles
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.audit.structure import LEVEL, Structure
@@ -55,6 +56,8 @@ def print_audit(result: AuditResult, console: Console | None = None) -> None:
         ]
         out.print("[bold]on single prompts[/bold]")
         _two_columns(out, rows)
+    if result.foresight is not None:
+        _print_foresight(out, result.foresight)
     if result.p_value is not None:
         out.print(f"[dim]{_P_MEANS}[/dim]", soft_wrap=not out.is_terminal)
         out.print()
@@ -81,6 +84,24 @@ def print_differences(
         table.add_row(one.what, f"{one.first:.1%}", f"{one.second:.1%}", *counts, f"{one.p_value:.3g}")
     out.print(table)
     out.print("[dim]p: how often two judges that do it alike would differ so much; prompts are the units.[/dim]")
+
+
+def _print_foresight(out: Console, found: Foresight) -> None:
+    shares = " · ".join(f"{name} {share:.2f}" for name, share in zip(found.classes, found.class_shares, strict=True))
+    out.print("[bold]what the run could show[/bold], if a judge saw no more of an answer than its class")
+    rows = [("classes at the start", shares), ("strongest class against it", f"wins {found.start:.3f}")]
+    if found.left_out:
+        rows.append(("left out", f"{', '.join(found.left_out)}: too rare to have met the others"))
+    _two_columns(out, rows)
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"against the end of {found.steps:,} steps, if of each arrives", no_wrap=True)
+    for share in SHARES:
+        table.add_column("all" if share == 1 else f"{share:g}", justify="right", no_wrap=True)
+    for one in found.methods:
+        cells = [f"{end.win_rate:.3f}" for end in one.ends] or ["–"] * len(SHARES)
+        table.add_row(escape(one.method), *cells)
+    out.print(table)
+    out.print()
 
 
 def _two_columns(out: Console, rows: list[tuple[str, str]]) -> None:
