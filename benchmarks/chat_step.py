@@ -1,10 +1,11 @@
 """How much of a step reaches other prompts' answers: one step of the recipe `chat` from its start, under some settings.
 
 python benchmarks/chat_step.py runs/chat                                     # the recipe's own; two minutes on one core
-python benchmarks/chat_step.py runs/chat learning_rate=1e-3 epochs=2         # settings of `training`
+python benchmarks/chat_step.py runs/chat learning_rate=1e-3 "arguments={}"   # settings of `training`: here Adam's
 
 It is trained on the answers and win rates of the run's first step, and measured on those of its second, whose prompts
-it has not seen: how far the log-probability of a kind of answer rises over another's, beside what the step asks.
+it has not seen: how far the log-probability of a kind of answer rises over another's, beside what the step asks; and how
+far the answers of one kind move apart, which is noise.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from comal.algorithms.base import POLICY, ProxStep, against, only
@@ -37,7 +39,7 @@ def main() -> None:
     run = RunFolder(Path(sys.argv[1]))
     recipe = run.recipe()
     prepare_process(recipe.threads)
-    changes = dict(change.split("=", 1) for change in sys.argv[2:])
+    changes = {name: yaml.safe_load(value) for name, value in (change.split("=", 1) for change in sys.argv[2:])}
     settings = TrainingSettings.model_validate(recipe.training.model_dump() | changes)
     loss = resolve(recipe).loss
     steps = [run.method(name).step_folders() for name in method_names(recipe)]
@@ -67,7 +69,8 @@ def main() -> None:
         moved = np.concatenate([(score(policy, s) - b).ravel() for s, b in zip(seen, before, strict=True)])
     kinds = np.array([kind_of(text) for samples in seen for group in samples.texts for text in group])
     asked_kinds = np.array([kind_of(text) for group in trained_on.texts for text in group])
-    print(f"{trained.optimizer_steps} optimiser steps; standard deviation of an answer's movement {moved.std():.2f}")
+    within = np.sqrt(np.mean([moved[kinds == kind].var() for kind in np.unique(kinds)]))
+    print(f"{trained.optimizer_steps} optimiser steps; standard deviation within a kind {within:.2f}")
     print("| kinds | asked | got |\n| --- | --- | --- |")
     for one, other in combinations(("list", "prose", "brief"), 2):
         asked = eta * (won[asked_kinds == one].mean() - won[asked_kinds == other].mean())
