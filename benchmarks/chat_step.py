@@ -4,8 +4,8 @@ python benchmarks/chat_step.py runs/chat                                     # t
 python benchmarks/chat_step.py runs/chat learning_rate=1e-3 "arguments={}"   # settings of `training`: here Adam's
 
 It is trained on the answers and win rates of the run's first step, and measured on those of its second, whose prompts
-it has not seen: how far the log-probability of a kind of answer rises over another's, beside what the step asks; and how
-far the answers of one kind move apart, which is noise.
+it has not seen: how far the log-probability of a kind of answer rises over another's, beside what the step asks; and
+how far the answers of one kind move apart, which is noise.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ from comal.recipes.settings import TrainingSettings
 from comal.tasks.everyday import kind_of
 
 
-def main() -> None:
-    run = RunFolder(Path(sys.argv[1]))
+def main(arguments: list[str] | None = None) -> None:
+    name, *given = sys.argv[1:] if arguments is None else arguments
+    run = RunFolder(Path(name))
     recipe = run.recipe()
     prepare_process(recipe.threads)
-    changes = {name: yaml.safe_load(value) for name, value in (change.split("=", 1) for change in sys.argv[2:])}
+    changes = {name: yaml.safe_load(value) for name, value in (change.split("=", 1) for change in given)}
     settings = TrainingSettings.model_validate(recipe.training.model_dump() | changes)
     loss = resolve(recipe).loss
     steps = [run.method(name).step_folders() for name in method_names(recipe)]
@@ -73,9 +74,12 @@ def main() -> None:
     print(f"{trained.optimizer_steps} optimiser steps; standard deviation within a kind {within:.2f}")
     print("| kinds | asked | got |\n| --- | --- | --- |")
     for one, other in combinations(("list", "prose", "brief"), 2):
-        asked = eta * (won[asked_kinds == one].mean() - won[asked_kinds == other].mean())
-        got, error = difference(moved, kinds, one, other)
-        print(f"| {one} over {other} | {asked:+.2f} | {got:+.2f} ± {1.96 * error:.2f} |")
+        if {one, other} <= set(kinds) & set(asked_kinds):
+            asked, _ = difference(eta * won, asked_kinds, one, other)
+            got, error = difference(moved, kinds, one, other)
+            print(f"| {one} over {other} | {asked:+.2f} | {got:+.2f} ± {1.96 * error:.2f} |")
+        else:
+            print(f"| {one} over {other} | not both drawn | |")
 
 
 def samples_of(folder: StepFolder, prompts: dict[str, Prompt]) -> Samples:
