@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from comal.errors import DataError
-from comal.evaluation.audit.formats import read_source
+from comal.evaluation.audit.formats.sources import read_source
 from comal.evaluation.audit.verdicts import Verdicts
 from comal.evaluation.crossplay.ratings import rate
 from comal.evaluation.crossplay.summary import summarise

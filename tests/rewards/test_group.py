@@ -250,9 +250,18 @@ def test_a_stop_hands_over_what_is_in_flight_and_asks_nothing_new(uneven, tmp_pa
 
 
 def test_async_groups_are_asked_at_a_time(tmp_path):
-    with serving(lambda number, body: Send(log_probs(number, body), delay=0.01)) as server:
+    waiting_for = []
+
+    def reply(number, body):
+        until = time.monotonic() + 2
+        while waiting_for and waiting_for[0].most_in_flight < 4 and time.monotonic() < until:
+            time.sleep(0.001)
+        return Send(log_probs(number, body))
+
+    with serving(reply) as server:
         reward = GroupWinRate(OpenAI("m", base_url=server.url, concurrency=4), cache=tmp_path / "v.sqlite")
         reward("settled", ["a", "bb"])
+        waiting_for.append(server)  # from here on nobody is answered before all who may ask at once have done so
 
         async def all_of_them():
             return await asyncio.gather(*(reward.group_async(f"x{i}", ["a", "bb", "ccc"]) for i in range(10)))

@@ -14,7 +14,7 @@ from comal.cli.in_effect import refuse_given
 
 if TYPE_CHECKING:
     from comal.evaluation.audit.asking import AnswerSets, Asking
-    from comal.evaluation.audit.formats import Source
+    from comal.evaluation.audit.formats.sources import Source
     from comal.evaluation.audit.result import AuditResult
     from comal.evaluation.audit.verdicts import Verdicts
 
@@ -103,8 +103,8 @@ def audit(
         if not specs:
             typer.echo(f"kept in {run.audit}; `comal report {inputs[0]}` shows it", err=True)
     else:
-        from comal.evaluation.audit.formats import Table, read_sources
-        from comal.evaluation.audit.tools import Grades
+        from comal.evaluation.audit.formats.sources import Table, read_sources
+        from comal.evaluation.audit.formats.tools import Grades
 
         if tie not in ("0.5", "none"):
             raise ConfigError("--tie", f"need 0.5 or none, got `{tie}`; any other number would favour a place")
@@ -162,7 +162,7 @@ def _compare(inputs: list[Path], specs: list[str], people: Any, asked: _Asked, a
     """Audit two judges on the same answers, and test how they differ."""
     from comal.errors import ConfigError
     from comal.evaluation.audit.audit import audit_verdicts
-    from comal.evaluation.audit.formats import read_sources
+    from comal.evaluation.audit.formats.sources import read_sources
     from comal.evaluation.audit.versus import compare_judges
     from comal.pipeline.audit_run import PROMPTS, run_answers
     from comal.pipeline.disk.layout import RunFolder
@@ -273,7 +273,7 @@ def _asked(
 
 def _people(path: Path) -> Any:
     from comal.errors import DataError
-    from comal.evaluation.audit.formats import read_source
+    from comal.evaluation.audit.formats.sources import read_source
 
     source = read_source(path)
     found = source.verdicts or source.people

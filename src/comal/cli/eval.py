@@ -225,7 +225,7 @@ def _ready(
 ) -> None:
     """Evaluate verdicts that are there already."""
     from comal.errors import ConfigError
-    from comal.evaluation.audit.tools import Grades
+    from comal.evaluation.audit.formats.tools import Grades
     from comal.evaluation.intervals import Bootstrap
     from comal.pipeline.crossplay.ready import ReadyVerdicts, write_ready
 

@@ -12,7 +12,7 @@ from comal.evaluation.audit.advice import conclude
 from comal.evaluation.audit.asking import AnswerSets, Asking, ask
 from comal.evaluation.audit.audit import audit_counts, audit_rates, audit_verdicts
 from comal.evaluation.audit.cycles import system_cycles
-from comal.evaluation.audit.formats import read_source
+from comal.evaluation.audit.formats.sources import read_source
 from comal.evaluation.audit.pairwise import Pairwise
 from comal.evaluation.audit.prompt_cycles import prompt_cycles
 from comal.evaluation.audit.structure import structure

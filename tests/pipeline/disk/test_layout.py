@@ -32,6 +32,8 @@ PACKAGE = Path(comal.__file__).parent
 DISK = PACKAGE / "pipeline" / "disk"
 OWNERS = [DISK / "layout.py", *sorted(DISK.glob("*_folder.py"))]
 LENT = PACKAGE / "judges" / "kept" / "cache.py"
+SHIPPED = PACKAGE / "tasks" / "everyday.py"
+"""Reads a file of the package's own, which is in no folder of a run."""
 """Names the two files that judges write outside of runs too; the owners import these names."""
 SUFFIXES = (".json", ".jsonl", ".parquet", ".sqlite", ".html", ".md", ".csv", ".png", ".pt", ".log", ".lock")
 OTHERS = {
@@ -195,7 +197,7 @@ def test_other_words_are_let_through(innocent: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in sorted(PACKAGE.rglob("*.py")) if p not in OWNERS and p != LENT],
+    [p for p in sorted(PACKAGE.rglob("*.py")) if p not in [*OWNERS, LENT, SHIPPED]],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_no_other_module_names_an_artifact(path: Path) -> None:
@@ -205,6 +207,8 @@ def test_no_other_module_names_an_artifact(path: Path) -> None:
 def test_the_lent_names_are_spelled_once() -> None:
     found = strays(ast.parse(LENT.read_text()))
     assert sorted(name.partition(": ")[2] for name in found) == ["spend.sqlite", "verdicts.sqlite"]
+    [shipped] = strays(ast.parse(SHIPPED.read_text()))
+    assert SHIPPED.with_name(shipped.partition(": ")[2]).is_file()
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

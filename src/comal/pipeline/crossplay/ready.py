@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comal.errors import ConfigError, DataError, near_match
-from comal.evaluation.audit.formats import Source, Table, read_source
-from comal.evaluation.audit.tools import Grades
+from comal.evaluation.audit.formats.sources import Source, Table, read_source
+from comal.evaluation.audit.formats.tools import Grades
 from comal.evaluation.crossplay.alpaca_eval import matrix_csv
 from comal.evaluation.crossplay.summary import summarise
 from comal.evaluation.intervals import Bootstrap

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from comal.errors import DataError, near_match
-from comal.evaluation.audit.generic import Rows, verdicts_of
+from comal.evaluation.audit.formats.generic import Rows, verdicts_of
 from comal.evaluation.audit.verdicts import Row, Verdicts
 
 

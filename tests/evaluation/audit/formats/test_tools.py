@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from comal.errors import DataError
-from comal.evaluation.audit.formats import Source, Table, read_source
-from comal.evaluation.audit.tools import Grades
+from comal.evaluation.audit.formats.sources import Source, Table, read_source
+from comal.evaluation.audit.formats.tools import Grades
 from command_line import comal, refused
 
 MT_BENCH = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from comal.errors import DataError, GameError
-from comal.evaluation.audit.formats import Table, read_source, read_sources
+from comal.evaluation.audit.formats.sources import Table, read_source, read_sources
 from comal.evaluation.audit.structure import structure
 
 LINE = {"prompt_id": "q", "system_1": "a", "system_2": "b", "preference": 1}

@@ -5,10 +5,10 @@ annotations JSON list with `instruction`, `generator_1`, `generator_2`, `prefere
 pairs       JSON list with `input`, `output_1`, `output_2`, `label`: LLMBar; label 1 or 2 is people's
 people      JSON list with `cmp_key`, `response1`, `annotator1`, ...: PandaLM's test set, 1, 2 or 0 (tie)
 model       JSON list with `idx` and `..._result`: a model's verdicts on that test set, which lies beside it
-verdicts    JSONL, an object a line; see `comal.evaluation.audit.generic`
+verdicts    JSONL, an object a line; see `comal.evaluation.audit.formats.generic`
 table       CSV or NPY; JSON with `P`, `wins` or rows of numbers: see `comal.games.io`; an empty cell of a CSV is a pair
             without a verdict
-tools       what other judges' tools write: see `comal.evaluation.audit.tools`
+tools       what other judges' tools write: see `comal.evaluation.audit.formats.tools`
 evaluation  the folder of a `comal eval`, whose annotations.json is read
 
 All but tables may be compressed (.gz).
@@ -25,9 +25,9 @@ import numpy as np
 
 from comal.errors import DataError, near_match
 from comal.evaluation.audit.asking import AnswerSets
-from comal.evaluation.audit.generic import objects, read_annotations, read_verdicts
+from comal.evaluation.audit.formats.generic import objects, read_annotations, read_verdicts
+from comal.evaluation.audit.formats.tools import Grades, ToolVerdicts, read_tool, tool_of
 from comal.evaluation.audit.pairwise import Pairwise
-from comal.evaluation.audit.tools import Grades, ToolVerdicts, read_tool, tool_of
 from comal.evaluation.audit.verdicts import Row, Verdicts
 from comal.evaluation.crossplay.alpaca_eval import KEYS, parse_outputs
 from comal.games.game import PreferenceGame
