@@ -6,7 +6,7 @@ Untrained, the model rambles: its answers run into any limit, and hardly anythin
 is of use for another prompt's (benchmarks/chat_signal.py). So it is asked about the topics of the training prompts
 once more in words that call for a kind, and what it says is made a whole short answer to the plain instruction:
 
-    brief    the first sentence, if it has four words or more, and is brief
+    brief    the first sentence, if it tells one to do something, in four words or more, and is brief
     list     two to four items, numbered anew if they were numbered, without their explanations
     prose    as many sentences as the limit allows, if they have 18 words or more
 
@@ -31,40 +31,44 @@ from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 FILE = Path("src/comal/tasks/everyday_answers.jsonl")
 FORMS = tuple(form for task in ("advice", "ideas") for form in TASKS[task])
 ASKED = (
-    ("brief", "Answer in one short sentence: what is the most important advice on {topic}?", 6),
-    ("list", "List a few short tips for {topic}.", 8),
-    ("prose", "Give me some advice on {topic}.", 3),
-    ("prose", "Give me ideas for {topic}.", 3),
+    ("brief", "In one short sentence, tell me what to do first when {topic}.", 8, 24),
+    ("list", "List a few short tips for {topic}.", 8, 56),
+    ("prose", "Give me some advice on {topic}.", 3, 48),
+    ("prose", "Give me ideas for {topic}.", 3, 48),
 )
-"""Which kind a question is to bring, the question, and how often it is asked."""
-SHARES = {"list": 0.25, "brief": 0.17}
+"""Which kind a question is to bring, the question, how often it is asked, and tokens of an answer at most."""
+SHARES = {"list": 0.28, "brief": 0.26}
 """Of the pairs; the rest is prose."""
-LONGEST, TEMPERATURE, SEED = 39, 0.75, 0
-"""Tokens of an answer, to which its end comes; over the recipe's own temperature; of the draw."""
+LONGEST, TEMPERATURE, SEED = 39, 0.6, 0
+"""Tokens of an answer, to which its end comes; of the model; of the draw."""
 
 MARK = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
 ABOUT_ITSELF = re.compile(r"(?i)\bas an ai\b|language model|i'm sorry")
+TELLING = (
+    "always avoid be before begin bring buy call check choose clean collect consider cut don't embrace find first fix "
+    "focus follow gather get give go keep learn let listen look make measure never pack pick place plan practice "
+    "prepare prioritize put read remember remove research set simply start stay stop take think try turn use visit "
+    "wait wash write"
+)
+"""First words of brief answers. Prose begins otherwise, and what decides is then learned for all prompts at once."""
 FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, LONGEST_ITEM = 18, 4, 11
 
 Count = Callable[[str], int]
 
 
 def main() -> None:
-    recipe = load_recipe("chat", [f"policy.temperature={TEMPERATURE * 0.8}", "policy.max_new_tokens=56"])
     topics = [topic for topic in TOPICS if split_of(topic) == "train"]
     found: dict[tuple[str, str], list[str]] = {}
-    with untrained(recipe) as policy:
-
-        def tokens(text: str) -> int:
-            return len(policy.encode_answer(text))
-
-        for number, (kind, form, times) in enumerate(ASKED):
+    for number, (kind, form, times, longest) in enumerate(ASKED):
+        changes = [f"policy.temperature={TEMPERATURE}", f"policy.max_new_tokens={longest}"]
+        with untrained(load_recipe("chat", changes)) as policy:
             groups = policy.sample([Prompt.of_text(form.format(topic=t)) for t in topics], times, SEED + number)
             for topic, group in zip(topics, groups, strict=True):
-                made = (MADE[kind](answer.text, tokens) for answer in group)
+                made = (MADE[kind](answer.text, lambda text: len(policy.encode_answer(text))) for answer in group)
                 kept = [text for text in made if text is not None and kind_of(text) == kind]
                 found[kind, topic] = list(dict.fromkeys([*found.get((kind, topic), []), *kept]))
-            print(f"{kind}: {sum(map(bool, found.values()))} of {len(found)} cells have one", file=sys.stderr)
+        of_kind = [texts for (which, _), texts in found.items() if which == kind]
+        print(f"{kind}: {sum(map(len, of_kind))} for {sum(map(bool, of_kind))} topics", file=sys.stderr)
     rows = list(pairs(found))
     FILE.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
     kinds = [kind_of(row["answer"]) for row in rows]
@@ -96,9 +100,10 @@ def pairs(found: dict[tuple[str, str], list[str]]) -> Iterator[dict[str, str]]:
 def brief(said: str, tokens: Count) -> str | None:
     """The first sentence."""
     first = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
-    if first is None or not first[0][0].isupper() or len(first[0].split()) < FEWEST_BRIEF_WORDS:
+    if first is None or len(first[0].split()) < FEWEST_BRIEF_WORDS:
         return None
-    return first[0] if tokens(first[0]) <= LONGEST else None
+    opening = first[0].split()[0].replace("’", "'").rstrip(",:").lower()
+    return first[0] if opening in TELLING.split() and first[0][0].isupper() and tokens(first[0]) <= LONGEST else None
 
 
 def a_list(said: str, tokens: Count) -> str | None:
