@@ -10,7 +10,7 @@ once more in words that call for a kind, and what it says is made a whole short 
     list     two to four items, numbered anew if they were numbered, without their explanations
     prose    as many sentences as the limit allows, if they have 18 words or more
 
-No word is anybody else's. Apologies and what a language model says of itself are left out.
+No word is anybody else's. Prose that apologises, or that speaks of language models, is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import sys
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from chat_kinds import untrained
 from comal.policies.base import Prompt
@@ -139,7 +138,7 @@ def prose(said: str, tokens: Count) -> str | None:
     return fitting[-1] if long_enough else None
 
 
-MADE: dict[str, Callable[[str, Count], Any]] = {"brief": brief, "list": a_list, "prose": prose}
+MADE: dict[str, Callable[[str, Count], str | None]] = {"brief": brief, "list": a_list, "prose": prose}
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,8 @@
 
 python benchmarks/chat_model.py                      # seconds; the figures of docs/results-chat.md
 
-Of a step that would take log pi to (1 - eta tau) log pi + eta tau log ref + eta w only the share s of the way is gone:
-the step of eta s. Without noise, and with one policy for all prompts, so that nothing is lost between them.
+What `comal audit` says of one run, for all settings that were tried: of each step only a share is taken. Without noise,
+and with one policy for all prompts, so that nothing is lost between them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from comal.games import PreferenceGame, solve
+from comal.evaluation.audit.foresight import strongest_at_the_end
+from comal.games import PreferenceGame
 from comal.judges.base import Comparison
 from comal.plugins import ALGORITHMS
 from comal.recipes.load import load_recipe
@@ -41,7 +42,7 @@ SETTINGS = {
     "4 forms": Setting((0.36, 0.20, 0.43), 5.0, 0.15, 36),
     "supervised": Setting((0.16, 0.14, 0.70), 4.5, 0.2, 30),
 }
-"""As docs/results-chat.md has them; the last one is the recipe's."""
+"""As docs/results-chat.md has them; steps, eta and tau of the last one are the recipe's."""
 SHARES, MOVES = (0.2, 0.3, 0.45, 0.6, 1.0), (4, 6, 9, None)
 
 
@@ -78,12 +79,10 @@ def adversary(game: PreferenceGame, setting: Setting, share: float, every: int |
         share: of a step that arrives.
         every: steps between two moves of the reference; None: it never moves.
     """
-    inner = {"name": "inpo", "eta": share * setting.eta, "tau": setting.tau}
+    inner = {"name": "inpo", "eta": setting.eta, "tau": setting.tau}
     method = inner if every is None else {"name": "comal", "inner": inner, "inner_steps": every, "update": "copy"}
     first = np.array(setting.start) / sum(setting.start)
-    rule = ALGORITHMS.build(method, "algorithm")
-    # A step is a product, and to look at the start is one more.
-    return 0.5 + solve(game, rule, gap=0.0, max_products=setting.steps + 1, start=first).duality_gap / 2
+    return strongest_at_the_end(game, ALGORITHMS.build(method, "algorithm"), first, setting.steps, share)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from comal.algorithms.base import POLICY, Algorithm, Program, ProxStep, against, only
 from comal.algorithms.comal import COMAL
@@ -16,6 +18,7 @@ from comal.evaluation.audit.foresight import SHARES, foresee
 from comal.evaluation.audit.result import AuditResult
 from comal.evaluation.audit.verdicts import Row, Verdicts
 from comal.games import PreferenceGame, nash_policy, solve
+from comal.reports.terminal.audit import print_audit
 
 CLASSES = ("brief", "list", "prose")
 P = np.array([[0.5, 0.8, 0.3], [0.2, 0.5, 0.9], [0.7, 0.1, 0.5]])
@@ -118,9 +121,12 @@ def test_without_two_classes_that_met_there_is_no_game(groups):
     assert foresee(verdicts_of(groups), groups, {"mwu": MWU(eta=1.0)}, STEPS) is None
 
 
-def test_a_program_without_an_exact_form_has_no_end():
+def test_a_program_without_an_exact_form_has_no_end_but_a_reason():
     found = foresee(verdicts_of(GROUPS), GROUPS, {"unknown": Unknown(), "mwu": MWU(eta=1.0)}, STEPS)
     assert [len(one.ends) for one in found.methods] == [0, len(SHARES)]
+    unknown, known = found.methods
+    assert "does not know the instruction object" in unknown.reason
+    assert known.reason is None
 
 
 def test_it_is_read_as_it_was_written():
@@ -129,3 +135,13 @@ def test_it_is_read_as_it_was_written():
     assert AuditResult.from_json(whole.to_json(), "audit.json").foresight == found
     assert "foresight" not in AuditResult("a", (), 0, 0, 0, None, None, None, (), None, None, None, "untested",
                                           ()).to_json()  # fmt: skip
+
+
+def test_a_terminal_shows_the_reason_where_there_is_no_figure():
+    found = foresee(verdicts_of(GROUPS), GROUPS, {"unknown": Unknown(), "mwu": MWU(eta=1.0)}, STEPS)
+    whole = AuditResult("a", (), 0, 0, 0, None, None, None, (), None, None, None, "untested", (), foresight=found)
+    out = Console(file=io.StringIO(), width=100)
+    print_audit(whole, out)
+    lines = out.file.getvalue().splitlines()
+    assert ["unknown", *"–––"] in [line.split() for line in lines]
+    assert f"unknown: {found.methods[0].reason}" in " ".join(lines)

@@ -15,7 +15,7 @@ has several shares.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from comal.errors import ComalError
 from comal.evaluation.audit.verdicts import Floats, Verdicts
 from comal.games.backend import ExactBackend
 from comal.games.game import PreferenceGame
+from comal.records import OMITTED
 
 SHARES = (1.0, 0.5, 0.25)
 
@@ -44,10 +45,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A method's ends; none where its program has no exact form in this game."""
+    """A method's ends; where it cannot be carried out in this game there are none, and a reason."""
 
     method: str
     ends: tuple[End, ...]
+    reason: str | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def foresee(
         left_out=tuple(name for name in names if name not in chosen),
         start=float((P @ shares).max()),
         steps=steps,
-        methods=tuple(Foreseen(name, _ends(game, rule, shares, steps)) for name, rule in methods.items()),
+        methods=tuple(_foreseen(name, game, rule, shares, steps) for name, rule in methods.items()),
     )
 
 
@@ -135,17 +137,27 @@ def _all_met(counts: Floats, rates: Floats) -> list[int]:
         kept.remove(min(strangers, key=lambda i: counts[i]))
 
 
-def _ends(game: PreferenceGame, rule: Algorithm, start: Floats, steps: int) -> tuple[End, ...]:
+def _foreseen(method: str, game: PreferenceGame, rule: Algorithm, start: Floats, steps: int) -> Foreseen:
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
-            return tuple(End(share, _last(game, rule, start, steps, share)) for share in SHARES)
-    except (ComalError, FloatingPointError):
-        return ()
+            return Foreseen(method, tuple(End(s, strongest_at_the_end(game, rule, start, steps, s)) for s in SHARES))
+    except ComalError as error:
+        return Foreseen(method, (), str(error))
+    except FloatingPointError as error:
+        return Foreseen(method, (), f"it leaves the numbers that a computer holds: {error}")
 
 
-def _last(game: PreferenceGame, rule: Algorithm, start: Floats, steps: int, share: float) -> float:
-    """What the strongest class wins against the policy after so many steps."""
-    backend, taken = ExactBackend(game, start, arrives=share), 0
+def strongest_at_the_end(game: PreferenceGame, rule: Algorithm, start: Floats, steps: int, arrives: float) -> float:
+    """What the strongest pure answer wins against a method's policy after so many proximal steps.
+
+    Args:
+        game: one game.
+        rule: the method.
+        start: its first policy, (n,).
+        steps: how many.
+        arrives: the share of each that is taken.
+    """
+    backend, taken = ExactBackend(game, start, arrives=arrives), 0
 
     def stop(index: int, instruction: Instruction, report: Report) -> bool:
         nonlocal taken

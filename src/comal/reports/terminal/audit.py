@@ -101,6 +101,9 @@ def _print_foresight(out: Console, found: Foresight) -> None:
         cells = [f"{end.win_rate:.3f}" for end in one.ends] or ["–"] * len(SHARES)
         table.add_row(escape(one.method), *cells)
     out.print(table)
+    for one in found.methods:
+        if one.reason is not None:
+            out.print(escape(f"{one.method}: {one.reason}"))
     out.print()
 
 
