@@ -21,6 +21,7 @@ from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import resolve
 from comal.plugins import JUDGES
 from comal.recipes.load import load_recipe
+from comal.reports.html.sections.audit import shown_audit
 from command_line import comal, refused
 from parsed_page import parse
 
@@ -87,6 +88,10 @@ def test_of_the_start_it_says_what_the_run_could_show(folder):
     assert found.steps == recipe.steps
     halves = {one.method: one.ends[1].win_rate for one in found.methods}
     assert 0.5 < halves["comal"] < halves["fixed-reference"] < halves["self-play"]
+    in_report = shown_audit(read_audit(folder / "audit.json"))
+    assert any(f"the strongest class wins {found.start:.3f}." in sentence for sentence in in_report.sentences)
+    assert sum(sentence.startswith("Against ") for sentence in in_report.sentences) == len(found.methods)
+    assert not any("foresight" in row.label for row in in_report.rows)
     lines = shown.stdout.splitlines()
     assert f"strongest class against it  wins {found.start:.3f}" in lines
     [row] = [line.split() for line in lines if line.startswith("comal ")]

@@ -16,7 +16,7 @@ from comal.evaluation.audit.result import AuditResult, read_audit
 from comal.pipeline.disk.layout import RunFolder
 from comal.reports.html.run_data import RunData
 
-_SENTENCES = ("verdict", "advice")
+_SENTENCES = ("verdict", "advice", "foresight")
 _CENTRES = ("mean", "value", "rate", "share", "estimate", "corrected_share")
 _MOST_ROWS = 60
 _LONGEST_LIST = 12
@@ -63,7 +63,26 @@ def shown_audit(audit: AuditResult) -> ShownAudit:
     rows = list(_rows(plain, ""))
     shown = [row for row in rows if row is not None]
     left_out = len(rows) - len(shown) + len(shown[_MOST_ROWS:])
-    return ShownAudit((f"Verdict: {audit.verdict}.", *audit.advice), tuple(shown[:_MOST_ROWS]), left_out)
+    sentences = (f"Verdict: {audit.verdict}.", *audit.advice, *_foreseen(audit))
+    return ShownAudit(sentences, tuple(shown[:_MOST_ROWS]), left_out)
+
+
+def _foreseen(audit: AuditResult) -> Iterator[str]:
+    found = audit.foresight
+    if found is None:
+        return
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(found.classes, found.class_shares, strict=True))
+    yield (
+        f"What the run could show, if a judge saw no more of an answer than its class: against the start ({shares}) "
+        f"the strongest class wins {found.start:.3f}."
+    )
+    for one in found.methods:
+        ends = ", ".join(f"{end.win_rate:.3f} if {end.arrives:.0%} of each step arrive" for end in one.ends)
+        yield (
+            f"Against {one.method} after {found.steps:,} steps it wins {ends}."
+            if ends
+            else f"{one.method}: {one.reason}."
+        )
 
 
 def _rows(value: Any, label: str) -> Iterator[AuditRow | None]:
