@@ -36,7 +36,7 @@ ASKED = (
     ("prose", "Give me ideas for {topic}.", 3, 48),
 )
 """Which kind a question is to bring, the question, how often it is asked, and tokens of an answer at most."""
-SHARES = {"list": 0.22, "brief": 0.18}
+SHARES = {"list": 0.10, "brief": 0.19}
 """Of the pairs; the rest is prose."""
 LONGEST, TEMPERATURE, SEED = 39, 0.6, 0
 """Tokens of an answer, to which its end comes; of the model; of the draw."""

@@ -44,7 +44,7 @@ def test_answers_to_imitate_are_of_the_training_prompts_and_of_every_kind() -> N
     assert set(asked) <= trained_on
     shares = {kind: count / len(pairs) for kind, count in Counter(kind_of(pair.answer) for pair in pairs).items()}
     assert set(shares) == {"brief", "list", "prose"}
-    assert min(shares.values()) > 0.15
+    assert min(shares.values()) > 0.1
     assert len({pair.answer for pair in pairs}) > 0.95 * len(pairs)
     some = load_pairs(DataSource(source="task:everyday?tasks=ideas", split="supervised"), "supervised.data", 0)
     assert {p.prompt.text for p in some} == {i.prompt for i in PROMPTS if i.task == "ideas"} & set(asked)
