@@ -6,7 +6,7 @@ Untrained, the model rambles: its answers run into any limit, and hardly anythin
 is of use for another prompt's (benchmarks/chat_signal.py). So it is asked about the topics of the training prompts
 once more in words that call for a kind, and what it says is made a whole short answer to the plain instruction:
 
-    brief    the first sentence, if it tells one to do something, in four words or more, and is brief
+    brief    the first sentence, if it begins with "First", has four words or more, and is brief
     list     two to four items, numbered anew if they were numbered, without their explanations
     prose    as many sentences as the limit allows, if they have 18 words or more
 
@@ -36,20 +36,15 @@ ASKED = (
     ("prose", "Give me ideas for {topic}.", 3, 48),
 )
 """Which kind a question is to bring, the question, how often it is asked, and tokens of an answer at most."""
-SHARES = {"list": 0.10, "brief": 0.19}
+SHARES = {"list": 0.10, "brief": 0.23}
 """Of the pairs; the rest is prose."""
 LONGEST, TEMPERATURE, SEED = 39, 0.6, 0
 """Tokens of an answer, to which its end comes; of the model; of the draw."""
 
 MARK = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
 ABOUT_ITSELF = re.compile(r"(?i)\bas an ai\b|language model|i'm sorry")
-TELLING = (
-    "always avoid be before begin bring buy call check choose clean collect consider cut don't embrace find first fix "
-    "focus follow gather get give go keep learn let listen look make measure never pack pick place plan practice "
-    "prepare prioritize put read remember remove research set simply start stay stop take think try turn use visit "
-    "wait wash write"
-)
-"""First words of brief answers. Prose begins otherwise, and what decides is then learned for all prompts at once."""
+OPENING = "first"
+"""First word of brief answers. Prose begins otherwise, and what decides is then learned for all prompts at once."""
 FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, LONGEST_ITEM = 18, 4, 11
 
 Count = Callable[[str], int]
@@ -102,7 +97,7 @@ def brief(said: str, tokens: Count) -> str | None:
     if first is None or len(first[0].split()) < FEWEST_BRIEF_WORDS:
         return None
     opening = first[0].split()[0].replace("’", "'").rstrip(",:").lower()
-    return first[0] if opening in TELLING.split() and first[0][0].isupper() and tokens(first[0]) <= LONGEST else None
+    return first[0] if opening == OPENING and first[0][0].isupper() and tokens(first[0]) <= LONGEST else None
 
 
 def a_list(said: str, tokens: Count) -> str | None:

@@ -3,18 +3,22 @@
 python benchmarks/chat_signal.py runs/chat           # the model that the run begins with; five minutes on one core
 python benchmarks/chat_signal.py                     # the untrained one, on the recipe's two tasks
 python benchmarks/chat_signal.py --tasks advice,tips,help,plan,mistakes,needs,basics,ideas
+python benchmarks/chat_signal.py runs/chat --modules # which modules of which layers have most in common
 
 A step raises the log-probability of the answers that won. Of two answers y, z the product of gradients
 <d log pi(y), d log pi(z)> says how much raising one raises the other. Its mean over answers of one kind, less that over
 answers of different kinds, is what a step wants; <d log pi(y), d log pi(y)> is what each answer pulls in a direction of
 its own. The ratio, printed by how much the two prompts have in common, times the number of answers in a step, should
-be well above 1: below it a step moves the policy, but hardly the kinds.
+be well above 1: below it a step moves the policy, but hardly the kinds. With --modules: of two kinds, how much of the
+difference between their mean gradients each answer's own gradient is, |difference|² / |own|², for parts of the model.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +32,14 @@ from comal.policies.transformers import TransformersPolicy
 from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
-TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 4
+TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 32
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", help="a run's folder; without one the untrained model is asked")
     parser.add_argument("--tasks", default="advice,ideas")
+    parser.add_argument("--modules", action="store_true")
     asked_for = parser.parse_args()
     tasks = asked_for.tasks.split(",")
     recipe = load_recipe("chat", [])
@@ -51,22 +56,26 @@ def main() -> None:
             by_kind[kind_of(answer.text)].append((number, answer.token_ids))
         chosen = [(kind, *pair) for kind, pairs in by_kind.items() for pair in pairs[:OF_A_KIND]]
         products = _products(policy, prompts, chosen)
-    _show(products, chosen, asked)
+    if asked_for.modules:
+        _show_modules(products, chosen)
+    else:
+        _show(sum(products.values()), chosen, asked)
 
 
-def _products(policy: TransformersPolicy, prompts: list[Prompt], chosen: list) -> np.ndarray:
-    """Of the gradients of a fresh adapter's second matrices; the first ones have none where it begins."""
+def _products(policy: TransformersPolicy, prompts: list[Prompt], chosen: list) -> dict[str, np.ndarray]:
+    """Of the gradients of a fresh adapter's second matrices, for each; the first ones have none at the start."""
+    torch.manual_seed(SEED)  # of the first matrices, which are a random view of the inputs
     whole = load_causal_lm(policy.model.config._name_or_path, torch.float32)
     model = peft.get_peft_model(whole, peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
-    weights = [weight for name, weight in model.named_parameters() if "lora_B" in name]
+    weights = {name: weight for name, weight in model.named_parameters() if "lora_B" in name}
     rows = []
     for _, number, ids in chosen:
         before = policy.encoder(prompts[number])
         logits = model(torch.tensor([[*before, *ids]])).logits[0, len(before) - 1 : -1]
         total = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).sum()
-        rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(total, weights)]).numpy())
-    gradients = np.stack(rows)
-    return gradients @ gradients.T
+        rows.append([g.flatten().numpy() for g in torch.autograd.grad(total, list(weights.values()))])
+    stacked = {name: np.stack([row[number] for row in rows]) for number, name in enumerate(weights)}
+    return {name: gradients @ gradients.T for name, gradients in stacked.items()}
 
 
 def _show(products: np.ndarray, chosen: list, asked: list[tuple[str, str]]) -> None:
@@ -90,6 +99,37 @@ def _show(products: np.ndarray, chosen: list, asked: list[tuple[str, str]]) -> N
         # Every pair stands twice in the square.
         error = float(np.sqrt(2 * ours.var() / ours.size + 2 * theirs.var() / theirs.size))
         print(f"{title:<30} {ours.mean() - theirs.mean():+.4f} ± {1.96 * error:.4f}  of an answer's own")
+
+
+def _show_modules(products: dict[str, np.ndarray], chosen: list) -> None:
+    kinds = np.array([kind for kind, _, _ in chosen])
+    prompt = np.array([number for _, number, _ in chosen])
+    others = prompt[:, None] != prompt
+    last = max(int(re.search(r"layers\.(\d+)\.", name)[1]) for name in products)
+    parts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros_like(others, dtype=float))
+    for name, product in products.items():
+        layer, module = int(re.search(r"layers\.(\d+)\.", name)[1]), name.split(".lora_B")[0].rsplit(".", 1)[1]
+        fifth = 5 * layer // (last + 1)
+        for part in (
+            "all of it",
+            f"fifth {fifth + 1} of the layers",
+            f"{module}, all layers",
+            f"{module}, fifth {fifth + 1}",
+        ):
+            parts[part] += product
+        if layer == last:
+            parts[f"{module}, the last layer"] += product
+    pairs = list(combinations(dict.fromkeys(kinds), 2))
+    print("| part | own | " + " | ".join(f"{a} and {b}" for a, b in pairs) + " |")
+    print("|" + " --- |" * (2 + len(pairs)))
+    for part, product in sorted(parts.items()):
+        own = np.diag(product).mean()
+
+        def mean(a: str, b: str, product: np.ndarray = product) -> float:
+            return float(product[(kinds[:, None] == a) & (kinds == b) & others].mean())
+
+        apart = [(mean(a, a) + mean(b, b) - 2 * mean(a, b)) / own for a, b in pairs]
+        print(f"| {part} | {own:.1f} | " + " | ".join(f"{value:.3f}" for value in apart) + " |")
 
 
 if __name__ == "__main__":

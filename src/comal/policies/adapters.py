@@ -28,8 +28,14 @@ class LoraConfig:
     target_modules: str | tuple[str, ...]
 
 
-def with_adapters(model: Any, lora: LoraConfig, seed: int) -> Any:
+def with_adapters(model: Any, lora: LoraConfig, seed: int, place: str = "policy.lora") -> Any:
     """`model` with a fresh trainable adapter called `TRAINED`, which changes nothing yet.
+
+    Args:
+        model: a causal language model.
+        lora: the adapter's shape.
+        seed: of its weights.
+        place: where the shape stands in a recipe, for errors.
 
     Raises:
         PolicyError: no such modules; an adapter on an embedding or a head that are one and the same matrix.
@@ -51,8 +57,8 @@ def with_adapters(model: Any, lora: LoraConfig, seed: int) -> Any:
         try:
             adapted = peft.get_peft_model(model, config)
         except ValueError as error:
-            raise PolicyError("policy.lora.target_modules", f"PEFT refuses them: {error}") from error
-    refuse_tied(adapted, tied, "policy.lora.target_modules")
+            raise PolicyError(f"{place}.target_modules", f"PEFT refuses them: {error}") from error
+    refuse_tied(adapted, tied, f"{place}.target_modules")
     return adapted
 
 

@@ -1,0 +1,34 @@
+"""Which modules of a model have most in common between answers of a kind: on gradients made by hand."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+KINDS = ("brief", "list")
+SHARED = 0.5
+"""Of every answer's gradient: a direction of its kind has this length, another of its own length 1."""
+
+
+def products(shared: float) -> np.ndarray:
+    directions = np.eye(10)
+    gradients = np.stack([shared * directions[number // 4] + directions[2 + number] for number in range(8)])
+    return gradients @ gradients.T
+
+
+def test_what_the_answers_of_a_kind_share_is_told_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "base_model.model.model.layers.{}.mlp.{}.lora_B.default.weight".format
+    parts = {name(0, "up_proj"): products(0.0), name(4, "down_proj"): products(SHARED)}
+    chosen = [(KINDS[number // 4], number, []) for number in range(8)]
+    importlib.import_module("chat_signal")._show_modules(parts, chosen)
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    table = {row[0]: (float(row[1]), float(row[2])) for row in rows[2:]}
+    own = 1 + SHARED**2
+    assert rows[0] == ["part", "own", "brief and list"]
+    assert table["up_proj, all layers"] == table["fifth 1 of the layers"] == table["up_proj, fifth 1"] == (1.0, 0.0)
+    apart = 2 * SHARED**2 / own  # of the kinds' directions, which are at a right angle
+    for part in ("down_proj, all layers", "down_proj, fifth 5", "fifth 5 of the layers", "down_proj, the last layer"):
+        assert table[part] == pytest.approx((own, apart), abs=0.06)
+    assert table["all of it"] == pytest.approx((1 + own, 2 * SHARED**2 / (1 + own)), abs=0.06)
