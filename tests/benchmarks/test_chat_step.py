@@ -28,8 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("step")
     model = tiny_models.save_causal_lm(place / "model", initializer_range=0.2, layers=1)
     settings = {
-        "policy.model": gguf_files.write(model, place / "tiny.gguf"), "steps": 2,
-        "policy.lora.target_modules": "all-linear", "policy.max_new_tokens": 6,
+        "policy.model": gguf_files.write(model, place / "tiny.gguf"), "steps": 2, "policy.max_new_tokens": 6,
         "processes": 1, "baselines": "{}", "sampling.prompts": 6, "sampling.samples": 6, "supervised.data.limit": 20,
         "evaluation.every": 2, "evaluation.validation_prompts": 2, "evaluation.test_prompts": 2,
         "evaluation.samples": 2, "evaluation.best_of": "[2]",

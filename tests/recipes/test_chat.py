@@ -95,8 +95,7 @@ def test_without_the_package_plan_says_how_to_get_it() -> None:
 
 def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     settings = {
-        "policy.model": file, "policy.lora.target_modules": "all-linear", "policy.max_new_tokens": 6,
-        "steps": 1, "processes": 1, "baselines": "{}",
+        "policy.model": file, "steps": 1, "policy.max_new_tokens": 6, "processes": 1, "baselines": "{}",
         "sampling.prompts": 6, "sampling.samples": 4, "training.prompts_per_batch": 4,
         "evaluation.every": 1, "evaluation.validation_prompts": 2,
         "evaluation.test_prompts": 2, "evaluation.best_of": "[2]",

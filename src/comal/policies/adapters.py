@@ -28,14 +28,8 @@ class LoraConfig:
     target_modules: str | tuple[str, ...]
 
 
-def with_adapters(model: Any, lora: LoraConfig, seed: int, place: str = "policy.lora") -> Any:
+def with_adapters(model: Any, lora: LoraConfig, seed: int) -> Any:
     """`model` with a fresh trainable adapter called `TRAINED`, which changes nothing yet.
-
-    Args:
-        model: a causal language model.
-        lora: the adapter's shape.
-        seed: of its weights.
-        place: where the shape stands in a recipe, for errors.
 
     Raises:
         PolicyError: no such modules; an adapter on an embedding or a head that are one and the same matrix.
@@ -57,8 +51,8 @@ def with_adapters(model: Any, lora: LoraConfig, seed: int, place: str = "policy.
         try:
             adapted = peft.get_peft_model(model, config)
         except ValueError as error:
-            raise PolicyError(f"{place}.target_modules", f"PEFT refuses them: {error}") from error
-    refuse_tied(adapted, tied, f"{place}.target_modules")
+            raise PolicyError("policy.lora.target_modules", f"PEFT refuses them: {error}") from error
+    refuse_tied(adapted, tied, "policy.lora.target_modules")
     return adapted
 
 

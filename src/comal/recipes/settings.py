@@ -143,7 +143,6 @@ class SupervisedSettings(Settings):
         loss_on: `answer` tokens only, or `all` tokens.
         temperature: divides the logits of the trained model once and for all (folded into the last norm's weight), so
             that sampling and log-probabilities agree; Llama-like models trained from scratch only.
-        lora: this stage's adapter, merged after it; None trains what alignment does, `policy.lora` or the whole model.
     """
 
     data: DataSource
@@ -155,7 +154,6 @@ class SupervisedSettings(Settings):
     scheduler: str = "cosine"
     loss_on: Literal["answer", "all"] = "answer"
     temperature: Positive = 1.0
-    lora: LoraSettings | None = None
     arguments: dict[str, Any] = {}
 
 

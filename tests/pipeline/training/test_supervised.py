@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import transformers
-from safetensors.torch import load_file
 
 import one_token
 import tiny_models
-from comal.errors import PolicyError, RunError
-from comal.pipeline.cost.recipe import recipe_cost
+from comal.errors import RunError
 from comal.pipeline.data.prompts import Pair, load_pairs
 from comal.pipeline.disk.layout import SupervisedFolder
 from comal.pipeline.training.supervised import make_supervised
 from comal.recipes.load import validate
-from comal.recipes.settings import LoraSettings, Recipe
+from comal.recipes.settings import Recipe
 
 STEPS = 20  # 4 epochs of 5 batches; a checkpoint at every second step
 
@@ -77,30 +74,6 @@ def test_an_adapter_trained_in_mixed_precision_is_merged_as_what_it_is(tmp_path:
     mixed = told.supervised.model_copy(update={"arguments": {"bf16": True}, "epochs": 1.0})
     make_supervised(tmp_path / "made", pairs_of(told), told.model_copy(update={"supervised": mixed}))
     assert (tmp_path / "made" / "model.safetensors").is_file()
-
-
-@pytest.mark.parametrize("aligned", ["another adapter", "the whole model"])
-def test_an_adapter_of_its_own_reaches_the_layers_that_it_names_and_no_others(tmp_path: Path, aligned: str) -> None:
-    own = {"r": 2, "alpha": 4, "target_modules": ["v_proj"]}
-    model = tiny_models.save_causal_lm(tmp_path / "base", hidden_size=32, layers=1, initializer_range=0.2)
-    lora = {"r": 4, "alpha": 8, "target_modules": ["down_proj"]} if aligned == "another adapter" else None
-    policy = {"model": model, "from_scratch": None, "lora": lora}
-    told = recipe(tmp_path, policy=policy, supervised={"temperature": 1.0, "epochs": 1, "lora": own})
-    make_supervised(tmp_path / "made", pairs_of(told), told)
-    before, after = (load_file(Path(folder) / "model.safetensors") for folder in (model, tmp_path / "made"))
-    moved = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
-    assert moved == {"model.layers.0.self_attn.v_proj.weight"}
-
-
-def test_modules_that_the_model_does_not_have_are_named_at_their_place(tmp_path: Path) -> None:
-    told = with_lora(tmp_path)
-    assert told.supervised is not None
-    wrong = LoraSettings(target_modules=("w_proj",))
-    told = told.model_copy(update={"supervised": told.supervised.model_copy(update={"lora": wrong})})
-    with pytest.raises(PolicyError, match=r"^supervised\.lora\.target_modules: .*w_proj"):
-        make_supervised(tmp_path / "made", pairs_of(told), told)
-    with pytest.raises(PolicyError, match=r"^supervised\.lora\.target_modules: .*w_proj"):
-        recipe_cost(told)
 
 
 @pytest.mark.parametrize("made", [recipe, with_lora], ids=["whole", "lora"])

@@ -308,7 +308,7 @@ class _Bench:
             return
         dtype = getattr(torch, policy.dtype)
         model = load_causal_lm(self.store.initial, dtype, policy.revision, policy.trust_remote_code)
-        model = with_own_adapter(model, self.recipe)
+        model = with_own_adapter(model, policy, self.recipe.seed)
 
         def train(rows: int, keep: bool = False) -> None:
             output = SupervisedFolder(self._folder().path / "taught").state

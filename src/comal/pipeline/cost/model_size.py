@@ -29,7 +29,7 @@ class ModelSize:
     adapters: int | None
 
 
-def known_size(policy: PolicySettings, lora_place: str = "policy.lora") -> ModelSize | None:
+def known_size(policy: PolicySettings) -> ModelSize | None:
     """The model made on the meta device, where it takes no memory; None where a hub would have to be asked.
 
     Raises:
@@ -49,7 +49,7 @@ def known_size(policy: PolicySettings, lora_place: str = "policy.lora") -> Model
         raise PolicyError(place, f"no model can be made of this configuration: {first_line(error)[:_SHOWN]}") from error
     with torch.device("meta"):
         parameters = sum(p.numel() for p in model.parameters())
-        adapters = None if policy.lora is None else _adapter_parameters(model, policy, lora_place)
+        adapters = None if policy.lora is None else _adapter_parameters(model, policy)
     return ModelSize(config, int(parameters), adapters)
 
 
@@ -77,7 +77,7 @@ def _config(policy: PolicySettings) -> Any:
         raise PolicyError("policy.model", f"cannot read the configuration of `{name}`: {error}") from error
 
 
-def _adapter_parameters(model: Any, policy: PolicySettings, place: str) -> int:
+def _adapter_parameters(model: Any, policy: PolicySettings) -> int:
     from comal.policies.adapters import LoraConfig, with_adapters
 
     assert policy.lora is not None
@@ -86,7 +86,7 @@ def _adapter_parameters(model: Any, policy: PolicySettings, place: str) -> int:
         with warnings.catch_warnings():
             # PEFT with Transformers 5.23: harmless, and not ours to fix.
             warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is", category=FutureWarning)
-            adapted = with_adapters(model, LoraConfig(lora.r, lora.alpha, lora.target_modules), 0, place)
+            adapted = with_adapters(model, LoraConfig(lora.r, lora.alpha, lora.target_modules), seed=0)
     except ValueError as error:
-        raise PolicyError(place, f"the model takes no such adapters: {error}") from error
+        raise PolicyError("policy.lora", f"the model takes no such adapters: {error}") from error
     return int(sum(p.numel() for p in adapted.parameters() if p.requires_grad))

@@ -46,8 +46,6 @@ def recipe_cost(recipe: Recipe, processes: int = 1) -> dict[str, Any]:
     if known.available is not None:
         _show_to_policy(recipe)
     known_model = known_size(recipe.policy)
-    if recipe.supervised is not None and recipe.supervised.lora is not None:
-        known_size(recipe.policy.model_copy(update={"lora": recipe.supervised.lora}), "supervised.lora")
     parameters = None if known_model is None else known_model.parameters
     judge = resolved.judge
     methods = [method_cost(name, rule, recipe) for name, rule in resolved.methods.items()]

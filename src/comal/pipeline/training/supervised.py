@@ -32,7 +32,7 @@ from comal.policies.merging import load_whole, merged
 from comal.policies.saved import save_checkpoint
 from comal.policies.sequences import TokenBatch
 from comal.policies.transformers import Decoding, TransformersPolicy
-from comal.recipes.settings import LoraSettings, PolicySettings, Recipe, ScratchModel, SupervisedSettings
+from comal.recipes.settings import PolicySettings, Recipe, ScratchModel, SupervisedSettings
 
 PAD, END, ASK, ANSWER = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 TEMPLATE = (
@@ -194,21 +194,12 @@ def _whole(model: Any, encoder: PromptEncoder, pairs: Sequence[Pair]) -> Any:
     return merged(policy, [(encoder(pair.prompt), [policy.encode_answer(pair.answer)]) for pair in pairs[:4]])
 
 
-def own_lora(recipe: Recipe) -> tuple[LoraSettings | None, str]:
-    """The adapter that the supervised stage trains, if any, and where the recipe says so."""
-    assert recipe.supervised is not None
-    if recipe.supervised.lora is not None:
-        return recipe.supervised.lora, "supervised.lora"
-    return recipe.policy.lora, "policy.lora"
-
-
-def with_own_adapter(model: Any, recipe: Recipe) -> Any:
-    """A model as the supervised stage trains it: with an adapter, where the stage trains one."""
-    lora, place = own_lora(recipe)
-    if lora is None:
+def with_own_adapter(model: Any, policy: PolicySettings, seed: int) -> Any:
+    """A model as the supervised stage trains it: with an adapter, where the recipe trains adapters."""
+    if policy.lora is None:
         return model
-    shape = LoraConfig(lora.r, lora.alpha, lora.target_modules)
-    return with_adapters(model, shape, derive_seed(recipe.seed, "supervised-lora"), place)
+    lora = LoraConfig(policy.lora.r, policy.lora.alpha, policy.lora.target_modules)
+    return with_adapters(model, lora, derive_seed(seed, "supervised-lora"))
 
 
 def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared: bool = True) -> None:
@@ -228,7 +219,7 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared:
         tokenizer = load_tokenizer(policy.model, policy.revision, policy.trust_remote_code)
         dtype = getattr(torch, policy.dtype)
         model = load_whole(policy.model, dtype, policy.revision, policy.trust_remote_code)
-    model = with_own_adapter(model, recipe)
+    model = with_own_adapter(model, policy, recipe.seed)
     encoder = prompt_format(policy).encoder(tokenizer, policy.model or "the model made `from_scratch`")
     encoder.require([pair.prompt for pair in pairs])
     output = SupervisedFolder(folder).state
@@ -239,7 +230,7 @@ def make_supervised(folder: Path, pairs: Sequence[Pair], recipe: Recipe, shared:
 
     def save() -> None:
         # With adapters the supervised model is the merged one: alignment's adapters then start from zero on top of it.
-        whole = model if own_lora(recipe)[0] is None else _whole(model, encoder, pairs)
+        whole = _whole(model, encoder, pairs) if policy.lora is not None else model
         with atomic_path(folder) as temporary:
             save_checkpoint(whole, tokenizer, temporary, weights)
             summary = json.dumps({"loss": loss, "pairs": len(pairs)})
