@@ -6,11 +6,12 @@ Untrained, the model rambles: its answers run into any limit, and hardly anythin
 is of use for another prompt's (benchmarks/chat_signal.py). So it is asked about the topics of the training prompts
 once more in words that call for a kind, and what it says is made a whole short answer to the plain instruction:
 
-    brief    the first sentence, if it begins with "First", has four words or more, and is brief
-    list     two to four items, numbered anew if they were numbered, without their explanations
-    prose    as many sentences as the limit allows, if they have 18 words or more
+    brief    the first sentence, if it begins with "First," and is brief; cut before a clause or phrase to nine words
+    list     two to four items, numbered anew, without their explanations
+    prose    as many sentences as the limit allows, if they have 20 words or more
 
-No word is anybody else's. Prose that apologises, or that speaks of language models, is left out.
+No word is anybody else's. Prose that apologises, or that speaks of language models, is left out. What an answer begins
+with tells of which kind it will be, and brief ones are far from too long: a policy learns that at its first token.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
 FILE = Path("src/comal/tasks/everyday_answers.jsonl")
-FORMS = tuple(form for task in ("advice", "ideas") for form in TASKS[task])
+FORMS = TASKS["advice"]
 ASKED = (
     ("brief", "In one short sentence, tell me what to do first when {topic}.", 8, 24),
     ("list", "List a few short tips for {topic}.", 8, 56),
@@ -36,16 +37,22 @@ ASKED = (
     ("prose", "Give me ideas for {topic}.", 3, 48),
 )
 """Which kind a question is to bring, the question, how often it is asked, and tokens of an answer at most."""
-SHARES = {"list": 0.10, "brief": 0.23}
+SHARES = {"list": 0.14, "brief": 0.28}
 """Of the pairs; the rest is prose."""
 LONGEST, TEMPERATURE, SEED = 39, 0.6, 0
 """Tokens of an answer, to which its end comes; of the model; of the draw."""
 
 MARK = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
 ABOUT_ITSELF = re.compile(r"(?i)\bas an ai\b|language model|i'm sorry")
-OPENING = "First"
-"""First word of brief answers. Prose begins otherwise, and what decides is then learned for all prompts at once."""
-FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, LONGEST_ITEM = 18, 4, 11
+OPENING = "First, "
+"""Of brief answers; prose begins otherwise."""
+BREAK = re.compile(
+    r"(?<=\w)(?:,|:|\.|!|\?|;)?\s+"
+    r"(?:and|to|before|so|by|with|then|for|when|while|that|or|in|from)\s"
+)
+"""Where a sentence can end earlier."""
+UNENDED = ("are", "is", "a", "the")
+FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, MOST_BRIEF_WORDS, LONGEST_ITEM = 20, 4, 9, 11
 
 Count = Callable[[str], int]
 
@@ -92,19 +99,30 @@ def pairs(found: dict[tuple[str, str], list[str]]) -> Iterator[dict[str, str]]:
 
 
 def brief(said: str, tokens: Count) -> str | None:
-    """The first sentence."""
-    first = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
-    words = [] if first is None else first[0].split()
-    if first is None or len(words) < FEWEST_BRIEF_WORDS or words[0].rstrip(",:") != OPENING:
+    """The first sentence, or so much of it."""
+    found = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
+    sentence = "" if found is None else found[0]
+    if not sentence.startswith(OPENING) or "*" in sentence or kind_of(sentence) != "brief" or tokens(sentence) > LONGEST:
         return None
-    return first[0] if tokens(first[0]) <= LONGEST else None
+    if len(sentence.split()) > MOST_BRIEF_WORDS:
+        heads = [sentence[: place.start()] for place in BREAK.finditer(sentence)]
+        fitting = [head for head in heads if _has_brief_words(head) and head.split()[-1].lower() not in UNENDED]
+        if not fitting:
+            return None
+        sentence = fitting[-1].rstrip(" ,:;") + "."
+    return sentence if _has_brief_words(sentence) else None
+
+
+def _has_brief_words(text: str) -> bool:
+    return FEWEST_BRIEF_WORDS <= len(text.split()) <= MOST_BRIEF_WORDS
 
 
 def a_list(said: str, tokens: Count) -> str | None:
     """Its first distinct short items."""
     lines = said.strip().split("\n")
     items = [line for line in lines[: None if said.rstrip().endswith((".", "!", "?")) else -1] if MARK.match(line)]
-    numbered = bool(items) and items[0].strip()[0].isdigit()
+    if not items or not items[0].strip()[0].isdigit():
+        return None  # one opening for all lists
     rows: list[str] = []
     openings: set[tuple[str, ...]] = set()
     for item in items:
@@ -115,7 +133,7 @@ def a_list(said: str, tokens: Count) -> str | None:
         opening = tuple(text.lower().split()[:3])
         if not 2 <= len(text.split()) <= LONGEST_ITEM or not text[0].isupper() or opening in openings:
             continue
-        row = f"{len(rows) + 1}. {text}" if numbered else f"- {text}"
+        row = f"{len(rows) + 1}. {text}"
         if len(rows) < 4 and tokens("\n".join([*rows, row])) <= LONGEST:
             rows.append(row)
             openings.add(opening)
@@ -125,6 +143,8 @@ def a_list(said: str, tokens: Count) -> str | None:
 def prose(said: str, tokens: Count) -> str | None:
     """The sentences that the limit has room for."""
     if any(MARK.match(line) for line in said.split("\n")) or ABOUT_ITSELF.search(said):
+        return None
+    if said.strip().startswith((OPENING.rstrip(" ,"), "Q:")):
         return None
     text = " ".join(said.replace("*", "").split())
     ends = [text[: end.end()] for end in re.finditer(r"[.!?](?=\s|$)", text)]

@@ -62,6 +62,26 @@ def test_both_layouts_have_the_same_gradients(model) -> None:
         assert torch.allclose(one_row_an_answer, one_row_a_prompt, atol=1e-5 * scale, rtol=1e-4)
 
 
+@pytest.mark.parametrize("share_prompt", [False, True])
+def test_with_a_half_life_values_stay_and_each_token_pulls_by_its_weight(model, share_prompt: bool) -> None:
+    batch = TokenBatch.collate(GROUPS, pad=0, share_prompt=share_prompt)
+    coefficients = torch.linspace(-1, 1, 9)
+
+    def gradient(of: torch.Tensor) -> torch.Tensor:
+        return torch.cat([g.flatten() for g in torch.autograd.grad(of, list(model.parameters()))])
+
+    found = completion_log_probs(model, batch, half_life=1.5)
+    assert torch.allclose(found, completion_log_probs(model, batch), atol=1e-5)
+    answers = [(prompt, answer) for prompt, completions in GROUPS for answer in completions]
+    expected = sum(
+        coefficient * 2 ** (-t / 1.5) * (by_hand(model, prompt, answer[: t + 1]) - by_hand(model, prompt, answer[:t]))
+        for coefficient, (prompt, answer) in zip(coefficients, answers, strict=True)
+        for t in range(len(answer))
+    )
+    one, other = gradient((found * coefficients).sum()), gradient(expected)
+    assert torch.allclose(one, other, atol=1e-5 * float(other.abs().max()), rtol=1e-4)
+
+
 def test_answers_packed_in_a_row_do_not_see_each_other(model) -> None:
     prompt, first, second = [5, 6], [10, 11], [12, 13, 14]
     with torch.no_grad():

@@ -142,9 +142,26 @@ def _summed(token_logp_RC: Tensor, batch: TokenBatch) -> Tensor:
     return summed_RS.scatter_add(1, batch.segment_RC.clamp(min=0), token_logp_RC).flatten()
 
 
-def completion_log_probs(model: Any, batch: TokenBatch) -> Tensor:
-    """`summed_log_probs` of the model's logits: log pi(completion | prompt), shape (completions,), float32."""
-    return _summed(completion_token_log_probs(model, batch), batch)
+def completion_log_probs(model: Any, batch: TokenBatch, half_life: float | None = None) -> Tensor:
+    """`summed_log_probs` of the model's logits: log pi(completion | prompt), shape (completions,), float32.
+
+    Args:
+        model: a causal LM.
+        batch: of its inputs.
+        half_life: tokens after which a token's gradient is halved, values being what they are; None: all count alike.
+    """
+    token_logp_RC = completion_token_log_probs(model, batch)
+    if half_life is not None:
+        token_logp_RC = _with_half_life(token_logp_RC, batch, half_life)
+    return _summed(token_logp_RC, batch)
+
+
+def _with_half_life(token_logp_RC: Tensor, batch: TokenBatch, half_life: float) -> Tensor:
+    columns = batch.segment_RC.shape[1]
+    position_RC = batch.position_ids_RT[:, -columns:]
+    token_RC = (position_RC - position_RC[:, :1]).clamp(min=0)  # a row's completions all begin at one position
+    weight_RC = torch.exp2(-token_RC / half_life)
+    return weight_RC * token_logp_RC + (1 - weight_RC) * token_logp_RC.detach()
 
 
 def completion_token_log_probs(model: Any, batch: TokenBatch) -> Tensor:

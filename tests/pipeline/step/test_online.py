@@ -249,6 +249,7 @@ def test_without_trl_the_recipe_is_refused_with_the_command_that_installs_it(
         ("policy", {"lora": {}}, r"policy.lora: `online_grpo` trains whole models online"),
         ("sampling", {"temperature": 0.7}, r"sampling.temperature: got 0.7, but the policy gradients"),
         ("sampling", {"top_p": 0.9}, r"sampling.top_p: got 0.9"),
+        ("training", {"token_half_life": 2}, r"training.token_half_life: the gradients of .* count all tokens alike"),
         ("sampling", {"prompts": 6}, r"sampling.prompts: .* 6 prompts, no multiple of training.prompts_per_batch = 4"),
     ],
 )

@@ -93,6 +93,42 @@ def test_a_well_fitted_step_moves_log_ratios_by_what_was_asked(opened: PolicySto
         assert slope == pytest.approx(1, abs=0.1)
 
 
+def phrases(opened: PolicyStore, count: int) -> list[Group]:
+    """Prompts with six answers of three tokens, of which some begin alike; the targets differ in all positions."""
+    policy = opened.open(opened.initial)
+    made = []
+    for i in range(count):
+        prompt = tuple(opened.encoder(Prompt.of_text(f"prompt {i}")))
+        completions = tuple((40 + i + a, 50 + b, 60 + a + b) for a in range(2) for b in range(3))
+        logp = policy.score_groups([(prompt, completions)])[0]
+        made.append(Group(prompt, completions, logp, logp, logp, np.array([0.9, 0.2, 0.5, 0.7, 0.3, 0.1])))
+    return made
+
+
+def test_a_half_life_changes_the_way_and_not_where_a_step_arrives(opened: PolicyStore, tmp_path: Path) -> None:
+    data = phrases(opened, 4)
+    settings = {"prompts_per_batch": 4, "learning_rate": 3e-3}
+    arrived = {}
+    for half_life in (None, 1.0):
+        changes = settings | {"token_half_life": half_life}
+        first, _, _ = train(opened, tmp_path, data, epochs=1, **changes)
+        model, _, _ = train(opened, tmp_path, data, epochs=120, **changes)
+        opened.adopt(model, f"half-life {half_life}")
+        policy = opened.open(f"half-life {half_life}")
+        moved = [policy.score_groups([(g.prompt, g.completions)])[0] - g.policy_logp for g in data]
+        for group, of_prompt in zip(data, moved, strict=True):
+            asked = group.win_rate - group.win_rate.mean()
+            assert of_prompt - of_prompt.mean() == pytest.approx(asked, abs=0.05)
+        arrived[half_life] = weights(first)
+    assert not torch.allclose(arrived[None], arrived[1.0], atol=1e-4)
+
+
+def test_answers_of_one_token_have_no_later_ones(opened: PolicyStore, tmp_path: Path) -> None:
+    data = groups(opened)
+    plain, weighted = (weights(train(opened, tmp_path, data, token_half_life=h, **SGD)[0]) for h in (None, 0.5))
+    assert torch.allclose(plain, weighted, atol=1e-6)
+
+
 def test_the_optimisers_history_really_goes_on(opened: PolicyStore, tmp_path: Path) -> None:
     data = groups(opened)
     _, _, trainer = train(opened, tmp_path, data)

@@ -160,7 +160,8 @@ def refuse_unplayable(instructions: Sequence[Instruction], recipe: Recipe, place
     """Refuse a recipe whose online steps could not be taken, or would rest elsewhere.
 
     Raises:
-        ConfigError: TRL is not installed, adapters, a tempered sampler, or prompts that fill no whole micro-batches.
+        ConfigError: TRL is not installed, adapters, a tempered sampler, a half-life, which TRL's gradients have not, or
+            prompts that fill no whole micro-batches.
     """
     if not any(isinstance(instruction, PlayOnline) for instruction in instructions):
         return
@@ -182,6 +183,11 @@ def refuse_unplayable(instructions: Sequence[Instruction], recipe: Recipe, place
                 f"got {value:g}, but the policy gradients of `{place}` are those of answers that the policy itself "
                 f"gives; leave it at 1 (supervised.temperature sharpens the policy itself)",
             )
+    if recipe.training.token_half_life is not None:
+        raise ConfigError(
+            "training.token_half_life",
+            f"the gradients of `{place}` are those of TRL, which count all tokens alike; leave it out, or take `inpo`",
+        )
     micro = prompts_per_micro_step(recipe)
     if sampling.prompts % micro:
         raise ConfigError(
