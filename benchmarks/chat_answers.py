@@ -102,7 +102,12 @@ def brief(said: str, tokens: Count) -> str | None:
     """The first sentence, or so much of it."""
     found = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
     sentence = "" if found is None else found[0]
-    if not sentence.startswith(OPENING) or "*" in sentence or kind_of(sentence) != "brief" or tokens(sentence) > LONGEST:
+    if (
+        not sentence.startswith(OPENING)
+        or "*" in sentence
+        or kind_of(sentence) != "brief"
+        or tokens(sentence) > LONGEST
+    ):
         return None
     if len(sentence.split()) > MOST_BRIEF_WORDS:
         heads = [sentence[: place.start()] for place in BREAK.finditer(sentence)]
@@ -110,7 +115,7 @@ def brief(said: str, tokens: Count) -> str | None:
         if not fitting:
             return None
         sentence = fitting[-1].rstrip(" ,:;") + "."
-    return sentence if _has_brief_words(sentence) else None
+    return sentence if _has_brief_words(sentence) and tokens(sentence) <= LONGEST else None
 
 
 def _has_brief_words(text: str) -> bool:

@@ -1,9 +1,10 @@
 """How much an answer teaches about other answers of its kind, before it is aligned: by gradients of the adapter.
 
 python benchmarks/chat_signal.py runs/chat           # the model that the run begins with; five minutes on one core
-python benchmarks/chat_signal.py                     # the untrained one, on the recipe's two tasks
+python benchmarks/chat_signal.py                     # the untrained one, on the recipe's task
 python benchmarks/chat_signal.py --tasks advice,tips,help,plan,mistakes,needs,basics,ideas
 python benchmarks/chat_signal.py runs/chat --modules # which modules of which layers have most in common
+python benchmarks/chat_signal.py runs/chat --half-lives   # by how fast the weight of later tokens falls
 
 A step raises the log-probability of the answers that won. Of two answers y, z the product of gradients
 <d log pi(y), d log pi(z)> says how much raising one raises the other. Its mean over answers of one kind, less that over
@@ -11,6 +12,7 @@ answers of different kinds, is what a step wants; <d log pi(y), d log pi(y)> is 
 its own. The ratio, printed by how much the two prompts have in common, times the number of answers in a step, should
 be well above 1: below it a step moves the policy, but hardly the kinds. With --modules: of any two kinds the squared
 length of the difference between their mean gradients, in squared lengths of an answer's own, for parts of the model.
+With --half-lives the same products, of an answer's gradient with another's as `training.token_half_life` weighs it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -28,18 +31,22 @@ import torch
 from chat_kinds import start_of
 from comal.policies.base import Prompt
 from comal.policies.loading import load_causal_lm
+from comal.policies.sequences import TokenBatch, completion_log_probs
 from comal.policies.transformers import TransformersPolicy
 from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
 TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 32
+HALF_LIVES = (None, 8.0, 4.0, 2.0, 1.0, 0.5)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", help="a run's folder; without one the untrained model is asked")
-    parser.add_argument("--tasks", default="advice,ideas")
-    parser.add_argument("--modules", action="store_true")
+    parser.add_argument("--tasks", default="advice")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--modules", action="store_true")
+    shown.add_argument("--half-lives", action="store_true")
     asked_for = parser.parse_args()
     tasks = asked_for.tasks.split(",")
     recipe = load_recipe("chat", [])
@@ -55,27 +62,41 @@ def main() -> None:
         for number, answer in answers:
             by_kind[kind_of(answer.text)].append((number, answer.token_ids))
         chosen = [(kind, *pair) for kind, pairs in by_kind.items() for pair in pairs[:OF_A_KIND]]
-        products = _products(policy, prompts, chosen)
+        gradients = _gradients(policy, prompts, chosen, HALF_LIVES if asked_for.half_lives else (None,))
+    if asked_for.half_lives:
+        products = {
+            half_life: sum(whole @ gradients[half_life][name].T for name, whole in gradients[None].items())
+            for half_life in HALF_LIVES
+        }
+        _show_half_lives(products, chosen)
+        return
+    by_name = {name: rows @ rows.T for name, rows in gradients[None].items()}
     if asked_for.modules:
-        _show_modules(products, chosen)
+        _show_modules(by_name, chosen)
     else:
-        _show(sum(products.values()), chosen, asked)
+        _show(sum(by_name.values()), chosen, asked)
 
 
-def _products(policy: TransformersPolicy, prompts: list[Prompt], chosen: list) -> dict[str, np.ndarray]:
-    """Of the gradients of a fresh adapter's second matrices, for each; the first ones have none at the start."""
+def _gradients(
+    policy: TransformersPolicy, prompts: list[Prompt], chosen: list, half_lives: tuple[float | None, ...]
+) -> dict[float | None, dict[str, np.ndarray]]:
+    """Of a fresh adapter's second matrices, a row an answer, by half-life; the first ones have none at the start."""
     torch.manual_seed(SEED)  # of the first matrices, which are a random view of the inputs
     whole = load_causal_lm(policy.model.config._name_or_path, torch.float32)
     model = peft.get_peft_model(whole, peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
     weights = {name: weight for name, weight in model.named_parameters() if "lora_B" in name}
-    rows = []
+    rows = {half_life: [] for half_life in half_lives}
     for _, number, ids in chosen:
-        before = policy.encoder(prompts[number])
-        logits = model(torch.tensor([[*before, *ids]])).logits[0, len(before) - 1 : -1]
-        total = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).sum()
-        rows.append([g.flatten().numpy() for g in torch.autograd.grad(total, list(weights.values()))])
-    stacked = {name: np.stack([row[number] for row in rows]) for number, name in enumerate(weights)}
-    return {name: gradients @ gradients.T for name, gradients in stacked.items()}
+        prompt = policy.encoder(prompts[number])
+        for half_life in half_lives:
+            batch = TokenBatch.collate([(prompt, [ids])], policy.pad_token)
+            total = completion_log_probs(model, batch, half_life).sum()
+            found = torch.autograd.grad(total, list(weights.values()))
+            rows[half_life].append([g.flatten().numpy() for g in found])
+    return {
+        half_life: {name: np.stack([row[number] for row in its]) for number, name in enumerate(weights)}
+        for half_life, its in rows.items()
+    }
 
 
 def _show(products: np.ndarray, chosen: list, asked: list[tuple[str, str]]) -> None:
@@ -101,10 +122,34 @@ def _show(products: np.ndarray, chosen: list, asked: list[tuple[str, str]]) -> N
         print(f"{title:<30} {ours.mean() - theirs.mean():+.4f} ± {1.96 * error:.4f}  of an answer's own")
 
 
-def _show_modules(products: dict[str, np.ndarray], chosen: list) -> None:
+def _show_half_lives(products: dict[float | None, np.ndarray], chosen: list) -> None:
+    pairs, apart = _told_apart(chosen)
+    print("| half-life | own | " + " | ".join(f"{a} and {b}" for a, b in pairs) + " |")
+    print("|" + " --- |" * (2 + len(pairs)))
+    for half_life, product in products.items():
+        values = " | ".join(f"{value:.3f}" for value in apart(product))
+        print(f"| {half_life or 'none'} | {np.diag(product).mean():.1f} | {values} |")
+
+
+def _told_apart(chosen: list) -> tuple[list, Callable[[np.ndarray], list[float]]]:
+    """Pairs of kinds, and what says how far the kinds of each are apart: of answers to different prompts."""
     kinds = np.array([kind for kind, _, _ in chosen])
     prompt = np.array([number for _, number, _ in chosen])
     others = prompt[:, None] != prompt
+    pairs = list(combinations(dict.fromkeys(kinds), 2))
+
+    def apart(product: np.ndarray) -> list[float]:
+        def mean(a: str, b: str) -> float:
+            return float(product[(kinds[:, None] == a) & (kinds == b) & others].mean())
+
+        own = np.diag(product).mean()
+        return [(mean(a, a) + mean(b, b) - mean(a, b) - mean(b, a)) / own for a, b in pairs]
+
+    return pairs, apart
+
+
+def _show_modules(products: dict[str, np.ndarray], chosen: list) -> None:
+    pairs, apart = _told_apart(chosen)
     places = {name: re.search(r"layers\.(\d+)\..*?(\w+)\.lora_B", name).groups() for name in products}
     last = max(int(layer) for layer, _ in places.values())
     parts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros_like(others, dtype=float))
@@ -114,17 +159,11 @@ def _show_modules(products: dict[str, np.ndarray], chosen: list) -> None:
         its = ["all of it", f"{fifth} of the layers", f"{module}, all layers", f"{module}, {fifth}"]
         for part in its + [f"{module}, the last layer"] * (layer == last):
             parts[part] += product
-    pairs = list(combinations(dict.fromkeys(kinds), 2))
     print("| part | own | " + " | ".join(f"{a} and {b}" for a, b in pairs) + " |")
     print("|" + " --- |" * (2 + len(pairs)))
     for part, product in sorted(parts.items()):
-        own = np.diag(product).mean()
-
-        def mean(a: str, b: str, product: np.ndarray = product) -> float:
-            return float(product[(kinds[:, None] == a) & (kinds == b) & others].mean())
-
-        apart = [(mean(a, a) + mean(b, b) - 2 * mean(a, b)) / own for a, b in pairs]
-        print(f"| {part} | {own:.1f} | " + " | ".join(f"{value:.3f}" for value in apart) + " |")
+        values = " | ".join(f"{value:.3f}" for value in apart(product))
+        print(f"| {part} | {np.diag(product).mean():.1f} | {values} |")
 
 
 if __name__ == "__main__":

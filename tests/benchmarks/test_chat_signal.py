@@ -32,3 +32,17 @@ def test_what_the_answers_of_a_kind_share_is_told_part_by_part(capsys: pytest.Ca
     for part in ("down_proj, all layers", "down_proj, fifth 5", "fifth 5 of the layers", "down_proj, the last layer"):
         assert table[part] == pytest.approx((own, apart), abs=0.06)
     assert table["all of it"] == pytest.approx((1 + own, 2 * SHARED**2 / (1 + own)), abs=0.06)
+
+
+def test_by_half_life_products_may_be_lopsided(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = [(KINDS[number // 4], number, []) for number in range(8)]
+    whole, weighed = products(SHARED), products(SHARED)
+    weighed[:4, 4:] += 0.1  # what the one kind learns of the other, and not the other way round
+    importlib.import_module("chat_signal")._show_half_lives({None: whole, 1.0: weighed}, chosen)
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    own = 1 + SHARED**2
+    assert rows[0] == ["half-life", "own", "brief and list"]
+    assert rows[2][:2] == ["none", f"{own:.1f}"]
+    assert rows[3][:2] == ["1.0", f"{own:.1f}"]
+    assert float(rows[2][2]) == pytest.approx(2 * SHARED**2 / own, abs=1e-3)
+    assert float(rows[3][2]) == pytest.approx((2 * SHARED**2 - 0.1) / own, abs=1e-3)

@@ -70,7 +70,7 @@ def asked() -> dict[str, list[str]]:
 
 def test_there_are_several_hundred_prompts_and_every_test_prompt_is_asked_about() -> None:
     found, recipe = asked(), load_recipe("chat")
-    assert sum(map(len, found.values())) >= 600
+    assert sum(map(len, found.values())) >= 300
     assert len(found["test"]) == recipe.evaluation.test_prompts
     assert len(found["validation"]) == recipe.evaluation.validation_prompts
 
@@ -114,7 +114,7 @@ def test_plan_and_run_take_a_gguf_file(file: Path, tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     run = RunFolder(folder)
     told = read_json(run.dequantised.summary)
-    assert (told["model"], told["architecture"], told["temperature"]) == (str(file), "llama", 0.8)
+    assert (told["model"], told["architecture"], told["temperature"]) == (str(file), "llama", 0.5)
     assert checks(folder)[0].startswith("The model was made of tiny.gguf: llama, ")
     assert f"the model in {file}, to a committee of 3 judges" in run.report.read_text("utf-8")
     adapter = read_json(run.adapter / "adapter_config.json")

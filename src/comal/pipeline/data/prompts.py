@@ -277,6 +277,10 @@ def _everyday_rows(split: str, options: str, place: str) -> list[Any]:
     if split not in get_args(Split):
         raise DataError(place, f"`{split}` is not a split of the task.{near_match(split, get_args(Split))}")
     if split == "supervised":
+        without = [task for task in tasks if not supervised([task])] if options else []
+        if without:
+            have = [task for task in TASKS if supervised([task])]
+            raise DataError(place, f"tasks: no answers to imitate for `{without[0]}`; there are for {', '.join(have)}")
         return [{"prompt": prompt, "answer": answer} for prompt, answer in supervised(tasks)]
     return [{"prompt": i.prompt} for i in instructions(tasks) if i.split == split]
 
