@@ -152,7 +152,7 @@ def _show_modules(products: dict[str, np.ndarray], chosen: list) -> None:
     pairs, apart = _told_apart(chosen)
     places = {name: re.search(r"layers\.(\d+)\..*?(\w+)\.lora_B", name).groups() for name in products}
     last = max(int(layer) for layer, _ in places.values())
-    parts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros_like(others, dtype=float))
+    parts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((len(chosen), len(chosen))))
     for name, product in products.items():
         layer, module = int(places[name][0]), places[name][1]
         fifth = f"fifth {5 * layer // (last + 1) + 1}"
