@@ -43,7 +43,8 @@ SETTINGS = {
     "supervised": Setting((0.16, 0.14, 0.70), 4.5, 0.2, 30),
     "brief begins otherwise": Setting((0.21, 0.11, 0.68), 4.5, 0.2, 30),
     "brief begins with First": Setting((0.31, 0.11, 0.57), 4.5, 0.2, 25),
-    "half-life": Setting((0.28, 0.09, 0.63), 4.5, 0.2, 16),
+    "half-life": Setting((0.33, 0.08, 0.60), 4.5, 0.2, 16),
+    "half-life, larger steps": Setting((0.33, 0.08, 0.60), 6.5, 0.15, 16),
 }
 """As docs/results-chat.md has them; steps, eta and tau of the last one are the recipe's."""
 SHARES, MOVES = (0.2, 0.3, 0.45, 0.6, 0.75, 0.9), (3, 4, 5, 6, None)
