@@ -49,7 +49,7 @@ def test_answers_to_imitate_are_of_the_training_prompts_and_of_every_kind() -> N
     kinds: dict[str, set[str]] = {}
     for pair in pairs:
         kinds.setdefault(topic[pair.prompt.text], set()).add(kind_of(pair.answer))
-    assert sum(len(its) > 1 for its in kinds.values()) > 0.95 * len(kinds)
+    assert sum(len(its) > 1 for its in kinds.values()) > 0.9 * len(kinds)
     all_there_are = load_pairs(DataSource(source="task:everyday", split="supervised"), "supervised.data", 0)
     assert [pair.prompt.text for pair in all_there_are] == asked
 
