@@ -54,7 +54,8 @@ def test_what_is_asked_is_what_the_win_rates_say(
     first = RunFolder(folder).method("comal").step_folders()[0]
     won = np.array(read_table(first.targets)["win_rate"])
     kinds = np.array([kind_of(text) for text in read_table(first.samples)["text"]])
-    asked = 4.5 * (won[kinds == "list"].mean() - won[kinds == "prose"].mean())
+    eta = RunFolder(folder).recipe().algorithm["inner"]["eta"]
+    asked = eta * (won[kinds == "list"].mean() - won[kinds == "prose"].mean())
     assert float(rows[0][1]) == pytest.approx(asked, abs=0.005)
     assert max(got[0]) < 0.01 < max(got[1])
 
