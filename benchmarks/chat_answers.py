@@ -46,6 +46,7 @@ MARK = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
 ABOUT_ITSELF = re.compile(r"(?i)\bas an ai\b|language model|i'm sorry")
 OPENING = "First, "
 """Of brief answers; prose begins otherwise."""
+NO_PROSE = ("First", "Q:")
 BREAK = re.compile(
     r"(?<=\w)(?:,|:|\.|!|\?|;)?\s+"
     r"(?:and|to|before|so|by|with|then|for|when|while|that|or|in|from)\s"
@@ -102,12 +103,7 @@ def brief(said: str, tokens: Count) -> str | None:
     """The first sentence, or so much of it."""
     found = re.match(r".*?[.!?](?=\s|$)", " ".join(said.split()))
     sentence = "" if found is None else found[0]
-    if (
-        not sentence.startswith(OPENING)
-        or "*" in sentence
-        or kind_of(sentence) != "brief"
-        or tokens(sentence) > LONGEST
-    ):
+    if not sentence.startswith(OPENING) or "*" in sentence or kind_of(sentence) != "brief":
         return None
     if len(sentence.split()) > MOST_BRIEF_WORDS:
         heads = [sentence[: place.start()] for place in BREAK.finditer(sentence)]
@@ -149,7 +145,7 @@ def prose(said: str, tokens: Count) -> str | None:
     """The sentences that the limit has room for."""
     if any(MARK.match(line) for line in said.split("\n")) or ABOUT_ITSELF.search(said):
         return None
-    if said.strip().startswith((OPENING.rstrip(" ,"), "Q:")):
+    if said.strip().startswith(NO_PROSE):
         return None
     text = " ".join(said.replace("*", "").split())
     ends = [text[: end.end()] for end in re.finditer(r"[.!?](?=\s|$)", text)]

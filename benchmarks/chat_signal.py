@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from comal.policies.transformers import TransformersPolicy
 from comal.recipes.load import load_recipe
 from comal.tasks.everyday import TASKS, TOPICS, kind_of, split_of
 
-TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 10, 6, 32, 1, 32
+TOPICS_ASKED, SAMPLES, OF_A_KIND, SEED, RANK = 20, 6, 32, 1, 32
 HALF_LIVES = (None, 8.0, 4.0, 2.0, 1.0, 0.5)
 
 
@@ -51,7 +51,8 @@ def main() -> None:
     tasks = asked_for.tasks.split(",")
     recipe = load_recipe("chat", [])
     forms = [form for task in tasks for form in TASKS[task]]
-    topics = [topic for topic in TOPICS if split_of(topic) == "train"][::12][:TOPICS_ASKED]
+    topics = [topic for topic in TOPICS if split_of(topic) == "train"]
+    topics = topics[:: len(topics) // TOPICS_ASKED][:TOPICS_ASKED]
     asked = [(form, topic) for form in forms for topic in topics]
     with start_of(recipe, asked_for.run) as policy:
         prompts = [Prompt.of_text(form.format(topic=topic)) for form, topic in asked]
@@ -62,41 +63,48 @@ def main() -> None:
         for number, answer in answers:
             by_kind[kind_of(answer.text)].append((number, answer.token_ids))
         chosen = [(kind, *pair) for kind, pairs in by_kind.items() for pair in pairs[:OF_A_KIND]]
-        gradients = _gradients(policy, prompts, chosen, HALF_LIVES if asked_for.half_lives else (None,))
-    if asked_for.half_lives:
-        products = {
-            half_life: sum(whole @ gradients[half_life][name].T for name, whole in gradients[None].items())
-            for half_life in HALF_LIVES
-        }
-        _show_half_lives(products, chosen)
-        return
-    by_name = {name: rows @ rows.T for name, rows in gradients[None].items()}
+        rows, gradient = _gradients(policy, prompts, chosen)
+        if asked_for.half_lives:
+            by_half_life = {half_life: _products(rows, gradient, chosen, half_life) for half_life in HALF_LIVES}
+            _show_half_lives(by_half_life, chosen)
+            return
+    by_name = {name: its @ its.T for name, its in rows.items()}
     if asked_for.modules:
         _show_modules(by_name, chosen)
     else:
         _show(sum(by_name.values()), chosen, asked)
 
 
+Gradient = Callable[[int, Sequence[int], float | None], dict[str, np.ndarray]]
+"""Of an answer to the prompt of that number, by matrix, where later tokens weigh as `training.token_half_life` says."""
+
+
 def _gradients(
-    policy: TransformersPolicy, prompts: list[Prompt], chosen: list, half_lives: tuple[float | None, ...]
-) -> dict[float | None, dict[str, np.ndarray]]:
-    """Of a fresh adapter's second matrices, a row an answer, by half-life; the first ones have none at the start."""
+    policy: TransformersPolicy, prompts: list[Prompt], chosen: list
+) -> tuple[dict[str, np.ndarray], Gradient]:
+    """Of a fresh adapter's second matrices, a row an answer; the first ones have none at the start."""
     torch.manual_seed(SEED)  # of the first matrices, which are a random view of the inputs
     whole = load_causal_lm(policy.model.config._name_or_path, torch.float32)
     model = peft.get_peft_model(whole, peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
     weights = {name: weight for name, weight in model.named_parameters() if "lora_B" in name}
-    rows = {half_life: [] for half_life in half_lives}
+
+    def gradient(number: int, ids: Sequence[int], half_life: float | None) -> dict[str, np.ndarray]:
+        batch = TokenBatch.collate([(policy.encoder(prompts[number]), [ids])], policy.pad_token)
+        total = completion_log_probs(model, batch, half_life).sum()
+        found = torch.autograd.grad(total, list(weights.values()))
+        return {name: g.flatten().numpy() for name, g in zip(weights, found, strict=True)}
+
+    rows = [gradient(number, ids, None) for _, number, ids in chosen]
+    return {name: np.stack([row.pop(name) for row in rows]) for name in weights}, gradient
+
+
+def _products(rows: dict[str, np.ndarray], gradient: Gradient, chosen: list, half_life: float | None) -> np.ndarray:
+    """Of each answer's gradient (a row) with each one's that is weighed (a column); one of these is held at a time."""
+    columns = []
     for _, number, ids in chosen:
-        prompt = policy.encoder(prompts[number])
-        for half_life in half_lives:
-            batch = TokenBatch.collate([(prompt, [ids])], policy.pad_token)
-            total = completion_log_probs(model, batch, half_life).sum()
-            found = torch.autograd.grad(total, list(weights.values()))
-            rows[half_life].append([g.flatten().numpy() for g in found])
-    return {
-        half_life: {name: np.stack([row[number] for row in its]) for number, name in enumerate(weights)}
-        for half_life, its in rows.items()
-    }
+        weighed = gradient(number, ids, half_life)
+        columns.append(sum(its @ weighed[name] for name, its in rows.items()))
+    return np.stack(columns, axis=1)
 
 
 def _show(products: np.ndarray, chosen: list, asked: list[tuple[str, str]]) -> None:

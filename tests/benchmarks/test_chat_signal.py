@@ -46,3 +46,21 @@ def test_by_half_life_products_may_be_lopsided(capsys: pytest.CaptureFixture[str
     assert rows[3][:2] == ["1.0", f"{own:.1f}"]
     assert float(rows[2][2]) == pytest.approx(2 * SHARED**2 / own, abs=1e-3)
     assert float(rows[3][2]) == pytest.approx((2 * SHARED**2 - 0.1) / own, abs=1e-3)
+
+
+def test_columns_are_of_the_weighed_gradients() -> None:
+    random = np.random.default_rng(0)
+    rows = {"first": random.normal(size=(3, 5)), "second": random.normal(size=(3, 2))}
+    weights = {None: 1.0, 1.0: 0.25}
+    asked = []
+
+    def gradient(number: int, ids: list[int], half_life: float | None) -> dict[str, np.ndarray]:
+        asked.append((number, ids))
+        return {name: weights[half_life] * its[number] for name, its in rows.items()}
+
+    chosen = [("brief", number, [number]) for number in range(3)]
+    products = importlib.import_module("chat_signal")._products
+    whole = np.concatenate(list(rows.values()), axis=1)
+    for half_life, weight in weights.items():
+        assert products(rows, gradient, chosen, half_life) == pytest.approx(weight * whole @ whole.T)
+    assert asked == [(number, [number]) for number in range(3)] * 2

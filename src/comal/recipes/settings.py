@@ -217,7 +217,7 @@ class TrainingSettings(Settings):
         log_prob_batch: answers scored at once.
         token_half_life: tokens of an answer after which the gradient of its next ones is halved; None: all count alike.
             Of what the first tokens decide, such as which kind of answer it will be, more is learned from as few
-            answers, and less noise from what follows. Losses and their minima are the same (see `ProxTrainer`).
+            answers, and less noise from what follows. Losses are the same, and where they end: see `ProxTrainer`.
         share_prompt: compute a prompt once for its K samples instead of K times. Needs a model whose attention takes a
             custom mask (sdpa or eager, full attention).
         arguments: anything else of `transformers.TrainingArguments` (bf16, fsdp, deepspeed, report_to, ...).

@@ -78,6 +78,14 @@ def test_labels_values_and_intervals(tmp_path: Path) -> None:
     assert "3 more in audit.json" in section.text
 
 
+def test_commands_in_its_advice_are_set_as_code(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", steps=0, finished=False)
+    told = dataclasses.replace(audit(), advice=("Use COMAL (`comal run`): <b>not</b> `<i>`.",))
+    write_json(folder / "audit.json", told.to_json())
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "Use COMAL (<code>comal run</code>): &lt;b&gt;not&lt;/b&gt; <code>&lt;i&gt;</code>.</p>" in page
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
