@@ -4,7 +4,7 @@ python benchmarks/chat_signal.py runs/chat           # the model that the run be
 python benchmarks/chat_signal.py                     # the untrained one, on the recipe's task
 python benchmarks/chat_signal.py --tasks advice,tips,help,plan,mistakes,needs,basics,ideas
 python benchmarks/chat_signal.py runs/chat --modules # which modules of which layers have most in common
-python benchmarks/chat_signal.py runs/chat --half-lives   # by how fast the weight of later tokens falls
+python benchmarks/chat_signal.py runs/chat --half-lives   # by how fast the weight of later tokens falls; ten minutes
 
 A step raises the log-probability of the answers that won. Of two answers y, z the product of gradients
 <d log pi(y), d log pi(z)> says how much raising one raises the other. Its mean over answers of one kind, less that over
