@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 import tiny_models
 import tiny_run
@@ -16,8 +17,10 @@ from comal.errors import ConfigError
 from comal.models.quantization import check_quantization
 from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
-from comal.policies import loading, store
+from comal.policies import door, loading, store
 from comal.policies.adapters import LoraConfig
+from comal.policies.base import Prompt
+from comal.policies.rounding import TOLERANCE
 from comal.policies.store import ModelSource, PolicyStore
 from comal.recipes.load import validate
 from command_line import comal
@@ -116,10 +119,29 @@ def test_plan_counts_the_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert comal("plan", tiny_run.write(tmp_path, few)).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("bits", "allowed"),
+    [
+        (FOUR_BITS, torch.float32),
+        (FOUR_BITS | {"bnb_4bit_compute_dtype": "bfloat16"}, torch.bfloat16),
+        ({"load_in_8bit": True}, torch.float16),
+    ],
+)
+def test_answers_may_differ_by_the_rounding_of_the_format_that_few_bits_are_multiplied_in(
+    tmp_path: Path, bits: dict[str, Any], allowed: torch.dtype
+) -> None:
+    """The other weights are float32: what bfloat16 rounded away was taken for answers of another policy, on a GPU."""
+    policy = PolicyStore(ModelSource(tiny_models.save_causal_lm(tmp_path)), device=torch.device("cpu"))
+    opened = policy.open(policy.initial)
+    opened.model.config.quantization_config = transformers.BitsAndBytesConfig(**bits)
+    assert door.require(opened, [Prompt.of_text("a question")]).tolerance == TOLERANCE[allowed]
+
+
 @needs_bitsandbytes
 @pytest.mark.slow
-def test_a_run_trains_adapters_on_four_bits(tmp_path: Path) -> None:
-    values = recipe(tmp_path)
+@pytest.mark.parametrize("computed_in", ["float32", "bfloat16"])
+def test_a_run_trains_adapters_on_four_bits(tmp_path: Path, caplog: pytest.LogCaptureFixture, computed_in: str) -> None:
+    values = recipe(tmp_path, quantization_config=FOUR_BITS | {"bnb_4bit_compute_dtype": computed_in})
     values["judge"] = {"name": "rules", "rules": [{"measure": "characters", "prefer": "less"}]}
     with Run(tmp_path / "run", validate(values)) as started:
         result = started.execute()
@@ -127,4 +149,6 @@ def test_a_run_trains_adapters_on_four_bits(tmp_path: Path) -> None:
     opened = open_store(tmp_path / "run", started.recipe)
     kinds = {type(module).__name__ for module in opened.open(opened.initial).model.modules()}
     assert "Linear4bit" in kinds, "what is adapted has few bits indeed"
-    assert (tmp_path / "run" / "model" / "adapter_config.json").is_file()
+    assert (tmp_path / "run" / "adapter" / "adapter_config.json").is_file()
+    assert not (tmp_path / "run" / "model").exists(), "in the full weights the adapter is another policy"
+    assert "is not made: what was trained and measured is an adapter on the weights of" in caplog.text

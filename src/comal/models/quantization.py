@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comal.errors import ConfigError, near_match
+
+if TYPE_CHECKING:
+    import torch
 
 INSTALL = "pip install --constraint constraints.txt '.[qlora]'"
 
@@ -45,6 +48,19 @@ def loading_options(values: Mapping[str, Any], device: Any) -> dict[str, Any]:
     import transformers
 
     return {"quantization_config": transformers.BitsAndBytesConfig(**values), "device_map": {"": device}}
+
+
+def rounds_as(model: Any) -> torch.dtype | None:
+    """The number format that a model's layers of few bits are multiplied in; None where it has no such layers.
+
+    That of the rest says nothing of it: bitsandbytes takes its inputs into this format, and its outputs back.
+    """
+    import torch
+
+    config = getattr(model.config, "quantization_config", None)
+    if getattr(config, "load_in_8bit", False) is True:
+        return torch.float16
+    return getattr(config, "bnb_4bit_compute_dtype", None) if getattr(config, "load_in_4bit", False) is True else None
 
 
 def bytes_of_linear(values: Mapping[str, Any]) -> float:

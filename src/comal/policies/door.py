@@ -6,10 +6,10 @@ is held against a plain forward pass of one row without padding, and the shared 
 plain one. All differences are in nats a token.
 
 They are no more than rounding when everything is right. How much that is depends on the coarser of the two number
-formats (mean over the tokens, and ten times as much for a single one); a model that was just trained in mixed precision
-computes in bfloat16 whatever its weights are:
+formats that products are computed in (mean over the tokens, and ten times as much for a single one), see
+`comal.policies.rounding`:
 
-    float32     0.001      float16     0.01      bfloat16     0.05
+    float32     0.001      float16, TF32     0.01      bfloat16     0.05
 
 Seeds are the check's own, so it changes no draw.
 """
@@ -29,12 +29,10 @@ from comal.models.tokens import prompt_ids
 from comal.policies.base import Drawn, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.generation import wishes
+from comal.policies.rounding import TOLERANCE, tolerance_with
 from comal.policies.sequences import Group, TokenBatch, summed_log_probs, token_log_probs
 from comal.policies.sharing import not_shared
 from comal.policies.transformers import Decoding, Draw, TransformersPolicy
-
-TOLERANCE: Final = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2, torch.float64: 1e-3}
-"""Mean difference in nats a token that rounding can make, by the format of the weights."""
 
 _SINGLE: Final = 10.0
 """How many times as much it can make on a single token."""
@@ -130,7 +128,7 @@ def require(
     tried = _tried(sampler, prompts)
     layout = _layout_gap(scorer, tried) if scorer.share_prompt and thorough else None
     _require_same_prompts(sampler, scorer, tried)
-    tolerance = max(_tolerance(sampler), _tolerance(scorer))
+    tolerance = max(tolerance_with(sampler.model), tolerance_with(scorer.model))
     samples, tokens = (_SAMPLES, _TOKENS) if thorough else (_QUICK_SAMPLES, _QUICK_TOKENS)
     draw = _draw(sampler, tried, samples, tokens)
     answers = [sampler.completion(row).token_ids for row in draw.tokens]
@@ -176,7 +174,7 @@ def require_engine(
     thorough = scorer.encoder not in _EXAMINED
     tried = _tried(scorer, prompts)
     layout = _layout_gap(scorer, tried) if scorer.share_prompt and thorough else None
-    tolerance = _tolerance(scorer)
+    tolerance = tolerance_with(scorer.model)
     longest = min(_TOKENS, scorer.decoding.max_new_tokens)
     drawn = draw(tried, _SAMPLES, derive_seed("door"), longest)
     answers = [answer for group in drawn for answer in group]
@@ -242,7 +240,7 @@ def _cause_of_engine(scorer: TransformersPolicy, tried: Sequence[Prompt], drawn:
     for what, encode in shown.items():
         groups = [(encode(p), [a.token_ids for a in group]) for p, group in zip(tried, drawn, strict=True)]
         gap = _drawn_gap(answers, scorer.logits(scorer.laid_out(groups, share_prompt=False)), scorer.decoding)
-        if gap.within(_tolerance(scorer)):
+        if gap.within(tolerance_with(scorer.model)):
             return f"it is shown the prompts {what}"
     return "it holds other weights than the checkpoint, perhaps an earlier (stale) one, or computes them otherwise"
 
@@ -253,7 +251,7 @@ def _require_plain(scorer: TransformersPolicy, groups: Sequence[Group], scored_R
     Raises:
         PolicyError: it is more than rounding.
     """
-    plain, tolerance = _plain_gap(scorer, groups, scored_RC), _tolerance(scorer)
+    plain, tolerance = _plain_gap(scorer, groups, scored_RC), tolerance_with(scorer.model)
     if not plain.within(tolerance):
         raise PolicyError(
             _PLACE,
@@ -351,10 +349,9 @@ def _layout_gap(scorer: TransformersPolicy, prompts: Sequence[Prompt]) -> Gap:
     plain = _summed(scorer, scorer.laid_out(groups, share_prompt=False))
     lengths = torch.tensor([len(answer) for _, answers in groups for answer in answers])
     gap = _gap((shared - plain).abs() / lengths)
-    if not gap.within(_tolerance(scorer)):
-        raise not_shared(
-            f"its log-probabilities would differ by {gap.mean:.2g} nats a token ({_tolerance(scorer):g} allowed)"
-        )
+    tolerance = tolerance_with(scorer.model)
+    if not gap.within(tolerance):
+        raise not_shared(f"its log-probabilities would differ by {gap.mean:.2g} nats a token ({tolerance:g} allowed)")
     return gap
 
 
@@ -372,7 +369,7 @@ def _cause(
 ) -> str:
     """The message: by how much they differ, and why as far as that can be told."""
     assert draw.scores is not None
-    head = _head(found, max(_tolerance(sampler), _tolerance(scorer)))
+    head = _head(found, max(tolerance_with(sampler.model), tolerance_with(scorer.model)))
     answers = [answer for _, group in groups for answer in group]
     batch = scorer.laid_out(groups, share_prompt=False)
     others = dict(suspects)
@@ -380,7 +377,7 @@ def _cause(
         base = TransformersPolicy(scorer.model, scorer.encoder, scorer.decoding, scorer.score_batch)
         others.setdefault("the base weights instead of the adapter", base)
     for name, policy in others.items():
-        tolerance = max(_tolerance(sampler), _tolerance(policy))
+        tolerance = max(tolerance_with(sampler.model), tolerance_with(policy.model))
         if _sampler_gap(draw.scores, policy.logits(batch), answers, sampler.decoding).within(tolerance):
             return f"{head}: it holds {name}; load the checkpoint into it again"
     return (
@@ -407,15 +404,6 @@ def _head(gap: Gap, tolerance: float, sampler: str = "the sampler") -> str:
 def difference(before: torch.Tensor, after: torch.Tensor) -> Gap:
     """Of two lists of tokens' log-probabilities, in nats a token."""
     return _gap((before - after).abs())
-
-
-def tolerance_of(dtype: torch.dtype) -> float:
-    """The mean difference that rounding can make with weights of a format, in nats a token."""
-    return TOLERANCE.get(dtype, TOLERANCE[torch.float32])
-
-
-def _tolerance(policy: TransformersPolicy) -> float:
-    return tolerance_of(next(policy.model.parameters()).dtype)
 
 
 def _without_sharing(policy: TransformersPolicy) -> str:

@@ -45,6 +45,14 @@ def deliver(folder: Path, resolved: ResolvedRecipe) -> None:
         return
     recipe = resolved.recipe
     start, policy = run.start(recipe), recipe.policy
+    if policy.quantization_config is not None:
+        logger.warning(
+            "%s is not made: what was trained and measured is an adapter on the weights of %s in few bits, and in the "
+            "full weights it would be another policy. Use %s beside its base, loaded with the same "
+            "policy.quantization_config; to merge it with PEFT is to make a policy that nothing here has measured",
+            run.model, start, run.adapter,
+        )  # fmt: skip
+        return
     if (method := quantised(str(start), policy.trust_remote_code, policy.revision)) is not None:
         logger.warning(
             "%s is not made: the weights of %s are quantised (%s), and no adapter can be merged into them. Use %s "

@@ -13,6 +13,7 @@ import transformers
 from comal.errors import ConfigError, near_match
 from comal.pipeline.training.batches import ACCUMULATION, AT_ONCE, Batch
 from comal.pipeline.training.sharding import ALONE, asked_sharding, refuse_unsharded
+from comal.pipeline.training.tf32 import tf32_kept
 from comal.policies.device import on_cpu
 from comal.recipes.settings import SupervisedSettings, TrainingSettings
 
@@ -135,7 +136,8 @@ def training_arguments(
     place = "training" if isinstance(settings, TrainingSettings) else "supervised"
     try:
         sizes = {AT_ONCE: batch.at_once, ACCUMULATION: batch.accumulation}
-        arguments = kind(**(values | settings.arguments | sizes | more))
+        with tf32_kept():
+            arguments = kind(**(values | settings.arguments | sizes | more))
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{place}.arguments", f"{kind.__name__} refuses them: {error}") from error
     refuse_unsharded(arguments, f"{place}.arguments")

@@ -31,6 +31,7 @@ from comal.pipeline.training.sharding import (
     load_optimizer,
     require_sharded,
 )
+from comal.pipeline.training.tf32 import tf32_as_in
 from comal.policies.head import head_of
 from comal.policies.sequences import TokenBatch, completion_log_probs, completion_token_log_probs, unwrapped
 from comal.recipes.settings import TrainingSettings
@@ -338,7 +339,8 @@ def train_quietly(trainer: QuietTrainer, resume_from: Path | None = None) -> Any
         # TRL and PEFT with Transformers 5.23, likewise.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
         try:
-            return trainer.train(None if resume_from is None else str(resume_from))
+            with tf32_as_in(trainer.args):
+                return trainer.train(None if resume_from is None else str(resume_from))
         finally:
             _end_preparation(trainer.accelerator.unwrap_model(trainer.model))
             if trainer.is_deepspeed_enabled:  # or Transformers would partition the next model that is only to score
