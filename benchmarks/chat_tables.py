@@ -5,6 +5,7 @@ python benchmarks/chat_tables.py runs/chat runs/idpo
 
 from __future__ import annotations
 
+import html
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from comal.records import read
 from comal.tasks.everyday import kind_of
 
 KINDS = ("brief", "list", "prose", "nothing")
+EXAMPLES = 6
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def main() -> None:
             _looks(run, method)
         if run.is_finished:
             _end(run)
+            _answers(run)
 
 
 def _steps(run: RunFolder, method: str) -> None:
@@ -150,6 +153,22 @@ def _end(run: RunFolder) -> None:
         )
     columns = ("policy", "against the start", "its strongest adversary wins", "KL to the start", *KINDS)
     _print(f"At the end, {result.test_prompts} test prompts, seed {result.seed}", columns, rows)
+
+
+def _answers(run: RunFolder) -> None:
+    """The first answers to the first prompts, not selected."""
+    shown = run.result().examples[:EXAMPLES]
+    policies = list(shown[0].answers)
+    rows = [[example.prompt, *(cell(example.answers[name]) for name in policies)] for example in shown]
+    _print("Answers side by side", ("prompt", *policies), rows)
+
+
+def cell(answer: str) -> str:
+    """An answer as the cell of a table: its lines kept, nothing in it taken for markup."""
+    lines = [
+        html.escape(line, quote=False).replace("|", "&#124;").replace("*", "&#42;") for line in answer.splitlines()
+    ]
+    return "<br>".join(lines)
 
 
 def _shown(figure: Estimate | None) -> str:

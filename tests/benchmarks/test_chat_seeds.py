@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import tiny_run
 from comal.errors import RunError
 from comal.evaluation.estimates import DIFFERENCE, SHARE, estimate
+from comal.pipeline.disk.files import read_table
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.run import Run
 from comal.recipes.load import validate
+from comal.tasks.everyday import kind_of
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,14 @@ def test_seeds_are_averaged_and_methods_compared_prompt_by_prompt(
     assert rows[0][1:] == ["–", *(str(estimate(values, SHARE)) for values in theirs)]
     assert rows[1][1:] == [str(estimate(values, DIFFERENCE)) for values in theirs - ours]
     assert rows[2][1:] == ["list 0.25", "list 0.25"]
+
+
+def test_the_picture_is_of_the_answers_that_steps_were_trained_on(runs: list[RunFolder], tmp_path: Path) -> None:
+    figure = importlib.import_module("chat_figure")
+    (shares,) = figure.shares_of(runs[:1]).values()
+    texts = read_table(runs[0].method("comal").step_folders()[0].samples)["text"]
+    assert {kind: share.tolist() for kind, share in shares.items()} == {
+        kind: [sum(kind_of(text) == kind for text in texts) / len(texts)] for kind in ("brief", "list", "prose")
+    }
+    figure.draw(tmp_path / "kinds.png", [figure.shares_of([run]) for run in runs])
+    assert (tmp_path / "kinds.png").read_bytes()[:4] == b"\x89PNG"

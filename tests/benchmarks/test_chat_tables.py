@@ -40,3 +40,8 @@ def test_variances_add_up() -> None:
 def test_what_cannot_be_seen_is_no_number() -> None:
     assert seen().over(seen().log_ratio(), "list", "prose") is None
     assert seen(logp_reference=[-2.0, -4.0, -2.0, -4.0]).log_ratio() is None
+
+
+def test_an_answer_stays_text_in_a_table() -> None:
+    cell = importlib.import_module("chat_tables").cell
+    assert cell("1. **Bold** | <b>\n2. it's") == "1. &#42;&#42;Bold&#42;&#42; &#124; &lt;b&gt;<br>2. it's"
