@@ -150,9 +150,10 @@ def _end(run: RunFolder) -> None:
         rows.append(
             [name, _shown(policy.figures.win_rate), _shown(policy.figures.worst_case.win_rate), _shown(policy.kl_start)]
             + [f"{shares.get(kind, 0.0):.2f}" for kind in KINDS]
+            + [f"{policy.mean_tokens:.1f}", f"{policy.unfinished:.0%}"]
         )
     columns = ("policy", "against the start", "its strongest adversary wins", "KL to the start", *KINDS)
-    _print(f"At the end, {result.test_prompts} test prompts, seed {result.seed}", columns, rows)
+    _print(f"At the end, {result.test_prompts} test prompts, seed {result.seed}", (*columns, "tokens", "cut"), rows)
 
 
 def _answers(run: RunFolder) -> None:
