@@ -14,10 +14,10 @@ import transformers
 import stores
 import tiny_models
 from comal.errors import PolicyError
+from comal.models.rounding import TOLERANCE, tolerance_with
 from comal.policies import door
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
-from comal.policies.rounding import TOLERANCE, tolerance_with
 from comal.policies.transformers import Decoding, TransformersPolicy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")

@@ -15,12 +15,12 @@ import tiny_models
 import tiny_run
 from comal.errors import ConfigError
 from comal.models.quantization import check_quantization
+from comal.models.rounding import TOLERANCE
 from comal.pipeline.run.resources import open_store
 from comal.pipeline.run.run import Run
 from comal.policies import door, loading, store
 from comal.policies.adapters import LoraConfig
 from comal.policies.base import Prompt
-from comal.policies.rounding import TOLERANCE
 from comal.policies.store import ModelSource, PolicyStore
 from comal.recipes.load import validate
 from command_line import comal

@@ -7,7 +7,7 @@ plain one. All differences are in nats a token.
 
 They are no more than rounding when everything is right. How much that is depends on the coarser of the two number
 formats that products are computed in (mean over the tokens, and ten times as much for a single one), see
-`comal.policies.rounding`:
+`comal.models.rounding`:
 
     float32     0.001      float16, TF32     0.01      bfloat16     0.05
 
@@ -25,11 +25,11 @@ from typing import Any, Final
 import torch
 
 from comal.errors import PolicyError, first_line
+from comal.models.rounding import TOLERANCE, tolerance_with
 from comal.models.tokens import prompt_ids
 from comal.policies.base import Drawn, Prompt, derive_seed
 from comal.policies.encoder import PromptEncoder
 from comal.policies.generation import wishes
-from comal.policies.rounding import TOLERANCE, tolerance_with
 from comal.policies.sequences import Group, TokenBatch, summed_log_probs, token_log_probs
 from comal.policies.sharing import not_shared
 from comal.policies.transformers import Decoding, Draw, TransformersPolicy

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 from comal.errors import PolicyError
+from comal.models.rounding import tolerance_of
 from comal.policies.adapter_folder import is_adapter, read_adapter
 from comal.policies.adapters import TRAINED, adapted_by, is_tied, refuse_tied
 from comal.policies.base import Prompt
 from comal.policies.door import difference
 from comal.policies.encoder import PromptEncoder
 from comal.policies.loading import load_causal_lm, load_tokenizer
-from comal.policies.rounding import tolerance_of
 from comal.policies.saved import save_checkpoint
 from comal.policies.sequences import Group, token_log_probs
 from comal.policies.transformers import Decoding, TransformersPolicy
