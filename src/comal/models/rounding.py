@@ -20,15 +20,17 @@ def tolerance_of(dtype: torch.dtype) -> float:
 def tolerance_with(model: Any) -> float:
     """The mean difference that rounding can make with a model, in nats a token.
 
-    Its weights' format says it where nothing coarser multiplies them: layers of few bits, or a GPU's TF32, whose 10
-    bits are float16's. Seen on an H100 with weights of float32: .0010 to .0032 with TF32, .0024 with 4 bits that are
-    computed in bfloat16.
+    Its weights' format says it where nothing coarser multiplies them: layers of few bits, or a GPU's TF32. Seen on an
+    H100 with weights of float32: .0010 to .0032 with TF32, .0024 with 4 bits that are computed in bfloat16.
     """
-    own = next(model.parameters()).dtype
-    formats = [own, rounds_as(model) or own]
-    if own == torch.float32 and model.device.type == "cuda" and _tf32():
-        formats.append(torch.float16)
+    weights = next(model.parameters())
+    formats = (weights.dtype, multiplied_in(weights.dtype, model.device), rounds_as(model) or weights.dtype)
     return max(map(tolerance_of, formats))
+
+
+def multiplied_in(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The format that has as many bits as a product of matrices on a device keeps: float16 for a GPU's TF32."""
+    return torch.float16 if dtype == torch.float32 and device.type == "cuda" and _tf32() else dtype
 
 
 def _tf32() -> bool:

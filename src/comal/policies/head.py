@@ -29,6 +29,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from comal.models.rounding import multiplied_in
+
 CHUNK = 2**24
 """Logits computed at once; so many are computed in one go as ever. 64 MiB in float32, of which several are alive."""
 
@@ -99,7 +101,8 @@ def _found_out(model: Any) -> Head | None:
             if head is None or len(seen) != 1:
                 return None
             ours = head.tail(seen[0]).float()
-        tolerance = _TOLERANCE.get(next(projection.parameters()).dtype, 5e-2) * float(own.abs().max())
+        weight = next(projection.parameters())
+        tolerance = _TOLERANCE.get(multiplied_in(weight.dtype, weight.device), 5e-2) * float(own.abs().max())
         return head if ours.shape == own.shape and float((ours - own).abs().max()) <= tolerance else None
     except (RuntimeError, IndexError, ValueError, TypeError):  # a model that does more with its logits than we know
         return None
