@@ -36,11 +36,11 @@ def main() -> None:
 
 def draw(file: Path, seeds: Sequence[Mapping[str, Shares]]) -> None:
     """The picture of several seeds' methods."""
-    methods = [name for name in TITLES if any(name in seed for seed in seeds)]
+    methods = list(dict.fromkeys(name for seed in seeds for name in seed))
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(2.6 * len(methods), 2.7), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(methods), sharey=True, squeeze=False)[0], methods, strict=True):
-            panel(axes, TITLES[name], [seed[name] for seed in seeds if name in seed])
+            panel(axes, TITLES.get(name, name), [seed[name] for seed in seeds if name in seed])
         figure.axes[0].set_ylabel("share of the answers")
         figure.savefig(file, dpi=130)
 

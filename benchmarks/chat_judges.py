@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from comal.evaluation.exploitability.adversaries import Answers
 from comal.evaluation.exploitability.scoreboard import START, Field, score_policy
 from comal.judges.asking.oracle import Oracle
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import method_names
 from comal.pipeline.step.samples import Samples
+from comal.recipes.settings import Recipe
 from comal.resolve import resolve_classifier, resolve_judge
 
 BLUNTER = 0.4
@@ -32,12 +35,8 @@ def main() -> None:
         for name in (START, *method_names(run.recipe())):
             key = name if name not in pool or name == START else f"{name} ({run.path.name})"
             pool[key] = Samples.load(run.answers(name), prompts).texts
-    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
-    assert classify is not None, "the recipe names no kinds of answers"
-    kinds = sorted({classify(text) for group in pool[START] for text in group})
     for title, spec in judges(recipe.judge).items():
-        oracle = Oracle(resolve_judge(spec, "judge"), None, recipe.sampling.max_failure_rate)
-        field = Field(oracle, [prompt.text for prompt in prompts], (), classify, kinds, recipe.seed)
+        field = field_of(recipe, spec, [prompt.text for prompt in prompts], pool[START], ())
         print(f"## {title}: {len(prompts)} test prompts, seed {recipe.seed}\n")
         print("| policy | against the start | its strongest adversary wins | who |\n| --- | --- | --- | --- |")
         for name in pool:
@@ -46,6 +45,15 @@ def main() -> None:
             who = ", ".join(dict.fromkeys(figures.worst_case.names))
             print(f"| {name} | {won} | {figures.worst_case.win_rate} | {who} |")
         print()
+
+
+def field_of(recipe: Recipe, judge: Any, prompts: Sequence[str], start: Answers, best_of: Sequence[int]) -> Field:
+    """What the policies of a recipe are scored by before a judge; the kinds are those that the start's answers have."""
+    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
+    assert classify is not None, "the recipe names no kinds of answers"
+    kinds = sorted({classify(text) for group in start for text in group})
+    oracle = Oracle(resolve_judge(judge, "judge"), None, recipe.sampling.max_failure_rate)
+    return Field(oracle, prompts, best_of, classify, kinds, recipe.seed)
 
 
 def judges(trained_on: Any) -> dict[str, Any]:

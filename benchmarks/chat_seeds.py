@@ -11,7 +11,6 @@ about, and a difference of two methods is taken prompt by prompt.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from chat_judges import field_of
+from chat_tables import print_table
 from comal.errors import ComalError, RunError
 from comal.evaluation.estimates import DIFFERENCE, SHARE, estimate
 from comal.evaluation.exploitability.adversaries import Adversary, class_shares, exposure, worst_case
-from comal.evaluation.exploitability.scoreboard import START, Field
-from comal.judges.asking.oracle import Oracle
+from comal.evaluation.exploitability.scoreboard import START
 from comal.pipeline.disk.layout import RunFolder
 from comal.pipeline.run.resolved import method_names
 from comal.pipeline.step.samples import Samples
-from comal.resolve import resolve_classifier, resolve_judge
 
 MAIN = "comal"
 _TITLES: Mapping[str, Callable[[Adversary], bool]] = {
@@ -75,11 +74,9 @@ def figures_of(runs: Sequence[RunFolder]) -> dict[str, Figures]:
             answers = Samples.load(run.answers(name), prompts)
             pool.setdefault(name, [answers.part(0, count).texts[i] for i in order])
             chosen_from.setdefault(name, [answers.part(count).texts[i] for i in order])
-    classify = resolve_classifier(recipe.evaluation.classes, "evaluation.classes")
-    assert classify is not None, "the recipe names no kinds of answers"
-    kinds = sorted({classify(text) for group in pool[START] for text in group})
-    oracle = Oracle(resolve_judge(recipe.judge, "judge"), None, recipe.sampling.max_failure_rate)
-    field = Field(oracle, [prompts[i].text for i in order], recipe.evaluation.best_of, classify, kinds, recipe.seed)
+    texts = [prompts[i].text for i in order]
+    field = field_of(recipe, recipe.judge, texts, pool[START], recipe.evaluation.best_of)
+    assert field.classify is not None
     found = {}
     for name in pool:
         rates = field.adversaries(name, pool, {origin: chosen_from[origin] for origin in dict.fromkeys((START, name))})
@@ -89,36 +86,33 @@ def figures_of(runs: Sequence[RunFolder]) -> dict[str, Figures]:
             values[title] = exposure(some, worst_case(some).names)
         if name != START:
             values["against the start"] = 1 - rates[Adversary("another policy", START)]
-        found[name] = Figures(values, class_shares(pool[name], classify))
+        found[name] = Figures(values, class_shares(pool[name], field.classify))
     return found
 
 
 def show(seeds: Sequence[Mapping[str, Figures]]) -> None:
     """Print the tables."""
+    mean = {
+        name: {title: np.mean([seed[name].values[title] for seed in seeds], axis=0) for title in figures.values}
+        for name, figures in seeds[0].items()
+    }
     columns = ("against the start", *_TITLES)
-    by_title: dict[str, dict[str, NDArray[np.float64]]] = defaultdict(dict)
-    for name in seeds[0]:
-        for title in columns:
-            if title in seeds[0][name].values:
-                by_title[title][name] = np.mean([seed[name].values[title] for seed in seeds], axis=0)
-    print(f"{len(seeds)} seeds, {len(next(iter(by_title[columns[1]].values())))} test prompts\n")
-    print(f"| policy | {' | '.join(columns)} |\n| {' | '.join(['---'] * (len(columns) + 1))} |")
-    for name in seeds[0]:
-        cells = [str(estimate(by_title[t][name], SHARE)) if name in by_title[t] else "–" for t in columns]
-        print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nMore than {MAIN}'s, prompt by prompt\n")
-    print(f"| policy | {' | '.join(_TITLES)} |\n| {' | '.join(['---'] * (len(_TITLES) + 1))} |")
-    for name in seeds[0]:
-        if name != MAIN:
-            apart = [estimate(by_title[t][name] - by_title[t][MAIN], DIFFERENCE) for t in _TITLES]
-            print(f"| {name} | {' | '.join(map(str, apart))} |")
-    print(
-        "\nShares of the kinds, seed by seed\n\n| policy | " + " | ".join(f"seed {i}" for i in range(len(seeds))) + " |"
-    )
-    print(f"| {' | '.join(['---'] * (len(seeds) + 1))} |")
-    for name in seeds[0]:
-        cells = [", ".join(f"{kind} {share:.2f}" for kind, share in seed[name].shares.items()) for seed in seeds]
-        print(f"| {name} | {' | '.join(cells)} |")
+    figures = [
+        [name, *(str(estimate(own[title], SHARE)) if title in own else "–" for title in columns)]
+        for name, own in mean.items()
+    ]
+    print_table(f"{len(seeds)} seeds, {len(mean[MAIN][columns[-1]])} test prompts", ("policy", *columns), figures)
+    apart = [
+        [name, *(str(estimate(own[title] - mean[MAIN][title], DIFFERENCE)) for title in _TITLES)]
+        for name, own in mean.items()
+        if name != MAIN
+    ]
+    print_table(f"More than {MAIN}'s, prompt by prompt", ("policy", *_TITLES), apart)
+    shares = [
+        [name, *(", ".join(f"{kind} {share:.2f}" for kind, share in seed[name].shares.items()) for seed in seeds)]
+        for name in mean
+    ]
+    print_table("Shares of the kinds", ("policy", *(f"seed {number}" for number in range(len(seeds)))), shares)
 
 
 if __name__ == "__main__":

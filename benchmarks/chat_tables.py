@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def _steps(run: RunFolder, method: str) -> None:
             texts = read_table(step.samples)["text"]
             counts = Counter(map(kind_of, texts))
             rows.append([step.path.name.lstrip("0") or "0", *(f"{counts[kind] / len(texts):.2f}" for kind in KINDS)])
-    _print(f"{method}: kinds of the answers drawn at each step", ("after steps", *KINDS), rows)
+    print_table(f"{method}: kinds of the answers drawn at each step", ("after steps", *KINDS), rows)
 
 
 def _moves(run: RunFolder, method: str) -> None:
@@ -71,7 +72,7 @@ def _moves(run: RunFolder, method: str) -> None:
     complete = [row for row in rows if row[2] is not None]
     means = [_mean([row[i] for row in (complete if i in (1, 2) else rows)]) for i in range(1, len(columns))]
     shown = [[f"{row[0]}", *map(_number, row[1:])] for row in rows] + ([["mean", *map(_number, means)]] if rows else [])
-    _print(f"{method}: what steps asked of the kinds, and got; means are of steps that show both", columns, shown)
+    print_table(f"{method}: what steps asked of the kinds, and got; means are of steps that show both", columns, shown)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _looks(run: RunFolder, method: str) -> None:
             + [f"{shares.get(kind, 0.0):.2f}" for kind in KINDS]
         )
     columns = ("steps", "against the start", "its strongest adversary wins", "KL to the start", *KINDS)
-    _print(f"{method}: on validation prompts", columns, rows)
+    print_table(f"{method}: on validation prompts", columns, rows)
 
 
 def _end(run: RunFolder) -> None:
@@ -153,7 +154,9 @@ def _end(run: RunFolder) -> None:
             + [f"{policy.mean_tokens:.1f}", f"{policy.unfinished:.0%}"]
         )
     columns = ("policy", "against the start", "its strongest adversary wins", "KL to the start", *KINDS)
-    _print(f"At the end, {result.test_prompts} test prompts, seed {result.seed}", (*columns, "tokens", "cut"), rows)
+    print_table(
+        f"At the end, {result.test_prompts} test prompts, seed {result.seed}", (*columns, "tokens", "cut"), rows
+    )
 
 
 def _answers(run: RunFolder) -> None:
@@ -161,7 +164,7 @@ def _answers(run: RunFolder) -> None:
     shown = run.result().examples[:EXAMPLES]
     policies = list(shown[0].answers)
     rows = [[example.prompt, *(cell(example.answers[name]) for name in policies)] for example in shown]
-    _print("Answers side by side", ("prompt", *policies), rows)
+    print_table("Answers side by side", ("prompt", *policies), rows)
 
 
 def cell(answer: str) -> str:
@@ -176,7 +179,8 @@ def _shown(figure: Estimate | None) -> str:
     return "–" if figure is None else str(figure)
 
 
-def _print(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table in Markdown under its title; nothing where there are no rows."""
     if rows:
         print(f"{title}\n")
         for row in (list(columns), ["---"] * len(columns), *rows):

@@ -24,8 +24,9 @@ def tolerance_with(model: Any) -> float:
     H100 with weights of float32: .0010 to .0032 with TF32, .0024 with 4 bits that are computed in bfloat16.
     """
     weights = next(model.parameters())
-    formats = (weights.dtype, multiplied_in(weights.dtype, model.device), rounds_as(model) or weights.dtype)
-    return max(map(tolerance_of, formats))
+    return max(
+        tolerance_of(multiplied_in(weights.dtype, model.device)), tolerance_of(rounds_as(model) or weights.dtype)
+    )
 
 
 def multiplied_in(dtype: torch.dtype, device: torch.device) -> torch.dtype:
