@@ -16,6 +16,14 @@ def test_three_answers_have_a_path_and_others_do_not():
         assert len(figure.axes) == panels
 
 
+def test_work_is_counted_in_whole_products():
+    game = named_game("paper")
+    solution = solve(game, record="gaps")
+    assert solution.products < 6, "so few that there is room for halves"
+    ticks = solution_figure(game, solution, "comal", 1e-8).axes[0].get_xticks()
+    assert np.array_equal(ticks, np.round(ticks))
+
+
 def test_an_unrecorded_solution_cannot_be_drawn():
     game = named_game("paper")
     with pytest.raises(ValueError, match="record"):

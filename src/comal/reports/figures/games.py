@@ -113,7 +113,8 @@ def figure_of(width: float, height: float) -> Figure:
 
 
 def gap_axes(axes: Axes, work: str) -> None:
-    """A logarithmic axis of duality gaps over work done."""
+    """A logarithmic axis of duality gaps over work done, which is counted."""
+    axes.locator_params(axis="x", integer=True)
     axes.set_yscale("log")
     axes.set_xlabel(work)
     axes.set_ylabel("duality gap")
